@@ -1,0 +1,1 @@
+"""Typed resources, a module per outside system; none knows a pipeline."""
