@@ -1,0 +1,54 @@
+"""The states of a batch, and when a failed one is tried again. Pure.
+
+Belongs here: the rules. Does not: reading or writing the ledger.
+
+    pending -> requested -> running -> loaded | loaded_with_rejects
+                 |            |
+                 +------------+-> failed_transient -> requested (attempt + 1)
+                              +-> failed_permanent -> pending (by an operator)
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal, get_args
+
+BatchState = Literal[
+    "pending",
+    "requested",
+    "running",
+    "loaded",
+    "loaded_with_rejects",
+    "failed_transient",
+    "failed_permanent",
+]
+ErrorClass = Literal["transient", "permanent"]
+
+ALL_STATES: tuple[BatchState, ...] = get_args(BatchState)
+
+#: A run was asked for or works: what a source's ``max_in_flight`` limits.
+IN_FLIGHT: frozenset[BatchState] = frozenset({"requested", "running"})
+
+#: Nothing more will happen to the batch by itself.
+LOADED: frozenset[BatchState] = frozenset({"loaded", "loaded_with_rejects"})
+
+#: How long a run may be without its lock before its batch counts as abandoned: a connection that
+#: broke is re-established within this.
+LOCK_GRACE = timedelta(seconds=30)
+
+_BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
+
+
+def retry_delay(attempt: int) -> timedelta:
+    """How long after the failure of ``attempt`` (from 1) the next one may be requested."""
+    return _BACKOFF[min(max(attempt, 1), len(_BACKOFF)) - 1]
+
+
+def failed_state(error_class: ErrorClass) -> BatchState:
+    """The state that a failure of this class leads to."""
+    return "failed_transient" if error_class == "transient" else "failed_permanent"
+
+
+def run_key(batch_id: str, attempt: int) -> str:
+    """Dagster's run key: it remembers one for ever, so that every attempt needs its own."""
+    return f"{batch_id}/{attempt}"

@@ -1,0 +1,1 @@
+"""One adapter per object store, each over the store's official client."""

@@ -1,0 +1,96 @@
+"""What landing needs of an object store; one adapter per store implements it beside this module.
+
+Belongs here: the protocol and its errors. Does not: any SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from landing.identity import ObjectVersion, StoreKind
+
+
+class ObjectNotCurrent(Exception):
+    """The version is not what the key holds now."""
+
+    def __init__(self, version: ObjectVersion) -> None:
+        super().__init__(f"{version.uri} is no longer current")
+        self.version = version
+
+
+class ObjectGone(ObjectNotCurrent):
+    """The key holds nothing any more."""
+
+
+class ObjectSuperseded(ObjectNotCurrent):
+    """The key holds another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing, in key order. ``last_key`` is None when the listing ended with it."""
+
+    objects: Sequence[ObjectVersion]
+    last_key: str | None
+
+
+class ObjectStore(Protocol):
+    """One bucket of one store, through that store's official client.
+
+    Failures of the store itself surface as the client's own exceptions: a listing that failed is
+    never an empty one.
+    """
+
+    @property
+    def kind(self) -> StoreKind:
+        """Which store it is."""
+        ...
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        ...
+
+    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+        """At most ``limit`` current versions, in UTF-8 byte order of their keys.
+
+        Those whose keys start with ``prefix`` and sort after ``after``.
+        """
+        ...
+
+    def stat(self, key: str) -> ObjectVersion | None:
+        """The version that ``key`` holds now, or None."""
+        ...
+
+    def open(self, version: ObjectVersion) -> AbstractContextManager[BinaryIO]:
+        """A forward-only stream over exactly this version.
+
+        Raises ObjectGone or ObjectSuperseded when the key no longer holds it.
+        """
+        ...
+
+    def put(
+        self,
+        key: str,
+        data: bytes | BinaryIO,
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectVersion:
+        """Write an object, complete or absent, and return the version written."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The whole current content. Raises KeyError when there is none."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the current version; nothing happens when there is none."""
+        ...
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket when it is missing."""
+        ...

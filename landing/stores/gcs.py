@@ -1,0 +1,193 @@
+"""One Google Cloud Storage bucket, through google-cloud-storage.
+
+Belongs here: how GCS lists, reads and writes exact generations. Does not: endpoints, credentials.
+Works on the client that it is given; timeouts are arguments because that client takes them per
+call.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from landing.identity import ObjectVersion, StoreKind
+from landing.stores.base import ObjectGone, ObjectSuperseded, Page
+from landing.stores.ranges import buffered
+
+if TYPE_CHECKING:
+    from google.cloud import storage
+
+#: Seconds to connect and to wait for data, per request; well below a tick's 60 s.
+TIMEOUT = (5.0, 15.0)
+
+#: Seconds for which listings and look-ups are retried; the client's own 120 outlast a tick.
+RETRY_SECONDS = 20.0
+
+#: Uploads above this go in parts; an unfinished one is never visible.
+UPLOAD_CHUNK_BYTES = 8 * 1024 * 1024
+
+_LISTED_FIELDS = "items(name,generation,size,timeCreated,updated),nextPageToken"
+
+
+class GcsStore:
+    """ObjectStore over one bucket; a version is an object generation."""
+
+    def __init__(
+        self, client: storage.Client, bucket: str, *, timeout: tuple[float, float] = TIMEOUT
+    ) -> None:
+        self._client = client
+        self._name = bucket
+        self._bucket = client.bucket(bucket)
+        self._timeout = timeout
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        self._short_retry = DEFAULT_RETRY.with_timeout(RETRY_SECONDS)
+
+    @property
+    def kind(self) -> StoreKind:
+        """Always ``gcs``."""
+        return "gcs"
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._name
+
+    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+        """At most ``limit`` objects after ``after``; see ObjectStore."""
+        blobs = self._client.list_blobs(
+            self._name,
+            prefix=prefix or None,
+            start_offset=after,
+            page_size=limit,
+            fields=_LISTED_FIELDS,
+            timeout=self._timeout,
+            retry=self._short_retry,
+        )
+        for page in blobs.pages:
+            # start_offset is inclusive: the object at it may still be there.
+            objects = [self._version(blob) for blob in page if blob.name != after]
+            if objects:
+                return Page(objects, objects[-1].key if blobs.next_page_token else None)
+        return Page([], None)
+
+    def stat(self, key: str) -> ObjectVersion | None:
+        """The current generation of ``key``. Raises NotFound when the bucket itself is missing."""
+        blob = self._bucket.get_blob(key, timeout=self._timeout, retry=self._short_retry)
+        if blob is None:
+            # "No object" and "no bucket" are the same answer to a HEAD; a listing tells.
+            self.list_page(key, None, 1)
+            return None
+        return self._version(blob)
+
+    @contextmanager
+    def open(self, version: ObjectVersion) -> Iterator[BinaryIO]:
+        """A stream over exactly this generation; see ObjectStore.
+
+        The stored bytes, not decompressed. A generation that is replaced while it is being read
+        raises ObjectSuperseded from ``read`` unless the bucket keeps old generations.
+        """
+        # A versioned bucket serves old generations too, so that a GET alone proves nothing.
+        self._require_current(version)
+        stream = self._stream(version)
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+    def put(
+        self,
+        key: str,
+        data: bytes | BinaryIO,
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectVersion:
+        """Write an object and return the generation written."""
+        blob = self._bucket.blob(key)
+        blob.metadata = dict(metadata) if metadata else None
+        stream = io.BytesIO(data) if isinstance(data, bytes) else data
+        size = len(data) if isinstance(data, bytes) else None
+        if size is None or size > UPLOAD_CHUNK_BYTES:
+            blob.chunk_size = UPLOAD_CHUNK_BYTES
+        blob.upload_from_file(
+            stream, size=size, content_type=content_type, timeout=self._timeout, checksum="crc32c"
+        )
+        return self._version(blob)
+
+    def get(self, key: str) -> bytes:
+        """The whole current content. Raises KeyError when there is none."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            content: bytes = self._bucket.blob(key).download_as_bytes(
+                raw_download=True, timeout=self._timeout
+            )
+        except NotFound as error:
+            if self.stat(key) is None:
+                raise KeyError(key) from error
+            raise
+        return content
+
+    def delete(self, key: str) -> None:
+        """Remove the current version; nothing happens when there is none."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            self._bucket.blob(key).delete(timeout=self._timeout)
+        except NotFound:
+            self.stat(key)
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket when it is missing."""
+        from google.api_core.exceptions import Conflict
+
+        if self._client.lookup_bucket(self._name, timeout=self._timeout) is None:
+            try:
+                self._client.create_bucket(self._name, timeout=self._timeout)
+            except Conflict:
+                # Someone else made it since the look-up; not ours if we cannot see it.
+                self._client.get_bucket(self._name, timeout=self._timeout)
+
+    def _require_current(self, version: ObjectVersion) -> None:
+        current = self.stat(version.key)
+        if current is None:
+            raise ObjectGone(version)
+        if current.version != version.version:
+            raise ObjectSuperseded(version)
+
+    def _stream(self, version: ObjectVersion) -> io.BufferedReader:
+        from google.api_core.exceptions import NotFound
+
+        blob = self._bucket.blob(version.key, generation=int(version.version))
+
+        def fetch(start: int, end: int) -> bytes:
+            try:
+                # Ranges carry no checksum, and a decompressed range would be meaningless.
+                data: bytes = blob.download_as_bytes(
+                    start=start,
+                    end=end - 1,
+                    raw_download=True,
+                    checksum=None,
+                    timeout=self._timeout,
+                )
+            except NotFound:
+                self._require_current(version)
+                raise
+            return data
+
+        return buffered(version.size, fetch)
+
+    def _version(self, blob: Any) -> ObjectVersion:
+        modified: datetime = blob.time_created or blob.updated
+        return ObjectVersion(
+            store="gcs",
+            bucket=self._name,
+            key=blob.name,
+            version=str(blob.generation),
+            size=int(blob.size or 0),
+            modified_at=modified.astimezone(UTC).replace(microsecond=0),
+        )

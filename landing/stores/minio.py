@@ -1,0 +1,242 @@
+"""One bucket of a MinIO server or another S3 gateway, through the minio client.
+
+Belongs here: how that client lists, reads and writes exact versions. Does not: endpoints,
+credentials, timeouts (the client that is given has them).
+
+Conditional requests are not relied on: some gateways ignore ``If-Match`` and ``If-None-Match``,
+so every answer is compared with the version that was asked for.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from landing.identity import ObjectVersion, StoreKind, unversioned
+from landing.stores.base import ObjectGone, ObjectSuperseded, Page
+from landing.stores.ranges import CHUNK_BYTES, buffered
+
+if TYPE_CHECKING:
+    from minio import Minio
+
+NULL_VERSION = "null"
+
+#: Bytes of one uploaded part; an unfinished upload is never visible.
+PART_BYTES = 10 * 1024 * 1024
+
+_NO_VERSIONING_ANSWERS = {"AccessDenied", "NotImplemented", "MethodNotAllowed"}
+_ABSENT = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
+
+
+class MinioStore:
+    """ObjectStore over one bucket; versions as in :class:`landing.stores.s3.S3Store`."""
+
+    def __init__(self, client: Minio, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    @property
+    def kind(self) -> StoreKind:
+        """Always ``minio``."""
+        return "minio"
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._bucket
+
+    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+        """The current versions among the next ``limit`` entries; see ObjectStore.
+
+        In a bucket that keeps versions a page may hold fewer than ``limit``, even none, and still
+        not be the last.
+        """
+        listed = self._client.list_objects(
+            self._bucket,
+            prefix=prefix or None,
+            recursive=True,
+            start_after=after,
+            include_version=self._keeps_versions,
+        )
+        # Some gateways list the older versions of the key after which to begin once more.
+        beyond = (entry for entry in listed if after is None or str(entry.object_name) > after)
+        entries = list(islice(beyond, limit))
+        objects = [self._version(entry) for entry in entries if self._is_current(entry)]
+        # The client gives a page's delete markers after all its versions, hence the maximum.
+        last = max((str(entry.object_name) for entry in entries), default=None)
+        return Page(objects, last if len(entries) == limit else None)
+
+    def stat(self, key: str) -> ObjectVersion | None:
+        """The current version of ``key``. Raises S3Error when the bucket itself is missing."""
+        from minio.error import S3Error
+
+        try:
+            return self._version(self._client.stat_object(self._bucket, key))
+        except S3Error as error:
+            if error.code not in _ABSENT:
+                raise
+        # "No object" and "no bucket" are the same answer to a HEAD; a listing tells.
+        self.list_page(key, None, 1)
+        return None
+
+    @contextmanager
+    def open(self, version: ObjectVersion) -> Iterator[BinaryIO]:
+        """A stream over exactly this version; see ObjectStore.
+
+        A version that is replaced while it is being read raises ObjectSuperseded from ``read``
+        unless the bucket keeps old versions.
+        """
+        stream = self._stream(version)
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+    def put(
+        self,
+        key: str,
+        data: bytes | BinaryIO,
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectVersion:
+        """Write an object, in parts above 10 MB, and return the version that is current then."""
+        whole = isinstance(data, bytes)
+        stream = io.BytesIO(data) if isinstance(data, bytes) else data
+        self._client.put_object(
+            self._bucket,
+            key,
+            stream,
+            length=len(data) if isinstance(data, bytes) else -1,
+            part_size=0 if whole else PART_BYTES,
+            content_type=content_type,
+            metadata=dict(metadata) if metadata else None,
+        )
+        written = self.stat(key)
+        if written is None:
+            message = f"s3://{self._bucket}/{key} was removed while it was being written"
+            raise FileNotFoundError(message)
+        return written
+
+    def get(self, key: str) -> bytes:
+        """The whole current content. Raises KeyError when there is none."""
+        from minio.error import S3Error
+
+        try:
+            response = self._client.get_object(self._bucket, key)
+        except S3Error as error:
+            if error.code in _ABSENT:
+                raise KeyError(key) from error
+            raise
+        try:
+            return bytes(response.read())
+        finally:
+            response.close()
+            response.release_conn()
+
+    def delete(self, key: str) -> None:
+        """Remove the current version; nothing happens when there is none."""
+        self._client.remove_object(self._bucket, key)
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket when it is missing."""
+        from minio.error import S3Error
+
+        if self._client.bucket_exists(self._bucket):
+            return
+        try:
+            self._client.make_bucket(self._bucket)
+        except S3Error as error:
+            if error.code != "BucketAlreadyOwnedByYou":
+                raise
+
+    @cached_property
+    def _keeps_versions(self) -> bool:
+        from minio.error import S3Error
+
+        try:
+            return bool(self._client.get_bucket_versioning(self._bucket).status == "Enabled")
+        except S3Error as error:
+            if error.code in _NO_VERSIONING_ANSWERS:
+                return False
+            raise
+
+    def _is_current(self, entry: Any) -> bool:
+        if not self._keeps_versions:
+            return True
+        return entry.is_latest == "true" and not entry.is_delete_marker
+
+    def _stream(self, version: ObjectVersion) -> io.BufferedReader:
+        from minio.error import S3Error
+        from urllib3.exceptions import HTTPError
+
+        confirmed = False
+
+        def fetch(start: int, end: int) -> bytes:
+            # See S3Store: first what is current, then, once confirmed, the version by its id.
+            nonlocal confirmed
+            by_id = confirmed and not _made_of_etag(version)
+            try:
+                response = self._client.get_object(
+                    self._bucket,
+                    version.key,
+                    offset=start,
+                    length=end - start,
+                    version_id=version.version if by_id else None,
+                )
+            except S3Error as error:
+                raise _not_current(error, version) or error from error
+            try:
+                _require_same(version, response.headers)
+                confirmed = True
+                return bytes(response.read())
+            finally:
+                response.close()
+                response.release_conn()
+
+        if version.size == 0:
+            self._require_current(version)
+        return buffered(version.size, fetch, retriable=(HTTPError,), chunk_bytes=2 * CHUNK_BYTES)
+
+    def _require_current(self, version: ObjectVersion) -> None:
+        current = self.stat(version.key)
+        if current is None:
+            raise ObjectGone(version)
+        if current.version != version.version:
+            raise ObjectSuperseded(version)
+
+    def _version(self, entry: Any) -> ObjectVersion:
+        modified: datetime = entry.last_modified.astimezone(UTC).replace(microsecond=0)
+        size = int(entry.size or 0)
+        version_id = entry.version_id if self._keeps_versions else None
+        if version_id in {None, NULL_VERSION}:
+            version_id = unversioned(entry.etag or "", size, modified)
+        return ObjectVersion(
+            "minio", self._bucket, entry.object_name, str(version_id), size, modified
+        )
+
+
+def _made_of_etag(version: ObjectVersion) -> bool:
+    return version.version.endswith(f"-{version.size}-{version.modified_at:%Y%m%dT%H%M%SZ}")
+
+
+def _require_same(version: ObjectVersion, headers: Mapping[str, str]) -> None:
+    total = int(headers["Content-Range"].rpartition("/")[2])
+    modified = parsedate_to_datetime(headers["Last-Modified"])
+    made = unversioned(headers["ETag"], total, modified)
+    if version.version not in {headers.get("x-amz-version-id"), made}:
+        raise ObjectSuperseded(version)
+
+
+def _not_current(error: Any, version: ObjectVersion) -> Exception | None:
+    if error.code in _ABSENT:
+        return ObjectGone(version)
+    if error.code in {"NoSuchVersion", "InvalidRange"}:
+        return ObjectSuperseded(version)
+    return None

@@ -1,0 +1,92 @@
+"""The ledger in Postgres with what the state machine's runs and operators do to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from landing import ledger
+from landing.identity import ObjectVersion
+from landing.ledger_postgres import PostgresLedger
+from landing.states import ErrorClass
+
+TABLES = "landing.object_version, landing.batch_sink, landing.batch, landing.scan"
+VERSION = "store, bucket, key, version, size, modified_at"
+
+
+class PostgresLedgerDriver(PostgresLedger):
+    """``holder`` is a second session: that of the runs, which hold their locks in it."""
+
+    __slots__ = ("holder",)
+
+    def __init__(self, connection: psycopg.Connection[Any], holder: psycopg.Connection[Any]):
+        super().__init__(connection)
+        object.__setattr__(self, "holder", holder)
+        connection.execute(f"TRUNCATE {TABLES} RESTART IDENTITY CASCADE")
+        holder.execute("SELECT pg_advisory_unlock_all()")
+
+    def batch(self, batch_id: str) -> ledger.Batch:
+        return ledger.batch(self.connection, batch_id)
+
+    def versions(self, batch_id: str) -> list[tuple[int, ObjectVersion]]:
+        rows = self.connection.execute(
+            f"SELECT seq, {VERSION} FROM landing.object_version WHERE batch_id = %s ORDER BY seq",
+            (batch_id,),
+        )
+        return [(seq, ObjectVersion(*rest)) for seq, *rest in rows]
+
+    def assignments(self) -> list[tuple[int, ObjectVersion, str | None]]:
+        rows = self.connection.execute(
+            f"SELECT seq, batch_id, {VERSION} FROM landing.object_version ORDER BY seq"
+        )
+        return [(seq, ObjectVersion(*rest), batch_id) for seq, batch_id, *rest in rows]
+
+    def batch_ids(self) -> list[str]:
+        # The physical order is that of creation only until an update: xmin is not enough either.
+        rows = self.connection.execute(
+            """SELECT batch_id FROM landing.object_version WHERE batch_id IS NOT NULL
+               GROUP BY batch_id ORDER BY min(seq)"""
+        )
+        return [row[0] for row in rows]
+
+    def mark_running(self, batch_id: str, run_id: str, now: datetime) -> None:
+        self.holder.execute("SELECT pg_advisory_lock(81, hashtext(%s))", (run_id,))
+        ledger.mark_running(self.connection, batch_id, run_id, now)
+
+    def release(self, run_id: str) -> None:
+        self.holder.execute("SELECT pg_advisory_unlock(81, hashtext(%s))", (run_id,))
+
+    def mark_failed(
+        self, batch_id: str, *, run_id: str, error_class: ErrorClass, now: datetime
+    ) -> None:
+        ledger.mark_failed(
+            self.connection,
+            batch_id,
+            run_id=run_id,
+            error_class=error_class,
+            error="no reason",
+            now=now,
+        )
+
+    def mark_validated(self, batch_id: str, now: datetime) -> None:
+        self.connection.execute(
+            "UPDATE landing.batch SET validated_at = %s WHERE batch_id = %s", (now, batch_id)
+        )
+
+    def mark_sink_done(self, batch_id: str, sink: str) -> None:
+        with self.connection.transaction():
+            self.connection.execute(
+                "UPDATE landing.batch_sink SET state = 'done' WHERE batch_id = %s AND sink = %s",
+                (batch_id, sink),
+            )
+            self.connection.execute(
+                """UPDATE landing.batch SET state = 'loaded' WHERE batch_id = %s AND NOT EXISTS
+                   (SELECT FROM landing.batch_sink AS s
+                    WHERE s.batch_id = batch.batch_id AND s.state <> 'done')""",
+                (batch_id,),
+            )
+
+    def reopen(self, batch_id: str) -> None:
+        ledger.reopen(self.connection, batch_id)

@@ -1,0 +1,319 @@
+"""Ticks on the real ledger: two at once, killed between ledger and run, through the sensor."""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from landing import ledger
+from landing.locks import hold_locks
+from landing.scan import ScanError
+from landing.source import Source
+from landing.stores.base import Page
+from landing.tick import Tick, evaluate_tick
+from resources.postgres import PostgresResource
+from sensors.landing import InstanceRuns, landing_sensor
+from tests.unit.landing.arrival_machine import ModelRuns
+from tests.unit.landing.bucket_model import BucketModel, Clock
+
+pytestmark = pytest.mark.servers("postgres")
+
+SOURCE = Source(
+    name="model",
+    pipeline="model",
+    store="gcs",
+    bucket="inbox",
+    prefix="in/",
+    pattern=re.compile(r"in/.*\.csv"),
+    sinks=("first", "second"),
+    page_size=7,
+    max_objects=10,
+    max_in_flight=2,
+)
+
+
+def tick(
+    connection: psycopg.Connection[Any],
+    bucket: BucketModel,
+    cursor: str | None = None,
+    runs: Any = None,
+) -> Tick:
+    return evaluate_tick(
+        SOURCE,
+        bucket,
+        connection,
+        cursor,
+        now=bucket.clock,
+        deadline=1.0,
+        clock=lambda: 0.0,
+        runs=runs or ModelRuns(),
+    )
+
+
+def filled(count: int) -> BucketModel:
+    bucket = BucketModel(Clock())
+    for number in range(count):
+        bucket.put(f"in/{number:05d}.csv", b"x")
+    return bucket
+
+
+def test_many_ticks_at_once_share_the_work(
+    connection: psycopg.Connection[Any], ledger_url: str
+) -> None:
+    bucket = filled(95)
+    barrier = threading.Barrier(4)
+    ticks: list[Tick] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with psycopg.connect(ledger_url, autocommit=True) as own:
+                barrier.wait(10)
+                ticks.append(tick(own, bucket))
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert sum(each.scan.new for each in ticks) == 95
+    rows = connection.execute(
+        "SELECT count(*), count(DISTINCT key), count(batch_id) FROM landing.object_version"
+    ).fetchone()
+    created = [batch_id for each in ticks for batch_id in each.created]
+    assert len(created) == len(set(created))
+    assert rows is not None
+    assert rows[:2] == (95, 95)
+    assert rows[2] == sum(batch.objects for batch in ledger.batches(connection))
+    requested = ledger.batches(connection, states=["requested"])
+    assert len(requested) == 2, "in flight at most what the source allows"
+    keys = {request.run_key for each in ticks for request in each.requests}
+    assert keys == {f"{batch.batch_id}/1" for batch in requested}
+
+
+def test_a_request_is_repeated_until_its_run_runs(connection: psycopg.Connection[Any]) -> None:
+    bucket = filled(3)
+    # The daemon is killed: neither this tick's cursor nor its request survives.
+    lost = tick(connection, bucket)
+    again = tick(connection, bucket)
+    assert [r.run_key for r in again.requests] == [r.run_key for r in lost.requests]
+    assert len(again.requests) == 1
+    assert again.scan.known == 3
+    ledger.mark_running(connection, again.requests[0].batch_id, "run", bucket.clock.now)
+    assert tick(connection, bucket, again.cursor).requests == ()
+
+
+def test_a_run_without_its_lock_is_given_up_after_half_a_minute(
+    connection: psycopg.Connection[Any], ledger_url: str
+) -> None:
+    bucket = filled(1)
+    batch_id = tick(connection, bucket).requests[0].batch_id
+    run_id = str(uuid.uuid4())
+    ledger.mark_running(connection, batch_id, run_id, bucket.clock.now)
+    with hold_locks(ledger_url, run_id):
+        held = tick(connection, bucket)
+        bucket.clock.advance(3600)
+        held = tick(connection, bucket, held.cursor)
+        assert held.lost == ()
+    first = tick(connection, bucket, held.cursor)
+    assert first.lost == (), "a broken connection may come back"
+    bucket.clock.advance(29)
+    second = tick(connection, bucket, first.cursor)
+    assert second.lost == ()
+    bucket.clock.advance(2)
+    third = tick(connection, bucket, second.cursor)
+    assert third.lost == (batch_id,)
+    assert third.requests == ()
+    bucket.clock.advance(60)
+    fourth = tick(connection, bucket, third.cursor)
+    assert [request.run_key for request in fourth.requests] == [f"{batch_id}/2"]
+
+
+class BucketResource(dg.ConfigurableResource[Any]):
+    """The bucket of the running test."""
+
+    def store(self) -> BucketModel:
+        return BUCKETS[-1]
+
+
+BUCKETS: list[BucketModel] = []
+RESOURCES = {
+    "bucket": BucketResource(),
+    "postgres": PostgresResource(url=dg.EnvVar("POSTGRES_URL")),
+}
+BATCHES = dg.DynamicPartitionsDefinition(name="model_batches")
+LANDING = dg.AssetKey(["model", "landing"])
+
+
+def model_asset(name: str, deps: list[str]) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["model", name],
+        partitions_def=BATCHES,
+        deps=[dg.AssetKey(["model", dep]) for dep in deps],
+    )
+    def made() -> None:
+        return None
+
+    return made
+
+
+def definitions() -> dg.Definitions:
+    job = dg.define_asset_job(
+        "model",
+        selection=dg.AssetSelection.all(),
+        executor_def=dg.multi_or_in_process_executor,
+    )
+    forkserver = {"forkserver": {"preload_modules": ["dagster"]}}
+    large: Mapping[str, Any] = {"multiprocess": {"max_concurrent": 4, "start_method": forkserver}}
+    sensor = landing_sensor(
+        name="model_sensor",
+        job=job,
+        source=lambda _resources: SOURCE,
+        store=lambda resources: resources.bucket.store(),
+        partitions_def=BATCHES,
+        landing_asset=LANDING,
+        required_resource_keys={"bucket"},
+        derived=["summary"],
+        small_run={"execution": {"config": {"in_process": {}}}},
+        large_run={"execution": {"config": large}},
+    )
+    return dg.Definitions(
+        assets=[
+            dg.AssetSpec(LANDING),
+            model_asset("events", ["landing"]),
+            model_asset("first", ["events"]),
+            model_asset("second", ["events"]),
+            model_asset("summary", ["first", "second"]),
+        ],
+        jobs=[job],
+        sensors=[sensor],
+        resources=RESOURCES,
+    )
+
+
+@contextmanager
+def sensor_of(bucket: BucketModel) -> Iterator[Any]:
+    """A function that evaluates the sensor as the code server does, and adds the partitions."""
+    BUCKETS.append(bucket)
+    # Its versions are numbered, so that real time does not matter.
+    repository = definitions().get_repository_def()
+    sensor = repository.get_sensor_def("model_sensor")
+    with dg.instance_for_test() as instance:
+
+        def evaluate(cursor: str | None = None) -> Any:
+            with dg.SensorEvaluationContext(
+                instance_ref=instance.get_ref(),
+                last_tick_completion_time=None,
+                last_run_key=None,
+                cursor=cursor,
+                repository_name=repository.name,
+                repository_def=repository,
+                sensor_name="model_sensor",
+                resources=repository.get_top_level_resources(),
+            ) as context:
+                data = sensor.evaluate_tick(context)
+            for request in data.dynamic_partitions_requests or []:
+                instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+            return data
+
+        yield evaluate, instance
+    BUCKETS.pop()
+
+
+def test_the_sensor_asks_for_a_run_per_batch(
+    connection: psycopg.Connection[Any], ledger_url: str
+) -> None:
+    bucket = filled(3)
+    with sensor_of(bucket) as (evaluate, _):
+        data = evaluate()
+        (request,) = data.run_requests
+        batch_id = request.partition_key
+        assert request.run_key == f"{batch_id}/1"
+        assert request.asset_selection is None
+        assert request.run_config == {"execution": {"config": {"in_process": {}}}}
+        assert request.tags["quintet/batch"] == batch_id
+        assert request.tags["dagster/partition"] == batch_id
+        assert [r.partition_keys for r in data.dynamic_partitions_requests] == [[batch_id]]
+        (event,) = data.asset_events
+        assert event.asset_key == LANDING
+        assert event.metadata["new_objects"].value == 3
+        assert event.metadata["batches_in_flight"].value == 1
+
+        again = evaluate(data.cursor)
+        assert [r.run_key for r in again.run_requests] == [f"{batch_id}/1"]
+        assert not again.dynamic_partitions_requests
+        assert not again.asset_events, "nothing changed"
+
+        ledger.mark_running(connection, batch_id, "run", datetime.now(UTC))
+        with hold_locks(ledger_url, "run"):
+            quiet = evaluate(again.cursor)
+        assert not quiet.run_requests
+        assert "listed 3, known 3, new 0, ignored 0; cycle done" in quiet.skip_message
+        assert "in flight 1" in quiet.skip_message
+
+
+def test_a_retry_selects_what_is_not_done(connection: psycopg.Connection[Any]) -> None:
+    bucket = filled(1)
+    with sensor_of(bucket) as (evaluate, _):
+        first = evaluate()
+        batch_id = first.run_requests[0].partition_key
+        connection.execute("UPDATE landing.batch SET validated_at = now()")
+        connection.execute("UPDATE landing.batch_sink SET state = 'done' WHERE sink = 'first'")
+        past = datetime(2026, 1, 1, tzinfo=UTC)
+        ledger.mark_failed(
+            connection, batch_id, run_id="r", error_class="transient", error="down", now=past
+        )
+        (request,) = evaluate(first.cursor).run_requests
+        assert request.run_key == f"{batch_id}/2"
+        assert {key.path[-1] for key in request.asset_selection} == {"second", "summary"}
+
+
+def test_a_large_batch_gets_processes(connection: psycopg.Connection[Any]) -> None:
+    bucket = BucketModel(Clock())
+    bucket.put("in/large.csv", b"x" * 2_600_000)
+    with sensor_of(bucket) as (evaluate, _):
+        (request,) = evaluate().run_requests
+        assert request.run_config["execution"]["config"]["multiprocess"]["max_concurrent"] == 4
+
+
+def test_a_failed_listing_fails_the_tick(connection: psycopg.Connection[Any]) -> None:
+    class Broken(BucketModel):
+        def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+            raise ConnectionError("unreachable")
+
+    with (
+        sensor_of(Broken(Clock())) as (evaluate, _),
+        pytest.raises(ScanError, match="cannot list inbox/in/ from its start: unreachable"),
+    ):
+        evaluate()
+
+
+def test_the_end_of_runs_is_read_from_the_instance() -> None:
+    from dagster._core.test_utils import create_run_for_test
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = InstanceRuns(instance)
+        assert not runs.has_ended("batch/1")
+        assert not runs.is_alive("unknown")
+        tags = {"dagster/run_key": "batch/1"}
+        started = dg.DagsterRunStatus.STARTED
+        failed = create_run_for_test(
+            instance, "model", tags=tags, status=dg.DagsterRunStatus.FAILURE
+        )
+        assert runs.has_ended("batch/1")
+        assert not runs.is_alive(failed.run_id)
+        retried = create_run_for_test(instance, "model", tags=tags, status=started)
+        assert not runs.has_ended("batch/1")
+        assert runs.is_alive(retried.run_id)

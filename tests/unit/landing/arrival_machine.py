@@ -1,0 +1,342 @@
+"""A bucket, its uploaders, a sensor that is killed, runs that fail: in any order.
+
+Belongs here: the state machine and what must hold. Does not: which ledger it runs on.
+
+What must hold (design of landing): every version that is current when it is read is processed by
+exactly one batch, the last one always is, and nothing else is.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from landing.source import Source
+from landing.states import LOADED
+from landing.stores.base import ObjectNotCurrent
+from landing.tick import Request, Tick, run_tick
+from tests.unit.landing.bucket_model import BucketModel, Clock
+
+PREFIX = "in/"
+SINKS = ("first", "second")
+
+#: Names that sort before, between and after each other by bytes, in several planes of Unicode.
+FIXED_KEYS = [
+    "a.csv", "b.csv", "b.csv0.csv", "Z.csv", "é.csv", "e\u0301.csv", "日本.csv", "\uffee.csv",
+    "\U0001f600.csv", "x/y.csv", "x.csv", "\x7f.csv", "\n.csv",
+]  # fmt: skip
+names = st.sampled_from(FIXED_KEYS) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=3
+).map(lambda text: text + ".csv")
+contents = st.sampled_from([b"A", b"B", b"CC"])
+ignored_names = st.sampled_from(["a.csv.tmp", "note.txt", "folder/", "up.part", "\0.csv"])
+
+
+@dataclass
+class ModelRun:
+    """A run as Dagster keeps it. ``worker`` says whether its process lives."""
+
+    request: Request
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    status: str = "queued"
+    worker: bool = False
+
+
+@dataclass
+class ModelRuns:
+    """Dagster's run storage: at most one run per run key, as long as it isn't deleted."""
+
+    runs: list[ModelRun] = field(default_factory=list)
+
+    def launch(self, request: Request) -> None:
+        if not any(run.request.run_key == request.run_key for run in self.runs):
+            self.runs.append(ModelRun(request))
+
+    def is_alive(self, run_id: str) -> bool:
+        return any(
+            run.run_id == run_id and run.status in {"queued", "started"} for run in self.runs
+        )
+
+    def has_ended(self, run_key: str) -> bool:
+        found = [run for run in self.runs if run.request.run_key == run_key]
+        return bool(found) and all(run.status == "ended" for run in found)
+
+
+class ArrivalMachine(RuleBasedStateMachine):
+    """Subclasses give the ledger."""
+
+    def make_ledger(self) -> Any:
+        raise NotImplementedError
+
+    @initialize(
+        exact=st.booleans(),
+        page_size=st.integers(1, 4),
+        max_objects=st.integers(1, 4),
+        in_flight=st.integers(1, 2),
+    )
+    def start(self, exact: bool, page_size: int, max_objects: int, in_flight: int) -> None:
+        self.clock = Clock()
+        self.bucket = BucketModel(self.clock, exact=exact)
+        self.ledger = self.make_ledger()
+        self.runs = ModelRuns()
+        self.cursor: str | None = None
+        self.processed: dict[tuple[str, str], list[tuple[str, int, bytes]]] = {}
+        self.source = Source(
+            name="model",
+            pipeline="model",
+            store=self.bucket.kind,
+            bucket=self.bucket.name,
+            prefix=PREFIX,
+            pattern=re.compile(re.escape(PREFIX) + r".*\.csv", re.DOTALL),
+            sinks=SINKS,
+            page_size=page_size,
+            max_objects=max_objects,
+            max_in_flight=in_flight,
+            max_bytes=5,
+        )
+
+    # The outside.
+
+    @rule(name=names, content=contents, age=st.sampled_from([0, 0, 0, 1, 86_400]))
+    def put(self, name: str, content: bytes, age: int) -> None:
+        self.bucket.put(PREFIX + name, content, age=age)
+
+    @rule(some=st.lists(st.tuples(names, contents), max_size=6))
+    def put_in_one_second(self, some: list[tuple[str, bytes]]) -> None:
+        for name, content in some:
+            self.bucket.put(PREFIX + name, content)
+
+    @rule(name=names)
+    def rewrite_back_and_forth(self, name: str) -> None:
+        for content in (b"A", b"B", b"A"):
+            self.bucket.put(PREFIX + name, content)
+            self.clock.advance(0.4)
+
+    @rule(name=ignored_names, content=st.sampled_from([b"", b"A"]))
+    def put_something_to_ignore(self, name: str, content: bytes) -> None:
+        self.bucket.put(PREFIX + name, content)
+
+    @rule(name=names)
+    def put_empty(self, name: str) -> None:
+        self.bucket.put(PREFIX + name, b"")
+
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        if self.bucket.current:
+            self.bucket.delete(data.draw(st.sampled_from(sorted(self.bucket.current))))
+
+    @rule(seconds=st.sampled_from([0.3, 1, 5, 31, 61, 301, 4_000]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def clock_goes_back(self) -> None:
+        # Whole seconds tell versions apart only while clocks agree; numbers always do.
+        if self.bucket.exact:
+            self.clock.advance(-7)
+
+    # The sensor.
+
+    @rule(
+        pages=st.integers(1, 3),
+        killed=st.sampled_from(["no", "no", "before the runs", "before the cursor"]),
+        meanwhile=st.lists(st.tuples(names, st.none() | contents), max_size=2),
+        second_tick=st.booleans(),
+    )
+    def tick(
+        self,
+        pages: int,
+        killed: str,
+        meanwhile: list[tuple[str, bytes | None]],
+        second_tick: bool,
+    ) -> None:
+        changes = list(meanwhile)
+        other: list[Tick] = []
+
+        def during_the_listing() -> None:
+            if changes:
+                name, content = changes.pop()
+                if content is None:
+                    self.bucket.delete(PREFIX + name)
+                else:
+                    self.bucket.put(PREFIX + name, content)
+            elif second_tick and not other:
+                self.bucket.before_page = lambda: None
+                other.append(self.evaluate(self.cursor, pages=2))
+
+        self.bucket.before_page = during_the_listing
+        tick = self.evaluate(self.cursor, pages=pages)
+        self.bucket.before_page = lambda: None
+        for each in [*other, tick]:
+            if killed == "no":
+                self.cursor = each.cursor
+            if killed != "before the runs":
+                for request in each.requests:
+                    self.runs.launch(request)
+
+    @rule(text=st.sampled_from([None, "", "in/b.csv", "{}", '{"format": 1}', "[1]"]))
+    def cursor_is_lost(self, text: str | None) -> None:
+        self.cursor = text
+
+    def evaluate(self, cursor: str | None, pages: int) -> Tick:
+        self.bucket.pages = 0
+        return run_tick(
+            self.source,
+            self.bucket,
+            self.ledger,
+            cursor,
+            now=self.clock,
+            deadline=pages,
+            clock=lambda: float(self.bucket.pages),
+            runs=self.runs,
+        )
+
+    # The runs.
+
+    def runs_with(self, *statuses: str) -> list[ModelRun]:
+        return [run for run in self.runs.runs if run.status in statuses]
+
+    @rule(data=st.data())
+    def run_starts(self, data: st.DataObject) -> None:
+        queued = self.runs_with("queued")
+        if queued:
+            self.begin(data.draw(st.sampled_from(queued)))
+
+    def begin(self, run: ModelRun) -> None:
+        run.status, run.worker = "started", True
+        self.ledger.mark_running(run.request.batch_id, run.run_id, self.clock.now)
+
+    @rule(
+        data=st.data(), sinks=st.integers(0, 2), error=st.sampled_from(["transient", "permanent"])
+    )
+    def run_ends(self, data: st.DataObject, sinks: int, error: str) -> None:
+        started = [run for run in self.runs_with("started") if run.worker]
+        if started:
+            run = data.draw(st.sampled_from(started))
+            self.work(run, sinks)
+            self.end(run, error)
+
+    def work(self, run: ModelRun, sinks: int) -> None:
+        """Validate, unless that is done, and write that many of the requested sinks."""
+        request = run.request
+        assert request.sinks, "a run without anything to do was requested"
+        assert request.validate == (self.ledger.batch(request.batch_id).validated_at is None)
+        if request.validate:
+            for seq, version in self.ledger.versions(request.batch_id):
+                try:
+                    with self.bucket.open(version) as stream:
+                        read = (request.batch_id, seq, stream.read())
+                except ObjectNotCurrent:
+                    continue
+                self.processed.setdefault((version.key, version.version), []).append(read)
+            self.ledger.mark_validated(request.batch_id, self.clock.now)
+        for sink in request.sinks[:sinks]:
+            self.ledger.mark_sink_done(request.batch_id, sink)
+
+    def end(self, run: ModelRun, error: str) -> None:
+        self.ledger.mark_failed(
+            run.request.batch_id, run_id=run.run_id, error_class=error, now=self.clock.now
+        )
+        run.status, run.worker = "ended", False
+        self.ledger.release(run.run_id)
+
+    @rule(data=st.data(), noticed=st.booleans())
+    def run_is_killed(self, data: st.DataObject, noticed: bool) -> None:
+        started = [run for run in self.runs_with("started") if run.worker]
+        if started:
+            run = data.draw(st.sampled_from(started))
+            run.worker = False
+            self.ledger.release(run.run_id)
+            if noticed:
+                run.status = "ended"
+
+    @rule(data=st.data())
+    def run_dies_in_the_queue(self, data: st.DataObject) -> None:
+        queued = self.runs_with("queued")
+        if queued:
+            data.draw(st.sampled_from(queued)).status = "ended"
+
+    @rule(data=st.data())
+    def run_is_deleted(self, data: st.DataObject) -> None:
+        deletable = self.runs_with("queued", "ended")
+        if deletable:
+            self.runs.runs.remove(data.draw(st.sampled_from(deletable)))
+
+    @rule(data=st.data())
+    def operator_reopens(self, data: st.DataObject) -> None:
+        batches = sorted(batch.batch_id for batch in self.ledger.open_batches(self.source))
+        if batches:
+            self.ledger.reopen(data.draw(st.sampled_from(batches)))
+
+    # What must hold.
+
+    @invariant()
+    def a_version_is_in_one_batch(self) -> None:
+        if not hasattr(self, "ledger"):
+            return
+        rows = self.ledger.assignments()
+        identities = [(v.bucket, v.key, v.version) for _, v, _ in rows]
+        assert len(identities) == len(set(identities))
+        ids = self.ledger.batch_ids()
+        assert ids == sorted(set(ids)), "ids do not follow the order of creation"
+
+    @invariant()
+    def no_more_in_flight_than_allowed(self) -> None:
+        if hasattr(self, "ledger"):
+            # An operator's reopening can race with a run, never past one per running run.
+            states = [batch.state for batch in self.ledger.open_batches(self.source)]
+            assert states.count("requested") <= self.source.max_in_flight
+
+    def teardown(self) -> None:
+        if hasattr(self, "ledger"):
+            self.settle()
+            self.check_the_end()
+
+    def settle(self) -> None:
+        """Nobody interferes any more: everything has to be processed in bounded time."""
+        for run in self.runs_with("started"):
+            # The reaper has seen those whose process is gone.
+            run.status = run.status if run.worker else "ended"
+        for turn in range(400):
+            self.clock.advance(40)
+            tick = self.evaluate(self.cursor, pages=10_000)
+            self.cursor = tick.cursor
+            for request in tick.requests:
+                self.runs.launch(request)
+            for run in self.runs_with("queued"):
+                self.begin(run)
+            for run in [run for run in self.runs_with("started") if run.worker]:
+                self.work(run, len(SINKS))
+                self.end(run, "transient")
+            unloaded = self.ledger.open_batches(self.source)
+            for batch in unloaded:
+                self.ledger.reopen(batch.batch_id)
+            # The first turn ends a cycle that was begun before; from the second on each is whole.
+            done = not unloaded and not self.ledger.unassigned(self.source, 1)
+            if turn and done and not tick.scan.new:
+                return
+        raise AssertionError("the backlog was never worked off")
+
+    def check_the_end(self) -> None:
+        rows = {(v.key, v.version): (seq, batch) for seq, v, batch in self.ledger.assignments()}
+        for (key, _), reads in self.processed.items():
+            assert len(reads) == 1, f"{key!r} was processed by {[batch for batch, *_ in reads]}"
+        for key, (version, content) in self.bucket.current.items():
+            if not content or not re.fullmatch(r"in/[^\0]*\.csv", key, re.DOTALL):
+                assert (key, version.version) not in rows
+                continue
+            (batch_id, seq, read), = self.processed[key, version.version]  # fmt: skip
+            assert read == content
+            assert rows[key, version.version] == (seq, batch_id)
+            last = max(s for (k, _), [(_, s, _)] in self.processed.items() if k == key)
+            assert last == seq, "what was read last is not what is there"
+        existed = {(v.key, v.version): content for v, content in self.bucket.history.items()}
+        for identity, [(_, _, content)] in self.processed.items():
+            assert existed[identity] == content
+        for batch_id in self.ledger.batch_ids():
+            assert self.ledger.batch(batch_id).state in LOADED

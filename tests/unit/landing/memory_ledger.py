@@ -1,0 +1,173 @@
+"""The ledger in memory, with the interface and the rules of the one in Postgres.
+
+The same state machine runs on both (tests/integration/landing), so that they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from landing.arrivals import Backlog, next_batch_id
+from landing.batching import Arrival
+from landing.identity import ObjectVersion
+from landing.ledger import Batch, SinkState
+from landing.scan import ScanResult
+from landing.source import Source
+from landing.states import LOADED, ErrorClass, failed_state, retry_delay
+
+
+@dataclass
+class Row:
+    seq: int
+    version: ObjectVersion
+    seen_at: datetime
+    batch_id: str | None = None
+
+
+@dataclass
+class MemoryLedger:
+    rows: list[Row] = field(default_factory=list)
+    batches: dict[str, Batch] = field(default_factory=dict)
+    sink_states: dict[str, dict[str, SinkState]] = field(default_factory=dict)
+    locks: set[str] = field(default_factory=set)
+
+    # What a tick needs.
+
+    @contextmanager
+    def exclusive(self, source: Source) -> Iterator[None]:
+        yield
+
+    def record(self, source: Source, versions: Sequence[ObjectVersion], seen_at: datetime) -> int:
+        known = {
+            (r.version.store, r.version.bucket, r.version.key, r.version.version) for r in self.rows
+        }
+        new = [v for v in versions if (v.store, v.bucket, v.key, v.version) not in known]
+        for version in new:
+            self.rows.append(Row(len(self.rows) + 1, version, seen_at))
+        return len(new)
+
+    def unassigned(self, source: Source, limit: int) -> list[Arrival]:
+        waiting = [row for row in self.rows if row.batch_id is None]
+        return [Arrival(row.seq, row.version.size, row.seen_at) for row in waiting[:limit]]
+
+    def create_batch(self, source: Source, arrivals: Sequence[Arrival], now: datetime) -> str:
+        batch_id = next_batch_id(max(self.batches, default=None), now)
+        for arrival in arrivals:
+            row = self.rows[arrival.seq - 1]
+            assert row.batch_id is None
+            row.batch_id = batch_id
+        self.batches[batch_id] = Batch(
+            batch_id=batch_id,
+            source=source.name,
+            pipeline=source.pipeline,
+            state="pending",
+            attempt=0,
+            objects=len(arrivals),
+            bytes=sum(arrival.size for arrival in arrivals),
+            created_at=now,
+            requested_at=None,
+            started_at=None,
+            finished_at=None,
+            next_attempt_at=None,
+            run_id=None,
+            validated_at=None,
+            error_class=None,
+            error=None,
+            partition_removed_at=None,
+        )
+        self.sink_states[batch_id] = {
+            sink: SinkState(batch_id, sink, "pending", None, None, None, None, None, None)
+            for sink in source.sinks
+        }
+        return batch_id
+
+    def open_batches(self, source: Source) -> list[Batch]:
+        return [b for _, b in sorted(self.batches.items()) if b.state not in LOADED]
+
+    def sinks(self, batch_ids: Sequence[str]) -> dict[str, list[SinkState]]:
+        return {b: [s for _, s in sorted(self.sink_states[b].items())] for b in batch_ids}
+
+    def mark_requested(self, batch_id: str, attempt: int, now: datetime) -> bool:
+        batch = self.batches[batch_id]
+        if batch.attempt != attempt - 1 or batch.state not in {"pending", "failed_transient"}:
+            return False
+        self._set(batch_id, state="requested", attempt=attempt, run_id=None, next_attempt_at=None)
+        return True
+
+    def mark_lost(self, seen: Batch, *, error: str, now: datetime) -> bool:
+        batch = self.batches[seen.batch_id]
+        if (batch.state, batch.attempt, batch.run_id) != (seen.state, seen.attempt, seen.run_id):
+            return False
+        due = now + retry_delay(seen.attempt)
+        self._set(seen.batch_id, state="failed_transient", next_attempt_at=due)
+        return True
+
+    def run_lock_held(self, run_id: str) -> bool:
+        return run_id in self.locks
+
+    def backlog(self, source: Source) -> Backlog:
+        unloaded = self.open_batches(source)
+        ids = {batch.batch_id for batch in unloaded}
+        states = [batch.state for batch in unloaded]
+        waiting = [r for r in self.rows if r.batch_id is None]
+        oldest = [r.seen_at for r in self.rows if r.batch_id in ids] + [r.seen_at for r in waiting]
+        return Backlog(
+            unassigned=len(waiting),
+            oldest_seen_at=min(oldest, default=None),
+            waiting=states.count("pending"),
+            in_flight=states.count("requested") + states.count("running"),
+            failed=states.count("failed_transient"),
+            stopped=states.count("failed_permanent"),
+        )
+
+    def save_scan(self, source: Source, result: ScanResult, now: datetime) -> None:
+        return None
+
+    # What a run and an operator do.
+
+    def batch(self, batch_id: str) -> Batch:
+        return self.batches[batch_id]
+
+    def versions(self, batch_id: str) -> list[tuple[int, ObjectVersion]]:
+        return [(r.seq, r.version) for r in self.rows if r.batch_id == batch_id]
+
+    def assignments(self) -> list[tuple[int, ObjectVersion, str | None]]:
+        return [(row.seq, row.version, row.batch_id) for row in self.rows]
+
+    def batch_ids(self) -> list[str]:
+        return list(self.batches)
+
+    def mark_running(self, batch_id: str, run_id: str, now: datetime) -> None:
+        self._set(batch_id, state="running", run_id=run_id)
+        self.locks.add(run_id)
+
+    def release(self, run_id: str) -> None:
+        self.locks.discard(run_id)
+
+    def mark_failed(
+        self, batch_id: str, *, run_id: str, error_class: ErrorClass, now: datetime
+    ) -> None:
+        batch = self.batches[batch_id]
+        if batch.state not in {"requested", "running"} or batch.run_id not in {None, run_id}:
+            return
+        due = now + retry_delay(batch.attempt) if error_class == "transient" else None
+        self._set(batch_id, state=failed_state(error_class), next_attempt_at=due, run_id=run_id)
+
+    def mark_validated(self, batch_id: str, now: datetime) -> None:
+        self._set(batch_id, validated_at=now)
+
+    def mark_sink_done(self, batch_id: str, sink: str) -> None:
+        states = self.sink_states[batch_id]
+        states[sink] = replace(states[sink], state="done")
+        if all(state.state == "done" for state in states.values()):
+            self._set(batch_id, state="loaded")
+
+    def reopen(self, batch_id: str) -> None:
+        if self.batches[batch_id].state in {"failed_transient", "failed_permanent"}:
+            self._set(batch_id, state="pending", next_attempt_at=None)
+
+    def _set(self, batch_id: str, **values: object) -> None:
+        self.batches[batch_id] = replace(self.batches[batch_id], **values)  # type: ignore[arg-type]

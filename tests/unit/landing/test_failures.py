@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from landing.failures import PermanentError, TransientError, classify
+
+
+def named(name: str, module: str = "some.client", **attributes: object) -> Exception:
+    kind = type(name, (Exception,), {"__module__": module})
+    error = kind("x")
+    for key, value in attributes.items():
+        setattr(error, key, value)
+    return error
+
+
+class Response:
+    def __init__(self, status: int) -> None:
+        self.status_code = status
+
+
+class GrpcCode:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_statuses_worth_another_attempt(status):
+    for error in (
+        named("APIStatusError", status_code=status),
+        named("HTTPStatusError", response=Response(status)),
+        named("ClientError", response={"ResponseMetadata": {"HTTPStatusCode": status}}),
+        named("GoogleAPICallError", "google.api_core.exceptions", code=status),
+    ):
+        assert classify(error) == "transient"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 501])
+def test_statuses_that_wait_for_an_operator(status):
+    assert classify(named("APIStatusError", status_code=status)) == "permanent"
+    error = named("ClientError", response={"ResponseMetadata": {"HTTPStatusCode": status}})
+    assert classify(error) == "permanent"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("UNAVAILABLE", "transient"),
+        ("DEADLINE_EXCEEDED", "transient"),
+        ("RESOURCE_EXHAUSTED", "transient"),
+        ("UNAUTHENTICATED", "permanent"),
+        ("PERMISSION_DENIED", "permanent"),
+        ("INVALID_ARGUMENT", "permanent"),
+    ],
+)
+def test_grpc_codes(code, expected):
+    assert classify(named("RpcError", "grpc", code=lambda: GrpcCode(code))) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionRefusedError(), "transient"),
+        (TimeoutError(), "transient"),
+        (socket.gaierror(), "transient"),
+        (named("ServerSelectionTimeoutError", "pymongo.errors"), "transient"),
+        (named("AutoReconnect", "pymongo.errors"), "transient"),
+        (named("OperationFailure", "pymongo.errors", code=18), "permanent"),
+        (named("ServiceUnavailable", "neo4j.exceptions"), "transient"),
+        (named("AuthError", "neo4j.exceptions", code="Neo.ClientError.Security.X"), "permanent"),
+        (named("ClientError", "neo4j", code="Neo.ClientError.Transaction.Gone"), "transient"),
+        (named("TransientError", "neo4j", code="Neo.TransientError.X"), "transient"),
+        (named("OperationalError", "psycopg", sqlstate="57P01"), "transient"),
+        (named("OperationalError", "psycopg", sqlstate=None), "transient"),
+        (named("InvalidPassword", "psycopg.errors", sqlstate="28P01"), "permanent"),
+        (named("UndefinedTable", "psycopg.errors", sqlstate="42P01"), "permanent"),
+        (PermissionError(), "permanent"),
+        (KeyError("VARIABLE"), "permanent"),
+        (PermanentError(), "permanent"),
+        (TransientError(), "transient"),
+        (Exception("never seen"), "transient"),
+    ],
+)
+def test_errors_of_the_clients(error, expected):
+    assert classify(error) == expected
+
+
+def test_the_nearest_error_that_says_anything_decides():
+    def chained(outer: Exception, cause: Exception) -> Exception:
+        outer.__cause__ = cause
+        return outer
+
+    assert classify(chained(RuntimeError("step"), named("E", status_code=401))) == "permanent"
+    assert classify(chained(TransientError(), named("E", status_code=401))) == "transient"
+    loop = RuntimeError("a")
+    loop.__context__ = loop
+    assert classify(loop) == "transient"
