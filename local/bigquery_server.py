@@ -1,0 +1,120 @@
+"""Starts bqemulator 1.4.0 with two corrections.
+
+Runs with the interpreter of the servers' environment:
+``bigquery_server.py REST GRPC DATA GCS_ROOT``.
+
+What is wrong in bqemulator 1.4.0, and what is done about it here:
+
+1. *A query and an AppendRows that overlap lock the server up for good.* The REST side holds
+   ``engine.write_lock()`` (asyncio) on the event loop and runs DuckDB there; the gRPC handlers of
+   ``BigQueryWriteHandler`` run on a thread pool and call DuckDB on the same connection without
+   that lock. DuckDB's connection lock is then held by the gRPC thread, which waits for the
+   interpreter lock, while the event loop blocks in DuckDB. The handlers that touch the database
+   are run on the event loop instead, the flush under ``write_lock()`` like every other writer.
+2. *Every write copies the whole table.* ``SnapshotManager.capture`` keeps a full copy per write
+   for time travel (``FOR SYSTEM_TIME AS OF``), so the cost of an append grows with the table.
+   Nothing here uses time travel: capturing is switched off.
+
+The corrections are for exactly this version: another one is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+VERSION = "1.4.0"
+
+
+def check_version(installed: str) -> None:
+    """Raises SystemExit when ``installed`` is not the version that the corrections are for."""
+    if installed != VERSION:
+        raise SystemExit(
+            f"bqemulator {installed} is installed, the corrections in local/bigquery_server.py "
+            f"are for {VERSION}: install that version, or check whether they are still needed"
+        )
+
+
+def _write_on_the_event_loop() -> None:
+    from bqemulator.grpc_api.write_servicer import BigQueryWriteHandler
+    from bqemulator.storage.engine import DuckDBEngine
+
+    loops: list[tuple[asyncio.AbstractEventLoop, int]] = []
+    start = DuckDBEngine.start
+
+    async def start_and_remember(self: Any) -> None:
+        loops.append((asyncio.get_running_loop(), threading.get_ident()))
+        await start(self)
+
+    def move(name: str, *, locked: bool) -> None:
+        stock = getattr(BigQueryWriteHandler, name)
+
+        def moved(self: Any, *arguments: Any) -> Any:
+            loop, thread = loops[-1]
+            if threading.get_ident() == thread:
+                return stock(self, *arguments)
+
+            async def call() -> Any:
+                if not locked:
+                    return stock(self, *arguments)
+                async with self._ctx.engine.write_lock():
+                    return stock(self, *arguments)
+
+            return asyncio.run_coroutine_threadsafe(call(), loop).result()
+
+        setattr(BigQueryWriteHandler, name, moved)
+
+    DuckDBEngine.start = start_and_remember
+    move("_flush_to_target", locked=True)
+    for name in (
+        "_bind_stream_to_target",
+        "_handle_create_write_stream",
+        "_handle_get_write_stream",
+    ):
+        move(name, locked=False)
+
+
+def _keep_no_snapshots() -> None:
+    from bqemulator.versioning.snapshots import SnapshotManager
+
+    SnapshotManager.capture = lambda *_arguments, **_options: None
+
+
+def main(rest_port: str, grpc_port: str, data: Path, gcs_root: str) -> None:
+    """Serve until SIGTERM."""
+    check_version(importlib.metadata.version("bqemulator"))
+    os.environ["BQEMU_GCS_LOCAL_ROOT"] = gcs_root
+    os.environ["BQEMU_UPLOAD_STAGING_DIR"] = str(data / "uploads")
+    # DuckDB looks for its extensions below HOME; these come from wheels, not from the network.
+    os.environ["HOME"] = str(data)
+    from duckdb_extensions import import_extension
+
+    for extension in ("spatial", "avro"):
+        import_extension(extension)
+    _write_on_the_event_loop()
+    _keep_no_snapshots()
+    from bqemulator.cli import main as serve
+
+    serve(
+        [
+            "start",
+            "--rest-port",
+            rest_port,
+            "--grpc-port",
+            grpc_port,
+            "--persistent",
+            "--data-dir",
+            str(data),
+            "--log-level",
+            "warning",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4])

@@ -1,0 +1,11 @@
+"""What `make demo` does for each pipeline: its files, its figures, its answer.
+
+Belongs here: one module per pipeline and the list of them. Does not: running the demo (``demo``).
+"""
+
+from __future__ import annotations
+
+from local.demos.campaigns import CampaignsDemo
+from local.demos.pipeline import PipelineDemo
+
+DEMOS: dict[str, type[PipelineDemo]] = {"campaigns": CampaignsDemo}

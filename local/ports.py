@@ -1,0 +1,65 @@
+"""Ports of the stack: free ones, chosen once and kept, chosen again when somebody took them.
+
+Belongs here: choosing and keeping ports. Does not: which ports a server needs.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from local.service import HOST, StackError
+
+#: Below the ports that Linux hands to outgoing connections (32768 and up): a port of ours is
+#: never taken by a client's connection while its server is down.
+RANGE = range(20_000, 32_000)
+_ATTEMPTS = 2_000
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on ``port`` now (sockets in TIME_WAIT do not count)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+class Ports:
+    """The ports of one state directory, kept in ``path`` (JSON, name to number)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._numbers: dict[str, int] = {}
+        if path.exists():
+            self._numbers = {
+                name: int(number) for name, number in json.loads(path.read_text("utf-8")).items()
+            }
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """A copy of what is assigned."""
+        return dict(self._numbers)
+
+    def assign(self, names: Iterable[str]) -> None:
+        """Give each of ``names`` (of servers that do not run now) a port that is free.
+
+        A kept port stays when it is still free. Raises StackError when no port is free.
+        """
+        for name in names:
+            if name not in self._numbers or not is_free(self._numbers[name]):
+                self._numbers[name] = self._choose()
+        self._path.write_text(json.dumps(self._numbers, indent=1, sort_keys=True), "utf-8")
+
+    def _choose(self) -> int:
+        taken = set(self._numbers.values())
+        for _ in range(_ATTEMPTS):
+            port = random.choice(RANGE)
+            if port not in taken and is_free(port):
+                return port
+        raise StackError(f"no free port between {RANGE.start} and {RANGE.stop} on {HOST}")

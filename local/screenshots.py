@@ -1,0 +1,99 @@
+"""``python -m local.screenshots``: the documentation's pictures, from a running demo's UI.
+
+Belongs here: which pages are shown and when they have been drawn. Does not: running the demo.
+Needs a Chromium (CHROMIUM names it, else ``chromium`` on the path).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Page, sync_playwright
+
+from local.service import REPOSITORY
+
+OUTPUT = REPOSITORY / "docs" / "images"
+SIZE = {"width": 1600, "height": 1000}
+
+_LAST_RUN = """
+query { runsOrError(filter: {pipelineName: "campaigns", statuses: [SUCCESS]}, limit: 1) {
+  ... on Runs { results { id } } } }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A page of the UI.
+
+    ``wait_for`` is a text that it shows when it has been drawn; ``click`` one to click then.
+    """
+
+    name: str
+    path: str
+    wait_for: str
+    click: str = ""
+    height: int = SIZE["height"]
+
+
+def shots(run_id: str) -> list[Shot]:
+    """What the documentation shows of campaigns."""
+    asset = "/assets/campaigns"
+    return [
+        Shot("graph", "/locations/quintet/asset-groups/campaigns", "campaign_recommendations"),
+        Shot("run", f"/runs/{run_id}", "engagement_graph"),
+        Shot("metadata", f"{asset}/events?view=overview", "rows_written", height=1500),
+        Shot("plots", f"{asset}/events?view=overview", "rows_written", "Plots", height=1800),
+        Shot("chart", f"{asset}/engagement_analytics", "rows_written", "[Show Markdown]"),
+        Shot("checks", f"{asset}/events?view=checks", "rows_balance"),
+        Shot("sensor", "/locations/quintet/sensors/campaigns_gcs_sensor", "campaigns_gcs_sensor"),
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Take every picture; 1 when the UI or the browser is not there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", default="http://127.0.0.1:3000")
+    parser.add_argument("--out", type=Path, default=OUTPUT)
+    arguments = parser.parse_args(argv)
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        print("No Chromium: install it, or name it in CHROMIUM.", file=sys.stderr)
+        return 1
+    answer = httpx.post(f"{arguments.url}/graphql", json={"query": _LAST_RUN}, timeout=20).json()
+    runs = answer["data"]["runsOrError"]["results"]
+    if not runs:
+        print("No run of campaigns succeeded yet: run `make demo` first.", file=sys.stderr)
+        return 1
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": SIZE["width"], "height": SIZE["height"]})
+        for shot in shots(runs[0]["id"]):
+            _take(page, arguments.url, shot, arguments.out)
+            print(arguments.out / f"{shot.name}.png")
+        browser.close()
+    return 0
+
+
+def _take(page: Page, url: str, shot: Shot, out: Path) -> None:
+    page.set_viewport_size({"width": SIZE["width"], "height": shot.height})
+    page.goto(url + shot.path, wait_until="domcontentloaded")
+    page.get_by_text(shot.wait_for).first.wait_for(timeout=60_000)
+    page.wait_for_timeout(2_000)
+    if shot.click:
+        page.get_by_text(shot.click).first.click()
+    page.wait_for_timeout(3_000)
+    page.screenshot(path=str(out / f"{shot.name}.png"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""The servers of the stack, one module each; `SERVICES` is the registry.
+
+A further server is a module with one `Service` and a line here.
+"""
+
+from __future__ import annotations
+
+from local.service import Service
+from local.services import bigquery, bolt, gcs, milvus, mongo, openai, postgres
+
+SERVICES: dict[str, Service] = {
+    service.name: service
+    for service in (
+        postgres.SERVICE,
+        gcs.SERVICE,
+        bigquery.SERVICE,
+        mongo.SERVICE,
+        bolt.SERVICE,
+        milvus.SERVICE,
+        openai.SERVICE,
+    )
+}

@@ -1,0 +1,52 @@
+"""An OpenAI-compatible API and a recording Telegram endpoint: ``local/openai_server.py``."""
+
+from __future__ import annotations
+
+from local.service import HOST, REPOSITORY, Command, Place, Service, answers_http
+
+#: The name says what computes the vectors; `local.embedder` is where.
+EMBEDDING_MODEL = "local-wordllama256-ngrams"
+
+
+def _command(place: Place) -> Command:
+    return Command(
+        [
+            str(place.python),
+            "-P",
+            "-m",
+            "local.openai_server",
+            str(place.ports["openai"]),
+            str(place.package("wordllama")),
+        ],
+        environment={
+            "OPENAI_SERVER_KEY": place.secret("openai"),
+            "PYTHONPATH": str(REPOSITORY),
+            # One thread each: many calls at once must not make many threads each.
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        },
+        directory=place.root,
+    )
+
+
+def _ready(place: Place) -> bool:
+    return answers_http(f"http://{HOST}:{place.ports['openai']}/health", contains="ok")
+
+
+def _variables(place: Place) -> dict[str, str]:
+    return {
+        "OPENAI_BASE_URL": f"http://{HOST}:{place.ports['openai']}/v1",
+        "OPENAI_API_KEY": place.secret("openai"),
+        "OPENAI_EMBEDDING_MODEL": EMBEDDING_MODEL,
+    }
+
+
+SERVICE = Service(
+    name="openai",
+    systems=("OpenAI", "Telegram"),
+    ports=("openai",),
+    command=_command,
+    ready=_ready,
+    variables=_variables,
+)

@@ -1,0 +1,1 @@
+"""Small data in the real formats, quirks included, the same for the same seed."""

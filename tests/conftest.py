@@ -1,0 +1,116 @@
+"""Fixtures that give a test the servers it asks for, and an environment of its own.
+
+    @pytest.mark.servers("postgres", "gcs")
+    def test_scan(env: dict[str, str]) -> None:
+        with psycopg.connect(env["POSTGRES_URL"]) as connection: ...
+
+Only the named servers are started (postgres, gcs, bigquery, mongo, bolt, milvus, openai), once per
+session, also under ``pytest -n``: the controlling process owns the stack, its workers share it.
+``env`` holds every variable of the named servers with databases, buckets, collections and a key
+made for this test; they are in ``os.environ`` too, and variables of other servers are not.
+``openai_admin`` sets faults and reads counters, ``stack`` is the shared stack (never stop a
+server of it), ``QUINTET_TEST_STACK=directory`` reuses a stack and leaves it running.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local.stack import Stack
+from tests.servers import VARIABLES, OpenAIAdmin, isolated_environment, start
+
+#: Set by the controlling process, inherited by the workers.
+_SHARED = "QUINTET_TEST_STACK_SHARED"
+_PREFIX = "quintet-tests-"
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _owner_lives(root: Path) -> bool:
+    """Directories are named after the process that owns them, and its start time."""
+    try:
+        pid, started = root.name.removeprefix(_PREFIX).split("-")
+        return int(psutil.Process(int(pid)).create_time()) == int(started)
+    except (ValueError, psutil.NoSuchProcess):
+        return False
+
+
+def _discard(root: Path) -> None:
+    if root.exists():
+        Stack(root).reset()
+        shutil.rmtree(root)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if _is_worker(config) or os.environ.get("QUINTET_TEST_STACK"):
+        return
+    directory = Path(tempfile.gettempdir())
+    for left in directory.glob(f"{_PREFIX}*"):
+        # A session that was killed: its servers are still there.
+        if not _owner_lives(left):
+            _discard(left)
+    me = psutil.Process()
+    os.environ[_SHARED] = str(directory / f"{_PREFIX}{me.pid}-{int(me.create_time())}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    # After the workers have ended.
+    shared = os.environ.get(_SHARED)
+    if not _is_worker(config) and shared and not os.environ.get("QUINTET_TEST_STACK"):
+        _discard(Path(shared))
+        del os.environ[_SHARED]
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The stack shared by the session; nothing of it is started by this fixture."""
+    return Stack(Path(os.environ.get("QUINTET_TEST_STACK") or os.environ[_SHARED]))
+
+
+@pytest.fixture(scope="session")
+def _started() -> set[str]:
+    """Servers that this process knows to be up."""
+    return set()
+
+
+@pytest.fixture
+def env(
+    request: pytest.FixtureRequest,
+    stack: Stack,
+    _started: set[str],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[dict[str, str]]:
+    """Variables of the servers that the test's ``servers`` markers name, also in os.environ."""
+    names = list(
+        dict.fromkeys(
+            name for marker in request.node.iter_markers("servers") for name in marker.args
+        )
+    )
+    if not set(names) <= _started:
+        start(stack, names)
+        _started |= set(names)
+    home = tmp_path_factory.mktemp("dagster")
+    with isolated_environment(stack, names, home) as variables:
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield variables
+
+
+@pytest.fixture
+def openai_admin(env: dict[str, str]) -> Iterator[OpenAIAdmin]:
+    """Faults and counters of the test's own key; the test's marker must name ``openai``."""
+    admin = OpenAIAdmin.of(env)
+    yield admin
+    admin.end_faults()

@@ -1,0 +1,282 @@
+"""Servers for tests: one stack shared by the whole session, an isolated environment per test.
+
+Belongs here: what a test needs of the stack. Does not: pytest fixtures (``conftest``).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from local.service import HOST, REPOSITORY
+from local.services import gcs, postgres
+from local.stack import Stack
+
+#: Every variable that application code reads. A test sees only those of its own servers.
+VARIABLES = (
+    "DAGSTER_HOME",
+    "DAGSTER_POSTGRES_URL",
+    "POSTGRES_URL",
+    "MONGO_URI",
+    "NEO4J_URI",
+    "NEO4J_USER",
+    "NEO4J_PASSWORD",
+    "NEO4J_DATABASE",
+    "MILVUS_URI",
+    "MILVUS_TOKEN",
+    "MINIO_ENDPOINT",
+    "MINIO_ACCESS_KEY",
+    "MINIO_SECRET_KEY",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "STORAGE_EMULATOR_HOST",
+    "PUBSUB_EMULATOR_HOST",
+    "BIGQUERY_API_ENDPOINT",
+    "BIGQUERY_GRPC_ENDPOINT",
+    "GOOGLE_CLOUD_PROJECT",
+    "TYPESENSE_URL",
+    "TYPESENSE_API_KEY",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+    "OPENAI_EMBEDDING_MODEL",
+    "QUARANTINE_BUCKET",
+    "COMPUTE_LOGS_BUCKET",
+    "CAMPAIGNS_BUCKET",
+    "CAMPAIGNS_PREFIX",
+    "CAMPAIGNS_MONGO_DATABASE",
+    "CAMPAIGNS_MONGO_COLLECTION",
+    "CAMPAIGNS_MILVUS_MESSAGES",
+    "CAMPAIGNS_MILVUS_PROFILES",
+    "CAMPAIGNS_DATASET",
+)
+
+
+def start(stack: Stack, names: list[str]) -> None:
+    """Start the servers that are not up. Raises RuntimeError with the end of their logs."""
+    errors = [result.error for result in stack.up(names) if result.error]
+    if errors:
+        raise RuntimeError("\n".join(errors))
+
+
+@contextlib.contextmanager
+def isolated_environment(stack: Stack, names: list[str], home: Path) -> Iterator[dict[str, str]]:
+    """Variables of the running servers ``names``, with databases, buckets and names of its own.
+
+    ``home`` becomes DAGSTER_HOME, with the repository's ``dagster.yaml`` linked in. What was made
+    for the environment is removed at the end.
+    """
+    mark = uuid.uuid4().hex[:12]
+    place = stack.place()
+    variables: dict[str, str] = {"DAGSTER_HOME": str(home)}
+    with contextlib.ExitStack() as cleanup:
+        for name in names:
+            variables.update(stack.services[name].variables(place))
+            isolate = _ISOLATE.get(name)
+            if isolate:
+                variables.update(cleanup.enter_context(isolate(stack, variables, mark)))
+        (home / "dagster.yaml").symlink_to(REPOSITORY / "dagster.yaml")
+        yield variables
+
+
+@contextlib.contextmanager
+def _postgres(stack: Stack, _variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    import psycopg
+    from psycopg import sql
+
+    place = stack.place()
+    names = {"POSTGRES_URL": f"quintet_{mark}", "DAGSTER_POSTGRES_URL": f"dagster_{mark}"}
+    with psycopg.connect(postgres.url(place, "postgres"), autocommit=True) as connection:
+        template = _template(connection, lambda name: postgres.url(place, name))
+        for variable, name in names.items():
+            source = template if variable == "POSTGRES_URL" else "template0"
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(source)
+                )
+            )
+    yield {variable: postgres.url(place, name) for variable, name in names.items()}
+    with psycopg.connect(postgres.url(place, "postgres"), autocommit=True) as connection:
+        for name in names.values():
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
+def _template(connection: Any, url: Callable[[str], str]) -> str:
+    """Name of a migrated, unused database; made by the first test that needs it.
+
+    The name holds a digest of the migrations, so that a kept stack gets a new one when they change.
+    """
+    from psycopg import sql
+
+    from migrations.upgrade import upgrade
+
+    digest = hashlib.sha256()
+    for revision in sorted((REPOSITORY / "migrations" / "versions").glob("*.py")):
+        digest.update(revision.read_bytes())
+    name = f"template_{digest.hexdigest()[:12]}"
+    # The lock makes the other workers wait for the first.
+    connection.execute("SELECT pg_advisory_lock(hashtext('quintet.tests.template'))")
+    try:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+        if not found.fetchone():
+            unfinished = f"{name}_new"
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
+                    sql.Identifier(unfinished)
+                )
+            )
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unfinished)))
+            upgrade(url(unfinished))
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
+                    sql.Identifier(unfinished), sql.Identifier(name)
+                )
+            )
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(hashtext('quintet.tests.template'))")
+    return name
+
+
+@contextlib.contextmanager
+def _gcs(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    buckets = {variable: f"{name}-{mark}" for variable, name in gcs.BUCKETS.items()}
+    for bucket in buckets.values():
+        gcs.create_bucket(variables["STORAGE_EMULATOR_HOST"], bucket)
+    yield buckets
+
+
+@contextlib.contextmanager
+def _mongo(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    import pymongo
+    from pymongo.errors import PyMongoError
+
+    database = f"marketing_{mark}"
+    yield {"CAMPAIGNS_MONGO_DATABASE": database}
+    client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
+        variables["MONGO_URI"], serverSelectionTimeoutMS=2000
+    )
+    with client, contextlib.suppress(PyMongoError):
+        client.drop_database(database)
+
+
+@contextlib.contextmanager
+def _bolt(stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    port, password = stack.place().ports["bolt.http"], variables["NEO4J_PASSWORD"]
+
+    def command(text: str) -> None:
+        request = urllib.request.Request(
+            f"http://{HOST}:{port}/api/v1/server",
+            data=json.dumps({"command": text}).encode(),
+            headers={
+                "Content-Type": "application/json",
+                "Authorization": "Basic "
+                + base64.b64encode(f"root:{password}".encode()).decode("ascii"),
+            },
+        )
+        urllib.request.urlopen(request, timeout=30).close()
+
+    database = f"neo4j{mark}"
+    command(f"create database {database}")
+    yield {"NEO4J_DATABASE": database}
+    with contextlib.suppress(OSError):
+        command(f"drop database {database}")
+
+
+@contextlib.contextmanager
+def _milvus(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    from pymilvus import MilvusClient
+    from pymilvus.exceptions import MilvusException
+
+    names = {
+        "CAMPAIGNS_MILVUS_MESSAGES": f"user_messages_{mark}",
+        "CAMPAIGNS_MILVUS_PROFILES": f"user_profiles_{mark}",
+    }
+    yield names
+    with contextlib.suppress(MilvusException):
+        client = MilvusClient(uri=variables["MILVUS_URI"], timeout=5)
+        for name in names.values():
+            if client.has_collection(name):
+                client.drop_collection(name)
+        client.close()
+
+
+@contextlib.contextmanager
+def _bigquery(_stack: Stack, _variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    yield {"CAMPAIGNS_DATASET": f"marketing_{mark}"}
+
+
+@contextlib.contextmanager
+def _openai(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    # Counters and faults belong to the key.
+    yield {"OPENAI_API_KEY": f"{variables['OPENAI_API_KEY']}.{mark}"}
+
+
+_Isolate = Callable[
+    [Stack, Mapping[str, str], str], contextlib.AbstractContextManager[dict[str, str]]
+]
+_ISOLATE: dict[str, _Isolate] = {
+    "postgres": _postgres,
+    "gcs": _gcs,
+    "bigquery": _bigquery,
+    "mongo": _mongo,
+    "bolt": _bolt,
+    "milvus": _milvus,
+    "openai": _openai,
+}
+
+
+@dataclass(frozen=True)
+class OpenAIAdmin:
+    """Faults and counters of the OpenAI-compatible server, for the key of one test."""
+
+    base_url: str
+    key: str
+
+    @classmethod
+    def of(cls, env: Mapping[str, str]) -> OpenAIAdmin:
+        """For the variables of a test."""
+        parts = urlsplit(env["OPENAI_BASE_URL"])
+        return cls(f"{parts.scheme}://{parts.netloc}", env["OPENAI_API_KEY"])
+
+    def set_faults(self, **plan: Any) -> None:
+        """Replace the plan; fields as in ``local.fault_plan.FaultPlan``."""
+        self._call("PUT", "faults", plan)
+
+    def end_faults(self) -> None:
+        """Answer everything again."""
+        self._call("DELETE", "faults")
+
+    def counters(self) -> dict[str, Any]:
+        """Calls, answered calls, faults, inputs, tokens since the last clearing."""
+        counters: dict[str, Any] = self._call("GET", "counters")
+        return counters
+
+    def clear_counters(self) -> None:
+        """Count from zero."""
+        self._call("DELETE", "counters")
+
+    def messages(self) -> list[dict[str, Any]]:
+        """What was sent to the Telegram endpoint with this key as the bot's token."""
+        messages: list[dict[str, Any]] = self._call("GET", "messages")
+        return messages
+
+    def _call(self, method: str, name: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"{self.base_url}/admin/{name}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.key}"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
