@@ -1,0 +1,1 @@
+"""The assets, a package per pipeline, and the frame that their batch steps share."""

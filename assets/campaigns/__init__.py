@@ -1,0 +1,1 @@
+"""Campaigns: chat and engagement events into MongoDB, Milvus, Neo4j and BigQuery."""

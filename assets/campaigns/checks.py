@@ -1,0 +1,62 @@
+"""Checks over all of campaigns, not one batch: they run by schedule, for they read whole stores.
+
+Belongs here: such checks. Does not: the checks of a batch, which its assets make (``assets``).
+"""
+
+from contextlib import closing
+
+import dagster as dg
+
+from assets.campaigns.pipeline import PIPELINE
+from assets.campaigns.settings import CampaignsSettings
+from resources.milvus import MilvusResource
+from resources.openai import OpenAIResource
+from resources.postgres import PostgresResource
+
+
+@dg.asset_check(
+    asset=dg.AssetKey([PIPELINE, "user_profiles"]),
+    description="Every user with a vector in Milvus has an event.",
+)
+def no_profile_without_event(
+    postgres: PostgresResource,
+    milvus: MilvusResource,
+    openai: OpenAIResource,
+    campaigns: CampaignsSettings,
+) -> dg.AssetCheckResult:
+    """Reads every key of the collection, a thousand at a time."""
+    from assets.campaigns import profiles
+    from assets.campaigns.embeddings import Space
+
+    with closing(milvus.client()) as client, postgres.connect() as connection:
+        space = Space(openai.embedding_model)
+        collection = profiles.store(client, campaigns.milvus_profiles, space)
+        collection.ensure()
+        left = profiles.without_event(collection, connection)
+    return dg.AssetCheckResult(
+        passed=not left,
+        metadata={"profiles_without_event": len(left), "sample": ", ".join(left[:10])},
+    )
+
+
+@dg.asset_check(
+    asset=dg.AssetKey([PIPELINE, "events"]),
+    description="No batch waits for an operator.",
+)
+def no_batch_failed_for_good(postgres: PostgresResource) -> dg.AssetCheckResult:
+    """Names the batches in `failed_permanent` and how to bring them back."""
+    from landing import ledger
+
+    with postgres.connect() as connection:
+        batches = ledger.batches(connection, states=["failed_permanent"])
+    stopped = [batch for batch in batches if batch.pipeline == PIPELINE]
+    return dg.AssetCheckResult(
+        passed=not stopped,
+        description="Mend the cause named in the error, then `make replay`." if stopped else None,
+        metadata={
+            "batches": len(stopped),
+            "sample": dg.MetadataValue.md(
+                "\n".join(f"- `{b.batch_id}`: {b.error}" for b in stopped[:10])
+            ),
+        },
+    )

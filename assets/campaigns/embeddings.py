@@ -1,0 +1,240 @@
+"""Embeddings of messages: asked of the API once per text, model and dimensions, then kept.
+
+Belongs here: the cache in Postgres and the calls that fill it. Does not: where vectors go next.
+The model gets the first TEXT_CHARACTERS characters of a message.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from landing.failures import PermanentError, TransientError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+    import psycopg
+    from openai import OpenAI
+
+    from resources.openai import OpenAIResource
+    from resources.postgres import PostgresResource
+
+    Vector = npt.NDArray[np.float32]
+
+DIMENSIONS = 1_024
+TEXT_CHARACTERS = 8_000
+#: Texts per call: 128 texts of the longest kind stay under the API's 300,000 tokens for most
+#: languages, and a call that is lost costs little.
+CALL_TEXTS = 128
+ATTEMPTS = 8
+#: Vectors kept in memory: 4 KiB each.
+_KEPT = 4_096
+_LOCK = "quintet.cache.embedding"
+
+_KNOWN = """
+SELECT text_hash FROM cache.embedding
+WHERE model = %(model)s AND dimensions = %(dimensions)s AND text_hash = ANY(%(hashes)s)
+"""
+_READ = """
+SELECT text_hash, vector FROM cache.embedding
+WHERE model = %(model)s AND dimensions = %(dimensions)s AND text_hash = ANY(%(hashes)s)
+"""
+_STORE = """
+INSERT INTO cache.embedding (model, dimensions, text_hash, vector)
+SELECT %(model)s, %(dimensions)s, text_hash, vector
+FROM unnest(%(hashes)s::text[], %(vectors)s::bytea[]) AS new (text_hash, vector)
+ON CONFLICT DO NOTHING
+"""
+
+
+class MissingVectorError(TransientError):
+    """The API answered with fewer or more vectors than it was given texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What vectors must share to be comparable."""
+
+    model: str
+    dimensions: int = DIMENSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingResult:
+    """Distinct texts, of which ``embedded`` were paid for now, in ``calls`` answered calls."""
+
+    distinct: int = 0
+    embedded: int = 0
+    calls: int = 0
+    tokens: int = 0
+
+    def plus(self, other: EmbeddingResult) -> EmbeddingResult:
+        """Both together; texts that both had count twice in ``distinct``."""
+        return EmbeddingResult(
+            self.distinct + other.distinct,
+            self.embedded + other.embedded,
+            self.calls + other.calls,
+            self.tokens + other.tokens,
+        )
+
+
+class VectorCache:
+    """Reads cached vectors, the latest used ones from memory."""
+
+    def __init__(self, connection: psycopg.Connection[Any], space: Space) -> None:
+        self._connection, self._space = connection, space
+        self._kept: OrderedDict[str, Vector] = OrderedDict()
+
+    def vectors(self, hashes: Iterable[str]) -> dict[str, Vector]:
+        """The vectors (float32, ``dimensions`` long) of the hashes that are known."""
+        import numpy as np
+
+        found: dict[str, Vector] = {}
+        wanted = set(hashes)
+        for text_hash in wanted & self._kept.keys():
+            self._kept.move_to_end(text_hash)
+            found[text_hash] = self._kept[text_hash]
+        if unknown := wanted - found.keys():
+            parameters = _parameters(self._space, sorted(unknown))
+            for text_hash, raw in self._connection.execute(_READ, parameters, binary=True):
+                found[text_hash] = self._kept[text_hash] = np.frombuffer(raw, dtype="<f4")
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+
+class Embedder:
+    """Makes sure that texts are in the cache. One at a time may pay for texts: see ``embedder``."""
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], client: OpenAI, space: Space, concurrency: int
+    ) -> None:
+        self._connection, self._client = connection, client
+        self._space, self._concurrency = space, concurrency
+        self._failed = threading.Event()
+
+    def ensure(self, chunk: pl.DataFrame) -> EmbeddingResult:
+        """Embed the chunk's distinct messages that no one has paid for yet.
+
+        The answer of every call is in the cache before its thread makes the next. Raises openai
+        errors after ATTEMPTS attempts, MissingVectorError, PermanentError for wrong dimensions.
+        """
+        texts = _distinct(chunk)
+        if not texts:
+            return EmbeddingResult()
+        with self._alone():
+            known = self._connection.execute(_KNOWN, _parameters(self._space, list(texts)))
+            have = {row[0] for row in known}
+            new = [(key, text) for key, text in texts.items() if key not in have]
+            calls = [new[at : at + CALL_TEXTS] for at in range(0, len(new), CALL_TEXTS)]
+            tokens = sum(self._in_parallel(calls))
+        return EmbeddingResult(len(texts), len(new), len(calls), tokens)
+
+    def _in_parallel(self, calls: Sequence[Sequence[tuple[str, str]]]) -> Iterator[int]:
+        if not calls:
+            return
+        self._failed.clear()
+        workers = min(self._concurrency, len(calls))
+        with ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool:
+            yield from pool.map(self._call, calls)
+
+    def _call(self, texts: Sequence[tuple[str, str]]) -> int:
+        if self._failed.is_set():
+            return 0  # another call has failed for good: nothing more is paid for
+        try:
+            vectors, tokens = embed(self._client, self._space, [text for _, text in texts])
+        except BaseException:
+            self._failed.set()
+            raise
+        parameters = _parameters(self._space, [key for key, _ in texts])
+        self._connection.execute(_STORE, {**parameters, "vectors": vectors})
+        return tokens
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two sinks of one run want the same texts: the second finds what the first paid for."""
+        self._connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [_LOCK])
+        try:
+            yield
+        finally:
+            self._connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [_LOCK])
+
+
+@contextmanager
+def embedder(
+    pg: PostgresResource, openai: OpenAIResource
+) -> Iterator[tuple[Embedder, VectorCache]]:
+    """What fills and what reads the cache for the resource's model, on one connection."""
+    space = Space(openai.embedding_model)
+    with pg.connect(autocommit=True) as connection, openai.client() as client:
+        yield (
+            Embedder(connection, client, space, openai.concurrency),
+            VectorCache(connection, space),
+        )
+
+
+def embed_messages(
+    chunks: Iterable[pl.DataFrame], pg: PostgresResource, openai: OpenAIResource
+) -> tuple[EmbeddingResult, float]:
+    """Fill the cache for a whole batch; the result and the seconds it took."""
+    started = time.monotonic()
+    total = EmbeddingResult()
+    with embedder(pg, openai) as (filler, _):
+        for chunk in chunks:
+            total = total.plus(filler.ensure(chunk))
+    return total, time.monotonic() - started
+
+
+def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[bytes], int]:
+    """Vectors of the texts as little-endian float32, in their order, and the tokens used.
+
+    Raises openai errors, MissingVectorError, PermanentError for vectors of another length.
+    """
+    import numpy as np
+    import stamina
+
+    from resources.openai import retry_after
+
+    def worth_it(error: Exception) -> bool | float:
+        return isinstance(error, MissingVectorError) or retry_after(error)
+
+    for attempt in stamina.retry_context(
+        on=worth_it, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0
+    ):
+        with attempt:
+            answer = client.embeddings.create(
+                model=space.model,
+                input=[text[:TEXT_CHARACTERS] for text in texts],
+                dimensions=space.dimensions,
+                encoding_format="float",
+            )
+            data = sorted(answer.data or [], key=lambda item: item.index)
+            if [item.index for item in data] != list(range(len(texts))):
+                raise MissingVectorError(
+                    f"model {space.model} gave {len(data)} vectors for {len(texts)} texts"
+                )
+    lengths = {len(item.embedding) for item in data}
+    if lengths != {space.dimensions}:
+        raise PermanentError(
+            f"model {space.model} gives vectors of {sorted(lengths)} numbers, not"
+            f" {space.dimensions}: choose a model that can (OPENAI_EMBEDDING_MODEL)"
+        )
+    vectors = [np.asarray(item.embedding, dtype="<f4").tobytes() for item in data]
+    return vectors, answer.usage.total_tokens if answer.usage else 0
+
+
+def _distinct(chunk: pl.DataFrame) -> dict[str, str]:
+    rows = chunk.select("message_hash", "message").drop_nulls().unique("message_hash")
+    return dict(rows.sort("message_hash").iter_rows())
+
+
+def _parameters(space: Space, hashes: Sequence[str]) -> Mapping[str, Any]:
+    return {"model": space.model, "dimensions": space.dimensions, "hashes": hashes}

@@ -1,0 +1,127 @@
+"""One vector per message in Milvus, keyed by record id.
+
+Belongs here: which records have one, and how they are written and read back. Does not: how a
+message becomes a vector (``embeddings.py``) and the collection (``vector_store.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from assets.campaigns.embeddings import EmbeddingResult, Space, embedder
+from assets.campaigns.vector_store import BATCH_ROWS, IndexKind, VectorStore
+from assets.sink_result import SinkResult, Verification, compared
+from landing.failures import TransientError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from pymilvus import MilvusClient
+
+    from assets.campaigns.embeddings import VectorCache
+    from resources.openai import OpenAIResource
+    from resources.postgres import PostgresResource
+
+#: Vectors per chunk that a verification compares number by number.
+_COMPARED_VECTORS = 3
+_TOLERANCE = 1e-6
+
+
+def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLAT") -> VectorStore:
+    """The collection: record_id, user_id, row_hash, vector."""
+    return VectorStore(client, name, space, "record_id", ("user_id", "row_hash"), index=index)
+
+
+def write(
+    chunks: Iterable[pl.DataFrame],
+    collection: VectorStore,
+    pg: PostgresResource,
+    openai: OpenAIResource,
+) -> SinkResult:
+    """Embed what is new, upsert a vector for every row with a message, delete the other rows'.
+
+    ``details``: embedded, calls, tokens. Raises what the three servers'
+    clients raise, PermanentError for another model.
+    """
+    started = time.monotonic()
+    collection.ensure()
+    written = deleted = 0
+    paid = EmbeddingResult()
+    with embedder(pg, openai) as (filler, cache):
+        for chunk in chunks:
+            paid = paid.plus(filler.ensure(chunk))
+            with_text, without = _split(chunk)
+            for rows in with_text.iter_slices(BATCH_ROWS):
+                _upsert(rows, collection, cache)
+            written += with_text.height
+            deleted += collection.delete(without["record_id"].to_list())
+    collection.flush()
+    details = {
+        "embedded": paid.embedded,
+        "calls": paid.calls,
+        "tokens": paid.tokens,
+    }
+    return SinkResult(written, 0, deleted, time.monotonic() - started, details)
+
+
+def verify(
+    chunks: Iterable[pl.DataFrame], collection: VectorStore, pg: PostgresResource
+) -> Verification:
+    """Every row with a message has a vector with its hash, and no other row has one.
+
+    A few vectors per chunk are compared with the cached ones, number by number.
+    """
+    from assets.campaigns.embeddings import VectorCache
+
+    total = Verification()
+    with pg.connect(autocommit=True) as connection:
+        cache = VectorCache(connection, collection.space)
+        for chunk in chunks:
+            with_text, without = _split(chunk)
+            absent = without["record_id"].to_list()
+            keys = [*with_text["record_id"], *absent]
+            found = {
+                key: row["row_hash"] for key, row in collection.stored(keys, ["row_hash"]).items()
+            }
+            expected = dict(with_text.select("record_id", "row_hash").iter_rows())
+            total = total.plus(compared(expected, found, absent))
+            total = total.plus(_sampled(with_text.head(_COMPARED_VECTORS), collection, cache))
+    return total
+
+
+def _split(chunk: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    import polars as pl
+
+    has_text = pl.col("message_hash").is_not_null()
+    return chunk.filter(has_text), chunk.filter(~has_text)
+
+
+def _upsert(rows: pl.DataFrame, collection: VectorStore, cache: VectorCache) -> None:
+    vectors = cache.vectors(rows["message_hash"])
+    if unknown := rows["message_hash"].n_unique() - len(vectors):
+        raise TransientError(f"{unknown} embeddings left the cache while they were being used")
+    columns = rows.select("record_id", "user_id", "row_hash", "message_hash")
+    collection.upsert(
+        [
+            {"record_id": key, "user_id": user, "row_hash": row, "vector": vectors[message]}
+            for key, user, row, message in columns.iter_rows()
+        ]
+    )
+
+
+def _sampled(rows: pl.DataFrame, collection: VectorStore, cache: VectorCache) -> Verification:
+    import numpy as np
+
+    vectors = cache.vectors(rows["message_hash"])
+    found = collection.stored(rows["record_id"].to_list(), ["row_hash", "vector"])
+    differing = [
+        key
+        for key, row_hash, message in rows.select(
+            "record_id", "row_hash", "message_hash"
+        ).iter_rows()
+        if key in found
+        and found[key]["row_hash"] == row_hash  # another hash has been counted
+        and not np.allclose(found[key]["vector"], vectors.get(message, 0), atol=_TOLERANCE)
+    ]
+    return Verification(differing=len(differing), sample=tuple(differing))

@@ -1,0 +1,30 @@
+"""What the campaigns pipeline is called, partitioned by and made of.
+
+Belongs here: constants that assets, job and sensor share. Does not: any behaviour.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+PIPELINE = "campaigns"
+
+#: One dynamic partition per landing batch.
+BATCHES = dg.DynamicPartitionsDefinition(name="campaigns_batches")
+
+#: The external asset that the GCS prefix is, upstream of everything.
+LANDING_KEY = dg.AssetKey([PIPELINE, "gcs_landing"])
+
+OWNERS = ["team:marketing-data"]
+
+#: Op tag by which the executor knows whose records a step decides or writes.
+WRITER = {"quintet/writer": PIPELINE}
+
+#: The writing assets, each of which must have taken a batch before it is loaded.
+SINKS = (
+    "raw_messages",
+    "message_embeddings",
+    "user_profiles",
+    "engagement_graph",
+    "engagement_analytics",
+)

@@ -1,0 +1,65 @@
+"""Milvus, through pymilvus.
+
+Belongs here: how to connect and how a string is written into a filter. Does not: any collection
+of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+#: Seconds; of every call that is not given its own.
+TIMEOUT = 30.0
+
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+class MilvusResource(dg.ConfigurableResource[Any]):
+    """One Milvus, at ``http(s)://host:port``.
+
+    ``token`` is ``user:password``, an API key or empty.
+    """
+
+    uri: str
+    token: str = ""
+    timeout: float = TIMEOUT
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What pydantic shows of the resource: no token."""
+        yield "uri", self.uri
+
+    def client(self) -> MilvusClient:
+        """A new client, connected; ``close()`` it.
+
+        Raises pymilvus.MilvusException when the server cannot be reached.
+        """
+        from pymilvus import MilvusClient
+
+        return MilvusClient(uri=self.uri, token=self.token, timeout=self.timeout)
+
+    def check(self) -> str:
+        """Who is reachable, in one line. Raises pymilvus.MilvusException."""
+        client = self.client()
+        try:
+            version = client.get_server_version(timeout=10)
+            count = len(client.list_collections(timeout=10))
+        finally:
+            client.close()
+        who = "with a token" if self.token else "no authentication"
+        return f"Milvus {version}, {count} collections, {who}"
+
+
+def one_of(field: str, values: Iterable[str]) -> str:
+    """The filter ``field in [...]`` with every value escaped.
+
+    pymilvus itself puts ids between quotes unescaped, and the embedded server knows no filter
+    templates, so values are written as literals: backslash, quote and line ends escaped.
+    """
+    literals = ",".join(f'"{value.translate(_ESCAPES)}"' for value in values)
+    return f"{field} in [{literals}]"

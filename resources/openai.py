@@ -1,0 +1,85 @@
+"""An OpenAI-compatible API, through the openai client.
+
+Belongs here: how to connect, timeouts, which failures are worth another call. Does not: what is
+asked. dagster-openai's resource has neither timeout nor retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+#: Seconds that a server's Retry-After is followed at most.
+LONGEST_RETRY_AFTER = 30.0
+
+_TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
+_FIRST_SERVER_ERROR = 500
+
+
+class OpenAIResource(dg.ConfigurableResource[Any]):
+    """One API and its key. ``timeout`` is seconds per call; retries are the caller's."""
+
+    base_url: str
+    api_key: str
+    embedding_model: str
+    timeout: float = 30.0
+    concurrency: int = 4
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What pydantic shows of the resource: no key."""
+        yield from (("base_url", self.base_url), ("embedding_model", self.embedding_model))
+
+    def client(self) -> OpenAI:
+        """A new client, safe to share among threads; use it as a context manager.
+
+        The client's own retries are off: they end too early and skip malformed JSON.
+        """
+        from openai import OpenAI
+
+        return OpenAI(
+            base_url=self.base_url, api_key=self.api_key, timeout=self.timeout, max_retries=0
+        )
+
+    def check(self) -> str:
+        """What is reachable, in one line, for the price of one word. Raises openai.OpenAIError.
+
+        An embedding is asked for because not every compatible server lists its models.
+        """
+        with self.client() as client:
+            answer = client.embeddings.create(
+                model=self.embedding_model, input="ok", encoding_format="float", timeout=10
+            )
+        return f"OpenAI-compatible API at {self.base_url}, model {answer.model}"
+
+
+def retry_after(error: Exception) -> bool | float:
+    """Whether another call may help, or the seconds that the server asks to wait first.
+
+    For stamina: 408, 409, 425, 429, 5xx, broken connections, timeouts and malformed JSON.
+    """
+    import json
+
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        transient = (
+            error.status_code in _TRANSIENT_STATUSES or error.status_code >= _FIRST_SERVER_ERROR
+        )
+        return _asked_wait(error.response.headers.get("retry-after")) if transient else False
+    return isinstance(
+        error, openai.APIConnectionError | openai.APIResponseValidationError | json.JSONDecodeError
+    )
+
+
+def _asked_wait(header: str | None) -> bool | float:
+    """Seconds of a Retry-After header in its number form; True where there is none to follow."""
+    try:
+        seconds = float(header or "")
+    except ValueError:
+        return True
+    return min(seconds, LONGEST_RETRY_AFTER) if seconds > 0 else True

@@ -1,0 +1,232 @@
+"""Recommendations from all three stores, compared with brute force over all users."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from assets.campaigns import (
+    analytics,
+    graph,
+    message_embeddings,
+    profiles,
+    recommendation_table,
+    recommendations,
+)
+from assets.campaigns.embeddings import Space
+from assets.campaigns.recommendations import NoProfileError, Stores, UnknownUserError
+from resources.bigquery import BigQueryResource, run
+from resources.milvus import MilvusResource
+from resources.neo4j import Neo4jResource
+from resources.openai import OpenAIResource
+from resources.postgres import PostgresResource
+from tests.integration.campaigns.world import Event, World, at, changes, real, small
+
+pytestmark = pytest.mark.servers("postgres", "milvus", "openai", "bolt", "bigquery")
+
+NOW = datetime(2025, 12, 24, 18, 0, tzinfo=UTC)
+
+
+class Campaigns:
+    """The three stores loaded with batches, and what they should answer."""
+
+    def __init__(self, env, milvus, driver, bigquery):
+        self.pg = PostgresResource(url=env["POSTGRES_URL"])
+        self.openai = OpenAIResource(
+            base_url=env["OPENAI_BASE_URL"],
+            api_key=env["OPENAI_API_KEY"],
+            embedding_model=env["OPENAI_EMBEDDING_MODEL"],
+        )
+        self.world = World(self.pg.url)
+        space = Space(self.openai.embedding_model)
+        self.profiles = profiles.store(milvus, env["CAMPAIGNS_MILVUS_PROFILES"], space)
+        self.messages = message_embeddings.store(milvus, env["CAMPAIGNS_MILVUS_MESSAGES"], space)
+        self.stores = Stores(
+            milvus,
+            env["CAMPAIGNS_MILVUS_PROFILES"],
+            graph.Graph(driver, env["NEO4J_DATABASE"]),
+            analytics.Warehouse(bigquery, env["CAMPAIGNS_DATASET"]),
+        )
+
+    def load(self, batch_id, events):
+        chunks = self.world.deliver(batch_id, events)
+        profiles.write(chunks, self.profiles, self.pg, self.openai, batch_id=batch_id)
+        graph.write(chunks, self.stores.graph, self.pg, batch_id=batch_id)
+        analytics.write(chunks, self.stores.warehouse, self.pg, batch_id=batch_id)
+        return chunks
+
+    def vectors(self) -> tuple[list[str], np.ndarray]:
+        """Unit means of messages asked of the API directly, in float64."""
+        of_users = self.world.messages_of()
+        texts = sorted({m for c in of_users.values() for m in c})
+        with self.openai.client() as client:
+            answer = client.embeddings.create(
+                model=self.openai.embedding_model, input=texts, dimensions=1024
+            )
+        of = {t: np.array(d.embedding) for t, d in zip(texts, answer.data, strict=True)}
+        users = sorted(of_users)
+        means = np.array([sum(of[m] * n for m, n in of_users[u].items()) for u in users])
+        return users, means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    def expected(self, k) -> dict[str, tuple]:
+        """For every user: similar users with scores, and campaigns with their counts."""
+        users, units = self.vectors()
+        scores = units @ units.T
+        pairs = self.world.pairs()
+        found = {}
+        for row, user in enumerate(users):
+            order = sorted(
+                (-round(float(scores[row, i]), 6), numbers(users[i]))
+                for i in range(len(users))
+                if i != row
+            )[:k]
+            near = [(name[-1], -score) for score, name in order]
+            names = {u for u, _ in near}
+            campaigns = []
+            for campaign in {c for u, c in pairs if u in names}:
+                of = [v for (u, c), v in pairs.items() if c == campaign and u in names]
+                campaigns.append(
+                    (-sum(n for n, _, _ in of), campaign, len(of), max(last for *_, last in of))
+                )
+            found[user] = (near, [(c, -n, u, last) for n, c, u, last in sorted(campaigns)])
+        return found
+
+
+def numbers(user: str) -> tuple:
+    """Natural order for ids of the kind that the test data has, and the id."""
+    digits = re.search(r"\d+$", user)
+    return (user[: digits.start()] if digits else user, int(digits[0]) if digits else 0, user)
+
+
+def plain(one) -> tuple:
+    return (
+        [(s.user_id, s.score) for s in one.similar],
+        [(c.campaign, c.events, c.users, c.last_at) for c in one.campaigns],
+    )
+
+
+def assert_same(found: dict[str, tuple], expected: dict[str, tuple]) -> None:
+    """The same users and campaigns in the same order, the scores to a unit of their last digit:
+    Milvus computes them in float32, the expectation in float64."""
+    assert set(found) == set(expected)
+    for user, (similar, campaigns) in expected.items():
+        names, scores = zip(*similar, strict=True)
+        found_names, found_scores = zip(*found[user][0], strict=True)
+        assert (user, found_names, found[user][1]) == (user, names, campaigns)
+        assert found_scores == pytest.approx(scores, abs=1.01e-6)
+
+
+@pytest.fixture
+def campaigns(env):
+    milvus = MilvusResource(uri=env["MILVUS_URI"], token=env["MILVUS_TOKEN"]).client()
+    neo4j = Neo4jResource(
+        uri=env["NEO4J_URI"], user=env["NEO4J_USER"], password=env["NEO4J_PASSWORD"]
+    )
+    bigquery = BigQueryResource(
+        project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
+    )
+    with neo4j.driver() as driver, bigquery.client() as client:
+        yield Campaigns(env, milvus, driver, client)
+    milvus.close()
+
+
+def test_small_world(campaigns):
+    campaigns.load("b1", small())
+    campaigns.load("b2", changes())
+    expected = campaigns.expected(3)
+    answers = recommendations.recommend(campaigns.stores, sorted(expected), 3)
+    assert {a.user_id: plain(a) for a in answers} == expected
+    one = recommendations.recommend(campaigns.stores, ["o'neil\"\\"], 3)
+    assert plain(one[0]) == expected["o'neil\"\\"]
+    few = recommendations.recommend(campaigns.stores, ["user_1"], 20)
+    assert len(few[0].similar) == len(expected) - 1
+
+    with pytest.raises(UnknownUserError, match="nobody"):
+        recommendations.recommend(campaigns.stores, ["user_1", 'nobody"] or 1 == 1 or "'])
+    with pytest.raises(NoProfileError, match="user_3"):
+        recommendations.recommend(campaigns.stores, ["user_3"])
+    for k in (0, 21):
+        with pytest.raises(ValueError, match="from 1 to 20"):
+            recommendations.recommend(campaigns.stores, ["user_1"], k)
+
+    warehouse, target = campaigns.stores.warehouse, campaigns.stores.graph
+    activity = recommendations.activity_of(warehouse, "user_2")
+    assert (activity.events, activity.first_at, activity.last_at) == (
+        2, at(3, microsecond=123456), at(4),
+    )  # fmt: skip
+    with pytest.raises(UnknownUserError):
+        recommendations.activity_of(warehouse, "' OR 1=1 --")
+    (sale,) = recommendations.campaigns_of(target, "user_2")
+    assert (sale.campaign, sale.events, sale.first_seen) == (
+        "Festive_Sale", 1, at(3, microsecond=123456),
+    )  # fmt: skip
+    assert recommendations.campaigns_of(target, "user_3") == ()
+    with pytest.raises(UnknownUserError):
+        recommendations.campaigns_of(target, "nobody")
+
+
+def test_ties_beyond_the_limit_are_said(campaigns, monkeypatch):
+    events = [Event(f"r{i}", f"user_{i}", "same words", "Winter", at(1)) for i in range(40)]
+    campaigns.load("b1", [*events, Event("x", "user_99", "other", None, at(1))])
+    monkeypatch.setattr(recommendations, "FIRST_LIMIT", 4)
+    (all_seen,) = recommendations.recommend(campaigns.stores, ["user_7"])
+    assert [s.user_id for s in all_seen.similar] == [f"user_{i}" for i in range(5)]
+    assert not all_seen.tie_limit_reached
+    monkeypatch.setattr(recommendations, "LAST_LIMIT", 16)
+    (limited,) = recommendations.recommend(campaigns.stores, ["user_7"])
+    assert limited.tie_limit_reached
+    assert len(limited.similar) == 5
+    assert {s.score for s in limited.similar} == {1.0}
+
+
+def test_kept_for_the_users_of_a_batch(campaigns):
+    first = campaigns.load("b1", small())
+    second = campaigns.load("b2", changes())
+    expected = campaigns.expected(5)
+    # b2 touches users 1, 2, 4, 5 and 7; all but 5, who has gone, have changed vectors.
+    for _ in range(2):
+        kept = recommendation_table.materialize(
+            second, campaigns.stores, campaigns.pg, batch_id="b2", computed_at=NOW, most=3
+        )
+        assert (kept.users, kept.left_out, kept.removed) == (3, 1, 1)
+        assert held(campaigns) == {u: expected[u] for u in ("user_1", "user_2", "user_4")}
+    kept = recommendation_table.materialize(
+        first, campaigns.stores, campaigns.pg, batch_id="b1", computed_at=NOW
+    )
+    assert (kept.users, kept.left_out) == (8, 0)
+    # user_7 came with b2 and was left out there.
+    assert held(campaigns) == {u: row for u, row in expected.items() if u != "user_7"}
+
+
+def held(campaigns):
+    warehouse = campaigns.stores.warehouse
+    rows = run(
+        warehouse.client,
+        f"SELECT * FROM `{warehouse.table(recommendation_table.TABLE)}`",
+    )
+    return {
+        r.user_id: (
+            [(s["user_id"], s["score"]) for s in r.similar_users],
+            [(c["campaign"], c["events"], c["users"], c["last_at"]) for c in r.campaigns],
+        )
+        for r in rows
+    }
+
+
+def test_real_file(campaigns):
+    chunks = campaigns.load("b1", real())
+    expected = campaigns.expected(5)
+    assert len(expected) == 911
+    answers = recommendations.recommend(campaigns.stores, sorted(expected))
+    assert_same({a.user_id: plain(a) for a in answers}, expected)
+    assert not any(a.tie_limit_reached for a in answers)
+    kept = recommendation_table.materialize(
+        chunks, campaigns.stores, campaigns.pg, batch_id="b1", computed_at=NOW
+    )
+    assert (kept.users, kept.left_out) == (500, 411)
+    rows = held(campaigns)
+    assert len(rows) == 500
+    assert_same(rows, {user: expected[user] for user in rows})
