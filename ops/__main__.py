@@ -1,0 +1,63 @@
+"""``python -m ops``: the operator's commands.
+
+Belongs here: their command line. Does not: what they do (one module each).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ops import doctor, quarantine, replay
+from ops.environment import NotConfiguredError, load_environment
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command == "quarantine" and arguments.replay and not arguments.batch:
+        parser.error("--replay needs a batch")
+    load_environment(ROOT)
+    if arguments.command == "doctor":
+        return doctor.run()
+
+    import psycopg
+
+    try:
+        if arguments.command == "quarantine":
+            return quarantine.run(arguments.batch, replay=arguments.replay, limit=arguments.limit)
+        return replay.run(arguments.batch)
+    except NotConfiguredError as error:
+        print(error, file=sys.stderr)
+    except psycopg.Error as error:
+        text = doctor.without_secrets(str(error).strip(), os.environ)
+        print(f"Postgres: {text}\n`make doctor` checks every system.", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ops", description="The operator's commands.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("doctor", help="check every configured system through its real client")
+    shown = commands.add_parser("quarantine", help="list, show or replay rejected rows")
+    shown.add_argument("batch", nargs="?", help="batch id; without it all quarantined batches")
+    shown.add_argument(
+        "--replay", action="store_true", help="let this batch's rejects arrive again"
+    )
+    shown.add_argument("--limit", type=int, default=20, help="rows shown (default 20)")
+    again = commands.add_parser("replay", help="request batches again")
+    again.add_argument("batch", nargs="?", help="batch id; without it all that failed")
+    return parser
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # At once: the threads of a client that still waits for its server must not be waited for.
+    os._exit(code)

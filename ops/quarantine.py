@@ -1,0 +1,166 @@
+"""``make quarantine``: what was rejected, why, and putting it back once the rules have changed.
+
+Belongs here: that command and what it prints. Does not: the quarantine itself (``landing``), or
+what can be put back (``ops.rejects``).
+
+A replay writes the rejected rows, as they first arrived, as new objects under ``replay/`` of the
+landing prefix. They arrive there like any other: a batch of their own, today's rules, counts of
+their own. A file that was corrected in place needs no replay: it is a new version.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from landing import ledger, quarantine
+from ops.environment import require
+from ops.pipelines import LandedPipeline, landed_pipeline
+from resources.postgres import PostgresResource
+
+if TYPE_CHECKING:
+    from landing.quarantine import QuarantinedBatch
+    from ops.rejects import Reject
+
+_TEXT_CHARACTERS = 160
+
+
+def run(batch_id: str | None, *, replay: bool, limit: int) -> int:
+    """List the quarantined batches, show one batch's rejects (at most ``limit``), or replay it.
+
+    0 when there is nothing to object to; 1 for an unknown batch, for one without rejects, and when
+    nothing of it could be replayed.
+    """
+    postgres = PostgresResource(url=require("POSTGRES_URL"))
+    if batch_id is None:
+        return _list(postgres)
+    with postgres.connect() as connection:
+        try:
+            batch = ledger.batch(connection, batch_id)
+        except ledger.UnknownBatchError as error:
+            print(f"{error}; `make quarantine` lists those with rejects", file=sys.stderr)
+            return 1
+        found = quarantine.quarantined(connection, batch_id=batch_id)
+    if not found:
+        print(f"{batch_id} of {batch.pipeline} ({batch.state}) has no rejects.", file=sys.stderr)
+        return 1
+    with landed_pipeline(batch.pipeline, os.environ) as pipeline:
+        try:
+            if replay:
+                return _replay(postgres, pipeline, found[0])
+            return _show(pipeline, found[0], limit)
+        except KeyError as error:
+            print(f"{error} is not in the bucket {found[0].bucket} any more", file=sys.stderr)
+            return 1
+
+
+def _list(postgres: PostgresResource) -> int:
+    with postgres.connect() as connection:
+        found = quarantine.quarantined(connection)
+        pipelines = dict(
+            connection.execute(
+                "SELECT batch_id, pipeline FROM landing.batch WHERE batch_id = ANY(%s)",
+                ([batch.batch_id for batch in found],),
+            ).fetchall()
+        )
+    if not found:
+        print("Nothing was rejected.")
+        return 0
+    rows = [("batch", "pipeline", "rows", "written", "replayed", "reasons")]
+    rows += [
+        (
+            batch.batch_id,
+            pipelines[batch.batch_id],
+            f"{batch.rows:,}",
+            f"{batch.written_at:%F %R}",
+            f"{batch.replayed_at:%F %R}" if batch.replayed_at else "-",
+            _reasons(batch),
+        )
+        for batch in found
+    ]
+    print(table(rows))
+    print("\n`make quarantine BATCH=…` shows the rows of one batch.")
+    return 0
+
+
+def _show(pipeline: LandedPipeline, batch: QuarantinedBatch, limit: int) -> int:
+    from ops.rejects import entries
+
+    print(f"{batch.batch_id} of {pipeline.name}: {batch.rows:,} rejected ({_reasons(batch)})")
+    store = pipeline.open_bucket(batch.bucket)
+    for reject in islice(entries(quarantine.read(store, batch.key)), limit):
+        print(describe(reject))
+    if batch.rows > limit:
+        print(
+            f"\n… {batch.rows - limit:,} more: python -m ops quarantine {batch.batch_id} --limit N"
+        )
+    print(
+        f"\nCorrect a file where it lies: the new version arrives by itself. When the rules have "
+        f"changed,\n`make quarantine BATCH={batch.batch_id} REPLAY=1` puts the rows back as they "
+        f"were."
+    )
+    return 0
+
+
+def _replay(postgres: PostgresResource, pipeline: LandedPipeline, batch: QuarantinedBatch) -> int:
+    from ops.rejects import entries, put_back
+
+    if batch.replayed_at is not None:
+        print(f"{batch.batch_id} was replayed before, at {batch.replayed_at:%F %T %Z}.")
+    rejects = entries(quarantine.read(pipeline.open_bucket(batch.bucket), batch.key))
+    done = put_back(
+        rejects,
+        pipeline.open_bucket(pipeline.bucket),
+        prefix=pipeline.prefix,
+        suffix=pipeline.suffix,
+        batch_id=batch.batch_id,
+    )
+    for uri, count in done.objects.items():
+        print(f"{count:,} rows → {uri}")
+    for refusal, count in done.refused.most_common():
+        print(f"{count:,} not put back: {refusal}")
+    if not done.rows:
+        print(f"Nothing of {batch.batch_id} was put back.", file=sys.stderr)
+        return 1
+    with postgres.connect() as connection:
+        quarantine.mark_replayed(connection, batch.batch_id)
+    print(
+        f"{done.rows:,} of {batch.rows:,} rows put back: the sensor of {pipeline.name} finds them "
+        f"at its next ticks.\nWhat today's rules reject again appears as another batch in "
+        f"`make quarantine`."
+    )
+    return 0
+
+
+def describe(reject: Reject) -> str:
+    """One entry in two lines: where and why, then the text, on one line and cut."""
+    where = "whole object" if reject.line is None else f"line {reject.line}"
+    detail = f"  ({printable(reject.detail)})" if reject.detail else ""
+    text = printable(reject.text[: _TEXT_CHARACTERS + 1])
+    if len(text) > _TEXT_CHARACTERS or reject.truncated:
+        text = text[:_TEXT_CHARACTERS] + "…"
+    return f"{printable(reject.source)}  {where}  {reject.reason}{detail}\n    {text}"
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that could move a terminal's cursor spelled out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their longest cell; the last one is not padded."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _reasons(batch: QuarantinedBatch) -> str:
+    return ", ".join(
+        f"{count:,} {reason}"
+        for reason, count in sorted(batch.reasons.items(), key=lambda item: (-item[1], item[0]))
+    )

@@ -1,0 +1,1 @@
+"""What starts runs and what follows their end; decisions are in ``landing``."""
