@@ -1,0 +1,210 @@
+"""From an object's put to the first sink that has it, through a real daemon, part by part.
+
+Small files, one after another, each awaited; in turn with objects that start a run of an asset
+that does nothing (``noop_location``), through the same daemon, client, bucket and interval. Run:
+
+    python -m benchmarks.latency [--files 20] [--stack DIRECTORY]
+
+Parts, from the run's own events: tick (put → run requested), queue (→ launched), start (→ first
+step: the interpreter, loading definitions, locks), work (→ the first sink's rows are committed,
+read back and noted in the ledger; for the no-op → the step's end).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.campaigns import SERVICES, environment
+from benchmarks.noop_location import INTERVAL_SECONDS, PREFIX
+from local.dagster_processes import DagsterProcesses
+from local.stack import Stack
+from samples.campaigns import Shape
+from samples.campaigns import write as write_sample
+from tests.servers import start
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("tick", "queue", "start", "work", "total")
+ROWS = 50
+TIMEOUT = 180.0
+GOAL = 1.3
+
+WORKSPACE = f"""load_from:
+  - python_module:
+      module_name: definitions
+      working_directory: {ROOT}
+      location_name: quintet
+  - python_module:
+      module_name: benchmarks.noop_location
+      working_directory: {ROOT}
+      location_name: noop
+"""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds of each part of one object's way."""
+
+    tick: float
+    queue: float
+    start: float
+    work: float
+
+    @property
+    def total(self) -> float:
+        """From the put to the end."""
+        return self.tick + self.queue + self.start + self.work
+
+
+class Timeline:
+    """One object after another, put and followed to its end."""
+
+    def __init__(self, instance: Any, bucket: Any, dagster: DagsterProcesses, seed: int) -> None:
+        self._instance, self._bucket, self._dagster = instance, bucket, dagster
+        self._random = random.Random(seed)
+        self._seen: set[str] = set()
+
+    def follow(self, key: str, content: bytes, job: str) -> Latency:
+        """Put an object at a random moment of the sensor's interval; what its run took."""
+        time.sleep(self._random.uniform(0, INTERVAL_SECONDS))
+        self._bucket.blob(key).upload_from_string(content)
+        put_at = time.time()
+        record = self._await_run(job)
+        times = self._event_times(record.dagster_run.run_id)
+        requested = record.create_timestamp.timestamp()
+        end = self._first_sink(record) if job == "campaigns" else times["STEP_SUCCESS"]
+        return Latency(
+            tick=requested - put_at,
+            queue=times["PIPELINE_STARTING"] - requested,
+            start=times["STEP_START"] - times["PIPELINE_STARTING"],
+            work=end - times["STEP_START"],
+        )
+
+    def _await_run(self, job: str) -> Any:
+        import dagster as dg
+
+        end = time.monotonic() + TIMEOUT
+        while time.monotonic() < end:
+            self._dagster.check_alive()
+            records = self._instance.get_run_records(dg.RunsFilter(job_name=job), limit=5)
+            for record in records:
+                run = record.dagster_run
+                if run.run_id in self._seen or not run.is_finished:
+                    continue
+                self._seen.add(run.run_id)
+                if not run.is_success:
+                    raise RuntimeError(f"run {run.run_id} of {job} is {run.status}")
+                return record
+            time.sleep(0.5)
+        raise TimeoutError(f"no run of {job}:\n{self._dagster.log_end('daemon')}")
+
+    def _event_times(self, run_id: str) -> dict[str, float]:
+        """When each type of event came first."""
+        times: dict[str, float] = {}
+        for entry in self._instance.all_logs(run_id):
+            if entry.dagster_event is not None:
+                times.setdefault(entry.dagster_event.event_type_value, entry.timestamp)
+        return times
+
+    def _first_sink(self, record: Any) -> float:
+        import psycopg
+
+        batch = record.dagster_run.tags["dagster/partition"]
+        with psycopg.connect(os.environ["POSTGRES_URL"]) as connection:
+            row = connection.execute(
+                "SELECT min(s.done_at), b.state FROM landing.batch b JOIN landing.batch_sink s"
+                " USING (batch_id) WHERE b.batch_id = %s GROUP BY b.state",
+                [batch],
+            ).fetchone()
+        if row is None or row[1] != "loaded":
+            raise RuntimeError(f"batch {batch} is {row}")
+        done: datetime = row[0]
+        return done.timestamp()
+
+
+def measure(stack: Stack, files: int, logs: Path) -> tuple[list[Latency], list[Latency]]:
+    """Latencies of campaigns and of the no-op, in turn, one warm-up of each left out."""
+    import dagster as dg
+
+    from resources.gcs import GcsResource
+
+    ours: list[Latency] = []
+    noop: list[Latency] = []
+    with environment(stack) as home:
+        workspace = home / "workspace.yaml"
+        workspace.write_text(WORKSPACE)
+        variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+        dagster = DagsterProcesses(env=variables, logs=logs, workspace=workspace)
+        client = GcsResource(project=os.environ["GOOGLE_CLOUD_PROJECT"]).client()
+        try:
+            dagster.start(webserver=False)
+            with dg.DagsterInstance.get() as instance:
+                bucket = client.bucket(os.environ["CAMPAIGNS_BUCKET"])
+                timeline = Timeline(instance, bucket, dagster, seed=1)
+                for number in range(files + 1):
+                    path = home / "events.csv"
+                    write_sample(path, Shape(rows=ROWS), seed=number + 1)
+                    landing = os.environ["CAMPAIGNS_PREFIX"] + f"{number:04}.csv"
+                    ours.append(timeline.follow(landing, path.read_bytes(), "campaigns"))
+                    noop.append(timeline.follow(f"{PREFIX}{number:04}", b"x", "nothing_job"))
+                    print(
+                        f"  {number}: {ours[-1].total:.1f} s, no-op {noop[-1].total:.1f} s",
+                        flush=True,
+                    )
+        finally:
+            dagster.stop()
+            client.close()
+    return ours[1:], noop[1:]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that ``share`` of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered)) - 1))]
+
+
+def report(ours: Sequence[Latency], noop: Sequence[Latency]) -> None:
+    """p50 and p95 of every part, side by side."""
+    print(
+        f"\n{len(ours)} files of {ROWS} rows, sensor interval {INTERVAL_SECONDS} s, "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC):%Y-%m-%d}\n"
+        f"  seconds     campaigns p50    p95      no-op p50    p95     ratio of p50"
+    )
+    for part in PARTS:
+        a, b = [getattr(x, part) for x in ours], [getattr(x, part) for x in noop]
+        mine, theirs = statistics.median(a), statistics.median(b)
+        print(
+            f"  {part:<10} {mine:14.2f} {percentile(a, 0.95):7.2f} {theirs:13.2f} "
+            f"{percentile(b, 0.95):7.2f} {mine / theirs if theirs > 0 else 0:13.2f}x"
+        )
+    print(f"  goal: total ≤ {GOAL}x of the no-op")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=20)
+    parser.add_argument("--stack", type=Path, help="a state directory; left running")
+    arguments = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp(prefix="quintet-latency-"))
+    stack = Stack(arguments.stack or scratch / "stack")
+    try:
+        start(stack, SERVICES)
+        report(*measure(stack, arguments.files, scratch))
+    finally:
+        if arguments.stack is None:
+            stack.reset()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

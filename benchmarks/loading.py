@@ -1,0 +1,45 @@
+"""What loading the code location costs, against ``import dagster`` alone.
+
+CPU seconds (user + system) of fresh interpreters, the two alternating, the median of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+IMPORT = "import dagster"
+LOAD = "from definitions import build_defs; build_defs().get_repository_def().get_all_jobs()"
+NAIVE = "import dagster, dagster_gcp, dagster_aws.s3, dagster_postgres"
+
+
+def cpu_seconds(code: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp")}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=5)
+    repetitions = parser.parse_args().repetitions
+    for code in (IMPORT, LOAD, NAIVE):
+        cpu_seconds(code)
+    measured = [(cpu_seconds(IMPORT), cpu_seconds(LOAD), cpu_seconds(NAIVE)) for _ in range(repetitions)]
+    bare, load, naive = (statistics.median(column) for column in zip(*measured, strict=True))
+    print(f"import dagster              {bare:6.2f} CPU-s")
+    print(f"load the code location      {load:6.2f} CPU-s   {load / bare:4.2f}×   (goal ≤ 1.3×)")
+    print(f"import the integrations too {naive:6.2f} CPU-s   {naive / bare:4.2f}×")
+
+
+if __name__ == "__main__":
+    main()

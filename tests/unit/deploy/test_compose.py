@@ -1,0 +1,74 @@
+"""docker-compose.yml: no container engine runs in CI, so its promises are checked as a document."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from resources.environment import DEFAULTS, REQUIRED
+
+ROOT = Path(__file__).parents[3]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+EXAMPLE = {
+    m[1]: m[2]
+    for m in re.finditer(r"^(?:# )?([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M)
+}
+#: Passwords that only the composed servers need, and what compose itself gives its containers.
+COMPOSE_ONLY = {"POSTGRES_PASSWORD", "MONGO_PASSWORD", "GOOGLE_APPLICATION_CREDENTIALS"}
+
+
+def test_only_the_webserver_is_published_and_only_on_loopback():
+    published = {name: s["ports"] for name, s in SERVICES.items() if "ports" in s}
+    assert published == {"webserver": ["127.0.0.1:3000:3000"]}
+
+
+def test_every_image_is_pinned_to_a_full_version():
+    for name, service in SERVICES.items():
+        image = service["image"]
+        if image == "quintet:local":
+            continue
+        assert re.search(r":v?\d+\.\d+(\.\d+)?", image), f"{name}: {image}"
+
+
+def test_every_long_running_service_has_a_healthcheck():
+    without = {name for name, s in SERVICES.items() if "healthcheck" not in s}
+    assert without == {"migrate"}, "migrate ends by itself; everything else is watched"
+
+
+def test_no_secret_is_written_in_the_file():
+    text = (ROOT / "docker-compose.yml").read_text()
+    for line in text.splitlines():
+        found = re.match(r"\s*[A-Z0-9_]*(PASSWORD|SECRET|KEY|TOKEN|AUTH)[A-Z_]*:\s+(\S+)", line)
+        if found:
+            assert "${" in found[2], line
+    for url in re.findall(r"\w+://[^\s\"]+@", text):
+        assert re.search(r"://\w+:\$\{\w+:\?\}@", url), url
+
+
+def test_quintets_variables_are_those_of_the_example():
+    variables = set(COMPOSE["x-quintet"]["environment"]) - COMPOSE_ONLY
+    unset_here = {"DAGSTER_HOME", "STORAGE_EMULATOR_HOST"}
+    assert variables == set(EXAMPLE) - unset_here
+
+
+def test_defaults_in_compose_are_the_code_s_defaults():
+    for name, value in COMPOSE["x-quintet"]["environment"].items():
+        default = re.fullmatch(r"\$\{(\w+):-(.*)\}", value)
+        if default:
+            assert default[1] == name
+            assert default[2] == DEFAULTS[name], name
+
+
+def test_the_example_names_every_variable_with_its_default():
+    assert set(EXAMPLE) >= set(DEFAULTS) | set(REQUIRED)
+    assert {n: EXAMPLE[n] for n in DEFAULTS} == DEFAULTS
+    assert all(EXAMPLE[name] == "" for name in REQUIRED), "secrets and addresses have no default"
+
+
+def test_the_image_runs_as_another_user_than_root_and_from_the_lock_file():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^USER 10001$", dockerfile, re.M)
+    assert "uv sync --frozen" in dockerfile
