@@ -65,7 +65,7 @@ doctor: $(APP) ## Check every configured system through its real client
 	@$(RUN) -m ops doctor
 
 .PHONY: quarantine
-quarantine: $(APP) ## List rejected rows (BATCH=… shows them; BATCH=… REPLAY=1 reads them again)
+quarantine: $(APP) ## List rejected rows (BATCH=… shows them; REPLAY=1 puts them back to be validated again)
 	@$(RUN) -m ops quarantine $(BATCH) $(if $(REPLAY),--replay)
 
 .PHONY: replay
