@@ -133,11 +133,13 @@ def deliver(
     """The batch for one sink: done in the ledger when the block ends well, failed if it raises.
 
     The sink that is the last one to be done closes the batch in the same transaction. Raises
-    PermanentError when the batch was never validated or has no such sink.
+    PermanentError when the batch was never validated, has no such sink, or lost its staging.
     """
     with pg.connect() as conn:
         _require_validated(conn, pipeline, batch_id, sink)
         parts = staging.load_parts(conn, batch_id)
+        if not parts:
+            _require_nothing_staged(conn, batch_id, sink)
     delivery = Delivery(
         pipeline=pipeline,
         batch_id=batch_id,
@@ -200,6 +202,19 @@ def _require_validated(
     if not all(row):
         raise PermanentError(
             f"batch {batch_id} is not validated for {sink}: run the pipeline's validation first"
+        )
+
+
+def _require_nothing_staged(conn: psycopg.Connection[Any], batch_id: str, sink: str) -> None:
+    """A sink that took rows once has none to take now only if maintenance removed them."""
+    row = conn.execute(
+        "SELECT rows_written FROM landing.batch_sink WHERE batch_id = %s AND sink = %s",
+        (batch_id, sink),
+    ).fetchone()
+    if row is not None and row[0]:
+        raise PermanentError(
+            f"the staging of {batch_id} was removed after {sink} had taken it: "
+            "to write it again, run the batch's validation too"
         )
 
 

@@ -42,11 +42,15 @@ def ui_port() -> int:
 
 @dataclass
 class DagsterProcesses:
-    """A webserver and a daemon on ``workspace``, with ``env`` as their whole environment."""
+    """A webserver and a daemon on ``workspace``, with ``env`` as their whole environment.
+
+    They run in ``cwd``: a ``.env`` file there is read by Dagster and wins over ``env``.
+    """
 
     env: Mapping[str, str]
     logs: Path
     workspace: Path = REPOSITORY / "workspace.yaml"
+    cwd: Path = REPOSITORY
     port: int = field(default_factory=ui_port)
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -72,7 +76,7 @@ class DagsterProcesses:
         subprocess.run(
             [sys.executable, "-c", code],
             env=dict(self.env),
-            cwd=REPOSITORY,
+            cwd=self.cwd,
             check=True,
             timeout=120,
         )
@@ -139,7 +143,7 @@ class DagsterProcesses:
             self._running[name] = subprocess.Popen(
                 command,
                 env=dict(self.env),
-                cwd=REPOSITORY,
+                cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

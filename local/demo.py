@@ -44,9 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         env = {**os.environ, **stack.env()}
         os.environ.update(stack.env())
         demos = [DEMOS[name](env, _data_dir(), stack.root / "demo") for name in names]
-        dagster = DagsterProcesses(
-            env=env, logs=stack.root / "logs"
-        )
+        dagster = DagsterProcesses(env=env, logs=stack.root / "logs")
         print("Starting Dagster's webserver and daemon …", flush=True)
         dagster.start()
         landed = {demo.name: demo.load() for demo in demos}

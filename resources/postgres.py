@@ -25,7 +25,7 @@ def sqlalchemy_url(url: str) -> str:
 
 
 class PostgresResource(dg.ConfigurableResource[Any]):
-    """One Postgres database. ``url`` is a bare ``postgresql://user:password@host:port/name``."""
+    """One Postgres database. ``url`` starts with ``postgresql://``, without a driver."""
 
     url: str
 

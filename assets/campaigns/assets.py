@@ -42,9 +42,18 @@ def _key(name: str) -> dg.AssetKey:
 
 
 def _sink(
-    name: str, *, kinds: set[str], pool: str, schema: dg.TableSchema | None = None
+    name: str,
+    *,
+    kinds: set[str],
+    pool: str,
+    schema: dg.TableSchema | None = None,
+    priority: int = 0,
 ) -> Callable[[Callable[..., SinkEvents]], dg.AssetsDefinition]:
-    """A sink's asset: it reads staging only, so that one can fail or run alone."""
+    """A sink's asset: it reads staging only, so that one can fail or run alone.
+
+    The higher ``priority`` starts first: in one process the raw record is the first to be
+    written, in several the slow sinks don't wait for the quick ones.
+    """
     return dg.asset(
         key=_key(name),
         deps=[_key("events")],
@@ -53,7 +62,7 @@ def _sink(
         owners=OWNERS,
         kinds=kinds,
         retry_policy=RETRY,
-        op_tags=WRITER,
+        op_tags={**WRITER, "dagster/priority": str(priority)},
         pool=pool,
         metadata={"dagster/column_schema": schema} if schema else {},
         check_specs=[
@@ -133,7 +142,13 @@ def events(
         )
 
 
-@_sink("raw_messages", kinds={"mongodb"}, pool="campaigns_mongodb", schema=columns.DOCUMENT_SCHEMA)
+@_sink(
+    "raw_messages",
+    kinds={"mongodb"},
+    pool="campaigns_mongodb",
+    schema=columns.DOCUMENT_SCHEMA,
+    priority=3,
+)
 def raw_messages(
     context: dg.AssetExecutionContext,
     postgres: PostgresResource,
@@ -171,6 +186,7 @@ def raw_messages(
     kinds={"milvus", "openai"},
     pool="campaigns_milvus_messages",
     schema=columns.MESSAGE_VECTOR_SCHEMA,
+    priority=2,
 )
 def message_embeddings(
     context: dg.AssetExecutionContext,
@@ -264,7 +280,7 @@ def user_profiles(
         )
 
 
-@_sink("engagement_graph", kinds={"neo4j"}, pool="campaigns_neo4j")
+@_sink("engagement_graph", kinds={"neo4j"}, pool="campaigns_neo4j", priority=1)
 def engagement_graph(
     context: dg.AssetExecutionContext,
     postgres: PostgresResource,

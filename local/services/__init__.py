@@ -6,13 +6,14 @@ A further server is a module with one `Service` and a line here.
 from __future__ import annotations
 
 from local.service import Service
-from local.services import bigquery, bolt, gcs, milvus, mongo, openai, postgres
+from local.services import bigquery, bolt, gcs, milvus, mongo, openai, postgres, s3
 
 SERVICES: dict[str, Service] = {
     service.name: service
     for service in (
         postgres.SERVICE,
         gcs.SERVICE,
+        s3.SERVICE,
         bigquery.SERVICE,
         mongo.SERVICE,
         bolt.SERVICE,

@@ -44,7 +44,7 @@ def s3_client(url: str) -> Any:
         "s3",
         endpoint_url=url,
         aws_access_key_id="test",
-        aws_secret_access_key="test",
+        aws_secret_access_key="test",  # pragma: allowlist secret
         region_name="us-east-1",
         config=Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 2}),
     )
@@ -56,7 +56,7 @@ def minio_client(url: str) -> Any:
     return Minio(
         endpoint=url.removeprefix("http://"),
         access_key="test",
-        secret_key="test",
+        secret_key="test",  # pragma: allowlist secret
         secure=False,
         region="us-east-1",
     )

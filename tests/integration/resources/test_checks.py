@@ -14,6 +14,7 @@ from resources.mongo import MongoResource
 from resources.neo4j import Neo4jResource
 from resources.openai import OpenAIResource
 
+SECRET = "s3cret"  # pragma: allowlist secret
 DEAD = "127.0.0.1:9"
 
 
@@ -52,8 +53,8 @@ def test_reachable(env):
 @pytest.mark.parametrize(
     "resource",
     [
-        MongoResource(uri=f"mongodb://user:s3cret@{DEAD}/", connect_timeout=1),
-        Neo4jResource(uri=f"bolt://{DEAD}", user="neo4j", password="s3cret"),
+        MongoResource(uri=f"mongodb://user:{SECRET}@{DEAD}/", connect_timeout=1),
+        Neo4jResource(uri=f"bolt://{DEAD}", user="neo4j", password=SECRET),
         MilvusResource(uri=f"http://{DEAD}", token="root:s3cret", timeout=2),
         OpenAIResource(base_url=f"http://{DEAD}/v1", api_key="s3cret", embedding_model="m"),
     ],
