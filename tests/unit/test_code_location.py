@@ -11,11 +11,31 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 #: Each of these costs as much CPU as a good part of `import dagster` itself.
-HEAVY = (
-    "alembic boto3 botocore dagster_aws dagster_gcp dagster_postgres dataframely google.api_core "
-    "google.cloud grpc_status matplotlib minio neo4j numpy openai pandas PIL polars psycopg pyarrow "
-    "pymilvus pymongo sqlalchemy"
-).split()
+HEAVY = [
+    "alembic",
+    "boto3",
+    "botocore",
+    "dagster_aws",
+    "dagster_gcp",
+    "dagster_postgres",
+    "dataframely",
+    "google.api_core",
+    "google.cloud",
+    "grpc_status",
+    "matplotlib",
+    "minio",
+    "neo4j",
+    "numpy",
+    "openai",
+    "pandas",
+    "PIL",
+    "polars",
+    "psycopg",
+    "pyarrow",
+    "pymilvus",
+    "pymongo",
+    "sqlalchemy",
+]
 
 LOAD = f"""
 import json, sys

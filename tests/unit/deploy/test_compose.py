@@ -14,7 +14,9 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 EXAMPLE = {
     m[1]: m[2]
-    for m in re.finditer(r"^(?:# )?([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M)
+    for m in re.finditer(
+        r"^(?:# )?([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
+    )
 }
 #: Passwords that only the composed servers need, and what compose itself gives its containers.
 COMPOSE_ONLY = {"POSTGRES_PASSWORD", "MONGO_PASSWORD", "GOOGLE_APPLICATION_CREDENTIALS"}
@@ -70,5 +72,5 @@ def test_the_example_names_every_variable_with_its_default():
 
 def test_the_image_runs_as_another_user_than_root_and_from_the_lock_file():
     dockerfile = (ROOT / "Dockerfile").read_text()
-    assert re.search(r"^USER 10001$", dockerfile, re.M)
+    assert re.search(r"^USER 10001$", dockerfile, re.MULTILINE)
     assert "uv sync --frozen" in dockerfile

@@ -1,0 +1,93 @@
+"""Jobs under the guarded executor, and a process that runs one: what a launcher starts, in small.
+
+python -m tests.integration.jobs.guarded_jobs JOB RUN_CONFIG_JSON TAGS_JSON
+"""
+
+# No postponed annotations: Dagster reads them from the module that runs as __main__, too.
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from jobs.executor import WRITER_TAG, guarded_executor
+
+SECONDS = 1.5
+
+
+def _note_interval(context: dg.OpExecutionContext) -> None:
+    """Append run id, start and end of this step to the file that the test reads."""
+    start = time.time()
+    time.sleep(SECONDS / 2)
+    with Path(os.environ["INTERVALS"]).open("a") as file:
+        file.write(f"{context.run_id} {start} {time.time()}\n")
+
+
+@dg.op(tags={WRITER_TAG: "campaigns"})
+def decide(context: dg.OpExecutionContext) -> int:
+    _note_interval(context)
+    return 1
+
+
+@dg.op(tags={WRITER_TAG: "campaigns"})
+def write(context: dg.OpExecutionContext, decided: int) -> None:
+    _note_interval(context)
+
+
+@dg.job(executor_def=guarded_executor)
+def writing_job():
+    write(decide())
+
+
+@dg.op
+def read_one(context: dg.OpExecutionContext) -> int:
+    _note_interval(context)
+    return 1
+
+
+@dg.op
+def read_two(context: dg.OpExecutionContext, one: int) -> None:
+    _note_interval(context)
+
+
+@dg.job(executor_def=guarded_executor)
+def reading_job():
+    read_two(read_one())
+
+
+@dg.op
+def wait_for_ever() -> None:
+    time.sleep(600)
+
+
+@dg.job(executor_def=guarded_executor)
+def waiting_job():
+    wait_for_ever()
+
+
+@dg.op
+def speak(context: dg.OpExecutionContext) -> None:
+    print(f"spoken in {context.run_id}", flush=True)
+
+
+@dg.job(executor_def=guarded_executor)
+def speaking_job():
+    speak()
+
+
+if __name__ == "__main__":
+    # Steps in other processes find the job by this name.
+    guarded_jobs = importlib.import_module("tests.integration.jobs.guarded_jobs")
+
+    name, run_config, tags = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+    with dg.DagsterInstance.get() as instance:
+        result = dg.execute_job(
+            dg.reconstructable(getattr(guarded_jobs, name)),
+            instance,
+            run_config=run_config,
+            tags=tags,
+        )
+    sys.exit(0 if result.success else 1)

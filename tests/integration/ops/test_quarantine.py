@@ -1,0 +1,161 @@
+"""`make quarantine` on a real ledger and real buckets: listed, shown, put back, read anew."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from assets.campaigns import schema
+from assets.campaigns.source import campaigns_source
+from landing.stores.gcs import GcsStore
+from landing.tick import evaluate_tick
+from migrations.upgrade import upgrade
+from ops import quarantine
+from resources.gcs import GcsResource
+from tests.integration.campaigns.harness import HEADER, Landing, row
+
+pytestmark = pytest.mark.servers("postgres", "gcs")
+
+GOOD = "g,user_1,Hi,Sale,2025-11-03 10:00:00\n"
+LATE = "w,user_2,Hello,Sale,sometime\n"
+TWICE = "g,user_1,Older,Sale,2025-11-03 09:00:00\n"
+SHORT = "x,user_3\n"
+DIRTY = (HEADER + GOOD + LATE + TWICE + SHORT).encode()
+
+
+@pytest.fixture
+def landing(env):
+    upgrade(env["POSTGRES_URL"])
+    with closing(GcsResource(project=env["GOOGLE_CLOUD_PROJECT"]).client()) as client:
+        yield Landing(
+            env["POSTGRES_URL"],
+            GcsStore(client, env["CAMPAIGNS_BUCKET"]),
+            GcsStore(client, env["QUARANTINE_BUCKET"]),
+        )
+
+
+class NoRuns:
+    """Dagster without any run."""
+
+    def is_alive(self, run_id):
+        return False
+
+    def has_ended(self, run_key):
+        return False
+
+
+def tick(landing, env):
+    """The batches that the sensor would make of what lies in the bucket now."""
+    source = campaigns_source(env["CAMPAIGNS_BUCKET"], env["CAMPAIGNS_PREFIX"])
+    with landing.pg.connect(autocommit=True) as connection:
+        found = evaluate_tick(
+            source,
+            landing.store,
+            connection,
+            None,
+            now=lambda: datetime.now(UTC),
+            deadline=time.monotonic() + 30,
+            clock=time.monotonic,
+            runs=NoRuns(),
+        )
+    return found.created
+
+
+def test_rows_come_back_under_new_rules_with_counts_of_their_own(landing, env, monkeypatch, capsys):
+    batch_id = landing.batch({"campaigns/a.csv": DIRTY})
+    landing.load(batch_id)
+    assert landing.state(batch_id) == "loaded_with_rejects"
+    assert tick(landing, env) == ()
+
+    assert quarantine.run(None, replay=False, limit=20) == 0
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith(batch_id)]
+    for part in ("campaigns", "  3  ", "1 bad_timestamp", "1 duplicate_record_id", "  -  "):
+        assert part in line
+
+    assert quarantine.run(batch_id, replay=False, limit=2) == 0
+    shown = capsys.readouterr().out
+    assert "line 3  bad_timestamp  (sometime)" in shown
+    assert LATE.strip() in shown
+    assert "… 1 more" in shown
+
+    assert quarantine.run(batch_id, replay=True, limit=20) == 0
+    said = capsys.readouterr().out
+    assert "2 of 3 rows put back" in said
+    assert "1 not put back: duplicate" in said
+    replayed = landing.store.get(f"campaigns/replay/{batch_id}-0.csv")
+    assert replayed.decode() == HEADER + LATE + SHORT
+
+    # A new release that knows what "sometime" means.
+    monkeypatch.setattr(
+        schema, "parsed_timestamp", lambda value: pl.lit(datetime(2025, 11, 3, tzinfo=UTC))
+    )
+    (second,) = tick(landing, env)
+    sinks = {sink: {} for sink in ("raw_messages",)}
+    result = landing.validate(second)
+    sinks["raw_messages"].update(landing.deliver(second, "raw_messages"))
+    assert sinks == {"raw_messages": {"w": "Hello"}}
+    assert (result.rows.read, result.rows.written, result.rows.rejected) == (2, 1, 1)
+    assert set(landing.records()) == {"g", "w"}
+
+    assert quarantine.run(None, replay=False, limit=20) == 0
+    listed = [t.split()[0] for t in capsys.readouterr().out.splitlines() if t.startswith("2026")]
+    assert sorted(listed) == sorted([batch_id, second])
+    (replayed_at,) = landing.query(
+        "SELECT replayed_at FROM landing.quarantine WHERE batch_id = %s", batch_id
+    )[0]
+    assert (datetime.now(UTC) - replayed_at).total_seconds() < 60
+    counts = landing.query(
+        "SELECT rows_read, rows_written, rows_rejected FROM landing.object_version"
+        " WHERE batch_id = %s",
+        batch_id,
+    )
+    assert counts == [(4, 1, 3)], "the first batch's counts stay"
+
+
+def test_a_corrected_file_arrives_by_itself_and_its_old_rows_stay_out(landing, env, capsys):
+    batch_id = landing.batch({"campaigns/a.csv": DIRTY})
+    landing.load(batch_id)
+    landing.store.put("campaigns/a.csv", (HEADER + GOOD).encode())
+    assert quarantine.run(batch_id, replay=True, limit=20) == 1
+    said = capsys.readouterr()
+    assert "was replaced: its newer version arrives by itself" in said.out
+    assert "Nothing" in said.err
+    (second,) = tick(landing, env)
+    assert landing.query("SELECT key FROM landing.object_version WHERE batch_id = %s", second) == [
+        ("campaigns/a.csv",)
+    ]
+    assert landing.query("SELECT replayed_at FROM landing.quarantine") == [(None,)]
+
+
+def test_a_whole_rejected_object_stays_and_is_told_about(landing, env, capsys):
+    batch_id = landing.batch({"campaigns/no.csv": b"not,the,header\n1,2,3\n"})
+    landing.load(batch_id)
+    assert quarantine.run(batch_id, replay=False, limit=20) == 0
+    assert "whole object  bad_header" in capsys.readouterr().out
+    assert quarantine.run(batch_id, replay=True, limit=20) == 1
+    assert "correct it and upload it again" in capsys.readouterr().out
+    assert landing.store.get("campaigns/no.csv").startswith(b"not,the,header")
+    assert tick(landing, env) == ()
+
+
+def test_what_there_is_nothing_of(landing, capsys):
+    assert quarantine.run(None, replay=False, limit=20) == 0
+    assert capsys.readouterr().out == "Nothing was rejected.\n"
+    assert quarantine.run("20200101T000000Z-0001", replay=True, limit=20) == 1
+    assert "no batch 20200101T000000Z-0001" in capsys.readouterr().err
+    clean = landing.batch({"campaigns/a.csv": [row("a")]})
+    landing.load(clean)
+    assert quarantine.run(clean, replay=False, limit=20) == 1
+    assert "has no rejects" in capsys.readouterr().err
+
+
+def test_a_quarantine_object_that_was_removed(landing, env, capsys):
+    batch_id = landing.batch({"campaigns/a.csv": DIRTY})
+    landing.load(batch_id)
+    landing.quarantine.delete(f"campaigns/{batch_id}.parquet")
+    assert quarantine.run(batch_id, replay=False, limit=20) == 1
+    assert f"campaigns/{batch_id}.parquet" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""`make replay` on a real ledger and Dagster instance."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import psycopg
+import pytest
+
+from assets.campaigns.pipeline import BATCHES
+from landing import ledger
+from migrations.upgrade import upgrade
+from ops import replay
+
+pytestmark = pytest.mark.servers("postgres")
+
+
+@pytest.fixture
+def connection(env, monkeypatch):
+    upgrade(env["POSTGRES_URL"])
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "unused")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    monkeypatch.setenv("CAMPAIGNS_BUCKET", "unused")
+    monkeypatch.setenv("CAMPAIGNS_PREFIX", "campaigns/")
+    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as opened:
+        yield opened
+
+
+def add(connection, number, state, **columns):
+    batch_id = f"20261122T101503Z-{number:04d}"
+    values = {
+        "batch_id": batch_id, "source": "campaigns_gcs", "pipeline": "campaigns", "state": state,
+        "objects": 1, "bytes": 1, "attempt": 1, "created_at": datetime.now(UTC), **columns,
+    }  # fmt: skip
+    connection.execute(
+        f"INSERT INTO landing.batch ({', '.join(values)})"
+        f" VALUES ({', '.join('%s' for _ in values)})",
+        list(values.values()),
+    )
+    return batch_id
+
+
+def test_a_batch_of_long_ago_becomes_a_partition_again(env, connection, capsys):
+    batch_id = add(connection, 1, "loaded", partition_removed_at=datetime(2026, 1, 1, tzinfo=UTC))
+    with dg.DagsterInstance.get() as instance:
+        assert not instance.has_dynamic_partition(BATCHES.name, batch_id)
+        assert replay.run(batch_id) == 0
+        assert instance.has_dynamic_partition(BATCHES.name, batch_id)
+    assert ledger.batch(connection, batch_id).partition_removed_at is None
+    said = capsys.readouterr().out
+    assert "is a partition of campaigns again" in said
+    assert f"--job campaigns --partitions {batch_id} --noprompt" in said
+    assert replay.run(batch_id) == 0
+    assert "again." not in capsys.readouterr().out
+
+
+def test_a_failed_batch_is_reopened_with_its_reason_said(connection, capsys):
+    batch_id = add(connection, 1, "failed_permanent", error_class="permanent", error="no access")
+    assert replay.run(batch_id) == 0
+    assert "reopened after: no access" in capsys.readouterr().out
+    reopened = ledger.batch(connection, batch_id)
+    assert (reopened.state, reopened.error, reopened.attempt) == ("pending", None, 1)
+
+
+@pytest.mark.parametrize("state", ["pending", "requested", "running"])
+def test_a_batch_that_runs_anyway_is_left_alone(connection, state, capsys):
+    batch_id = add(connection, 1, state)
+    assert replay.run(batch_id) == 1
+    assert f"{batch_id} is {state}" in capsys.readouterr().err
+    assert ledger.batch(connection, batch_id).state == state
+
+
+def test_an_unknown_batch(connection, capsys):
+    assert replay.run("20200101T000000Z-0001") == 1
+    assert "no batch 20200101T000000Z-0001" in capsys.readouterr().err
+
+
+def test_all_that_failed_and_nothing_else(connection, capsys):
+    for number in range(1, 1_006):
+        add(connection, number, "failed_transient" if number % 2 else "failed_permanent")
+    others = {state: add(connection, 2_000 + n, state) for n, state in enumerate(
+        ["pending", "requested", "running", "loaded", "loaded_with_rejects"]
+    )}  # fmt: skip
+    assert replay.run(None) == 0
+    assert "1005 batches reopened" in capsys.readouterr().out
+    counts = ledger.batches_by_state(connection, "campaigns_gcs")
+    assert counts["pending"] == 1_006
+    assert counts["failed_transient"] == counts["failed_permanent"] == 0
+    for state, batch_id in others.items():
+        assert ledger.batch(connection, batch_id).state == state

@@ -1,0 +1,93 @@
+"""The doctor's lines: who answers, what to do, and no secret in any of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from ops import doctor
+from ops.doctor import SYSTEMS, System, diagnose, without_secrets
+from resources.environment import DEFAULTS, REQUIRED
+
+ENV = {
+    "POSTGRES_URL": "postgresql://app:pg-s3cret@db:5432/quintet",
+    "NEO4J_PASSWORD": "neo-s3cret",
+    "MILVUS_TOKEN": "root:milvus-s3cret",
+    "OPENAI_API_KEY": "sk-s3cret",
+    "AWS_SECRET_ACCESS_KEY": "aws-s3cret",
+    "MINIO_ACCESS_KEY": "minio-s3cret",
+}
+
+
+def refuse(message):
+    def check(env):
+        raise ConnectionError(message)
+
+    return check
+
+
+def test_a_healthy_system():
+    healthy, line = diagnose("openai", System((), lambda env: "model x", "nothing"), {})
+    assert healthy
+    assert line == "✓ openai            model x"
+
+
+def test_an_error_names_its_class_and_the_remedy_on_one_line():
+    system = System(("A",), refuse("no\n  route"), "check A")
+    healthy, line = diagnose("a", system, {"A": "1"})
+    assert not healthy
+    assert line.endswith("ConnectionError: no route → check A")
+
+
+def test_an_unset_variable_is_named_and_nothing_is_asked():
+    system = System(("POSTGRES_URL", "MILVUS_TOKEN"), refuse("asked"), "…")
+    healthy, line = diagnose("x", system, {"POSTGRES_URL": "", "MILVUS_TOKEN": ""})
+    assert not healthy
+    assert "POSTGRES_URL not set" in line
+    assert "MILVUS_TOKEN" not in line, "a variable that may be empty"
+
+
+@pytest.mark.parametrize("template", ["password {}", "at x://user:{}@host/db", "{} {}"])
+def test_no_secret_is_printed(template):
+    secrets = ["pg-s3cret", "neo-s3cret", "milvus-s3cret", "sk-s3cret", "aws-s3cret"]
+    for secret in secrets:
+        text = template.format(secret, secret)
+        for check in (refuse(text), lambda env, text=text: text):
+            _, line = diagnose("x", System((), check, "…"), ENV)
+            assert secret not in line
+            assert "***" in line
+
+
+def test_what_is_no_secret_stays():
+    assert without_secrets("database quintet at db:5432", ENV) == "database quintet at db:5432"
+    assert without_secrets("a b", {"X_TOKEN": "", "Y_API_KEY": "b"}) == "a b"
+
+
+def test_a_system_that_hangs_does_not_hang_the_doctor(capsys):
+    release = threading.Event()
+    systems = {
+        "slow": System((), lambda env: str(release.wait(30)), "restart it"),
+        "fine": System((), lambda env: "here", "…"),
+    }
+    began = time.monotonic()
+    code = doctor.run(systems, patience=0.5)
+    release.set()
+    assert time.monotonic() - began < 5
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 1
+    assert "✗ slow" in lines[0]
+    assert "restart it" in lines[0]
+    assert lines[1] == "✓ fine              here"
+
+
+def test_all_healthy_is_exit_code_0(capsys):
+    assert doctor.run({"fine": System((), lambda env: "here", "…")}) == 0
+    assert capsys.readouterr().out == "✓ fine              here\n"
+
+
+def test_every_required_variable_belongs_to_a_system():
+    asked = {variable for system in SYSTEMS.values() for variable in system.variables}
+    assert set(REQUIRED) <= asked
+    assert asked <= {*REQUIRED, *DEFAULTS, "DAGSTER_POSTGRES_URL"}
