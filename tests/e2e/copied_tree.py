@@ -1,0 +1,128 @@
+"""A copy of the repository with the environments of the original, and commands run in it.
+
+Belongs here: making it, running shell commands in it, and leaving nothing of it behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_PREFIX = "quintet-tree-"
+REPOSITORY = Path(__file__).parents[2]
+_LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", ".local", ".env", "__pycache__", ".*_cache", ".hypothesis", ".output"
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that ended by itself; ``output`` is stdout and stderr together."""
+
+    command: str
+    code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The copy, and the whole environment that commands in it get."""
+
+    root: Path
+    home: Path
+
+    def run(
+        self, command: str, *, timeout: float, variables: Mapping[str, str] | None = None
+    ) -> Ended:
+        """Run a shell command as a user would who has only just opened a terminal there.
+
+        Raises subprocess.TimeoutExpired, with all that the command started ended.
+        """
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=self.root,
+                env={
+                    "PATH": f"{self.root}/.venv/bin:/usr/local/bin:/usr/bin:/bin",
+                    "HOME": str(self.home),
+                    **(variables or {}),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(timeout)
+            except BaseException:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                output.seek(0)
+                print(output.read().decode(errors="replace")[-4_000:])
+                raise
+            output.seek(0)
+            return Ended(command, code, output.read().decode(errors="replace"))
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs in or from the copy."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if str(self.root) in " ".join([process.cwd(), *process.cmdline()]):
+                    found.append(process)
+        return found
+
+    def kill(self) -> None:
+        """Kill -9 of everything that runs in or from the copy."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+@contextlib.contextmanager
+def copied_tree() -> Iterator[Tree]:
+    """A fresh copy; at the end everything that was started in it is stopped and it is removed."""
+    _sweep()
+    # A short path: Unix sockets below it have about 100 characters.
+    prefix = f"{_PREFIX}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as place:
+        # Readable by all: where the tests run as root, Postgres runs as somebody else.
+        Path(place).chmod(0o755)
+        root = Path(place).resolve() / "quintet"
+        shutil.copytree(REPOSITORY, root, ignore=_LEFT_OUT, symlinks=True)
+        (root / ".venv").symlink_to(REPOSITORY / ".venv")
+        (root / ".local").mkdir()
+        (root / ".local" / "servers").symlink_to(REPOSITORY / ".local" / "servers")
+        # Older than what they were installed as, so that make leaves the environments alone.
+        for folder in (root, root / "local" / "servers"):
+            for name in ("uv.lock", "pyproject.toml"):
+                os.utime(folder / name, (0, 0))
+        home = Path(place) / "home"
+        home.mkdir()
+        tree = Tree(root, home)
+        try:
+            yield tree
+        finally:
+            try:
+                tree.run("make down", timeout=60)
+            finally:
+                tree.kill()
+
+
+def _sweep() -> None:
+    """Stop and remove the copies of test sessions that were killed."""
+    for place in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = place.name.removeprefix(_PREFIX).partition("-")[0]
+        if not (owner.isdigit() and psutil.pid_exists(int(owner))):
+            Tree(place.resolve() / "quintet", place).kill()
+            shutil.rmtree(place, ignore_errors=True)

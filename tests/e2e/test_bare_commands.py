@@ -1,0 +1,88 @@
+"""Bare `dagster …` commands in the repository, with nothing set but what `.env` says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from resources.environment import REQUIRED
+from tests.e2e.copied_tree import Tree, copied_tree
+
+BATCH = "20261122T101503Z-0001"
+
+#: Systems that nothing here talks to; the code location wants to know where they are all the same.
+NOT_ASKED = sorted({*REQUIRED, "STORAGE_EMULATOR_HOST"} - {"POSTGRES_URL"})
+
+#: The batch becomes a partition as the sensor would make it one.
+ADD_PARTITION = (
+    "import os\n"
+    "import dagster as dg\n"
+    "from dotenv import dotenv_values\n"
+    "os.environ.update(dotenv_values('.env'))\n"
+    "with dg.DagsterInstance.get() as instance:\n"
+    f"    instance.add_dynamic_partitions('campaigns_batches', ['{BATCH}'])\n"
+)
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Tree]:
+    """A copy with a Postgres of its own running and the `.env` that its start writes."""
+    with copied_tree() as copy:
+        started = copy.run(".venv/bin/python -m local up --services postgres", timeout=120)
+        assert started.code == 0, started.output
+        with (copy.root / ".local" / "env").open("a") as file:
+            file.writelines(f"{name}=http://127.0.0.1:9\n" for name in NOT_ASKED)
+        yield copy
+
+
+pytestmark = pytest.mark.xdist_group("daemon")
+
+
+def output_of(tree: Tree, command: str, *words: str) -> str:
+    ended = tree.run(command, timeout=120)
+    assert ended.code == 0, f"{command}\n{ended.output}"
+    for word in words:
+        assert word in ended.output, f"{command}\n{ended.output}"
+    return ended.output
+
+
+def test_the_env_file_is_linked_and_names_an_absolute_home_with_the_instance_s_settings(tree):
+    assert (tree.root / ".env").is_symlink()
+    variables = dict(line.split("=", 1) for line in (tree.root / ".env").read_text().splitlines())
+    home = variables["DAGSTER_HOME"]
+    assert home == str(tree.root / ".local" / "dagster")
+    assert (tree.root / ".local" / "dagster" / "dagster.yaml").resolve() == (
+        tree.root / "dagster.yaml"
+    )
+    assert variables["DAGSTER_POSTGRES_URL"] != variables["POSTGRES_URL"]
+
+
+def test_the_instance_is_the_one_in_postgres(tree):
+    home = tree.root / ".local" / "dagster"
+    output_of(tree, "dagster instance info", f"$DAGSTER_HOME: {home}\n", "PostgresRunStorage")
+
+
+def test_the_code_location_is_found(tree):
+    output_of(tree, "dagster job list -w workspace.yaml", "Job: campaigns", "Job: maintenance")
+
+
+def test_sensors_are_found_and_run_by_default(tree):
+    names = ("campaigns_gcs_sensor", "dead_run_reaper", "batch_run_failed", "batch_run_canceled")
+    told = output_of(tree, "dagster sensor list -w workspace.yaml", *names)
+    assert told.count("[RUNNING]") == len(names)
+
+
+def test_a_backfill_is_queued_and_marked_with_its_batch(tree):
+    made = tree.run(f'.venv/bin/python -c "{ADD_PARTITION}"', timeout=60)
+    assert made.code == 0, made.output
+    output_of(
+        tree,
+        f"dagster job backfill -w workspace.yaml --job campaigns --partitions {BATCH} --noprompt",
+        "backfill",
+    )
+    variables = dict(line.split("=", 1) for line in (tree.root / ".env").read_text().splitlines())
+    with psycopg.connect(variables["DAGSTER_POSTGRES_URL"]) as connection:
+        runs = connection.execute("SELECT pipeline_name, status, partition FROM runs").fetchall()
+    assert runs == [("campaigns", "QUEUED", BATCH)], "a daemon would start it"

@@ -1,0 +1,58 @@
+"""Killed with -9 anywhere: the ledger notices, the next attempt leaves every sink right."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.faults.campaign_runs import SERVERS, SINKS, CampaignRuns, selected
+from tests.faults.end_state import assert_profiles_are_means, assert_same, end_state
+from tests.faults.killed_run import POINTS, run_until_killed
+from tests.faults.oracle import expected, rewritten, sample
+
+pytestmark = pytest.mark.servers(*SERVERS)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_and_run_again(runs: CampaignRuns, point: str) -> None:
+    rows = sample()
+    newer = rewritten(rows)
+    runs.load("a.csv", rows)
+    runs.land("a.csv", newer)
+    (request,) = runs.tick()
+    batch_id = request.partition_key or ""
+
+    assert run_until_killed(runs.env, request, point) == -signal.SIGKILL
+
+    batch = runs.batch(batch_id)
+    assert batch.state == "running"  # nobody told the ledger
+    assert (batch.validated_at is None) == (point in {
+        "validation: staged", "validation: before the commit",
+    })  # fmt: skip
+    done = runs.done(batch_id)
+    killed = point.partition(":")[0]
+    assert killed not in done
+    if killed == "validation":
+        assert not done
+    if not point.endswith("written"):  # then the ledger alone may lack something
+        assert end_state(runs.env) != expected(rows, newer)
+
+    runs.forward(1)
+    assert runs.tick() == []  # its lock is free: a run that has just died, or one that starts
+    runs.forward(31)
+    assert runs.tick() == []  # given up, to be tried again in a minute
+    assert runs.batch(batch_id).state == "failed_transient"
+    runs.forward(61)
+    (again,) = runs.tick()
+    assert again.run_key == f"{batch_id}/2"
+    if batch.validated_at is not None:
+        assert (selected(again) or set()) & {*SINKS, "events"} == SINKS - done
+    assert runs.run(again).success
+
+    assert runs.batch(batch_id).state == "loaded"
+    assert runs.done(batch_id) == SINKS
+    assert_same(end_state(runs.env), expected(rows, newer))
+    assert_profiles_are_means(runs.env)
+    assert runs.counts(batch_id)["read"] == len(newer)
+    assert runs.tick() == []
