@@ -1,0 +1,1 @@
+"""Side by side with bare clients and peers; run by hand, never as tests."""

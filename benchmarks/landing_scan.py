@@ -33,7 +33,7 @@ PREFIX = "in/"
 GENERATION = 1_770_000_000_000_000
 SIZE = 100
 MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)
-ETAG = "d41d8cd98f00b204e9800998ecf8427e"
+ETAG = "d41d8cd98f00b204e9800998ecf8427e"  # pragma: allowlist secret
 DATABASE = "landing_scan_benchmark"
 
 

@@ -13,10 +13,14 @@ read back and noted in the ledger; for the no-op → the step's end).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
+import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,7 +31,6 @@ from typing import Any
 
 from benchmarks.campaigns import SERVICES, environment
 from benchmarks.noop_location import INTERVAL_SECONDS, PREFIX
-from local.dagster_processes import DagsterProcesses
 from local.stack import Stack
 from samples.campaigns import Shape
 from samples.campaigns import write as write_sample
@@ -66,11 +69,50 @@ class Latency:
         return self.tick + self.queue + self.start + self.work
 
 
+class Daemon:
+    """A Dagster daemon with ``os.environ``, its log and its code servers, in ``home``.
+
+    Not in the repository: the commands of Dagster let the ``.env`` of their directory, which may
+    name another stack, win over their environment.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._log = home / "daemon.log"
+        (home / "workspace.yaml").write_text(WORKSPACE)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [Path(sys.executable).parent / "dagster-daemon", "run", "-w", "workspace.yaml"],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                cwd=home,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def check_alive(self) -> None:
+        """Raise RuntimeError once it has ended."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the daemon ended:\n{self.log_end()}")
+
+    def log_end(self) -> str:
+        """The last of its log."""
+        return self._log.read_text(errors="replace")[-5_000:]
+
+    def stop(self) -> None:
+        """End it and all that it started."""
+        self._process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
 class Timeline:
     """One object after another, put and followed to its end."""
 
-    def __init__(self, instance: Any, bucket: Any, dagster: DagsterProcesses, seed: int) -> None:
-        self._instance, self._bucket, self._dagster = instance, bucket, dagster
+    def __init__(self, instance: Any, bucket: Any, daemon: Daemon, seed: int) -> None:
+        self._instance, self._bucket, self._daemon = instance, bucket, daemon
         self._random = random.Random(seed)
         self._seen: set[str] = set()
 
@@ -95,7 +137,7 @@ class Timeline:
 
         end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
-            self._dagster.check_alive()
+            self._daemon.check_alive()
             records = self._instance.get_run_records(dg.RunsFilter(job_name=job), limit=5)
             for record in records:
                 run = record.dagster_run
@@ -106,7 +148,7 @@ class Timeline:
                     raise RuntimeError(f"run {run.run_id} of {job} is {run.status}")
                 return record
             time.sleep(0.5)
-        raise TimeoutError(f"no run of {job}:\n{self._dagster.log_end('daemon')}")
+        raise TimeoutError(f"no run of {job}:\n{self._daemon.log_end()}")
 
     def _event_times(self, run_id: str) -> dict[str, float]:
         """When each type of event came first."""
@@ -132,8 +174,11 @@ class Timeline:
         return done.timestamp()
 
 
-def measure(stack: Stack, files: int, logs: Path) -> tuple[list[Latency], list[Latency]]:
-    """Latencies of campaigns and of the no-op, in turn, one warm-up of each left out."""
+def measure(stack: Stack, files: int, minutes: float) -> tuple[list[Latency], list[Latency]]:
+    """Latencies of campaigns and of the no-op, in turn, one warm-up of each left out.
+
+    Nothing new is put once ``minutes`` have passed.
+    """
     import dagster as dg
 
     from resources.gcs import GcsResource
@@ -141,17 +186,16 @@ def measure(stack: Stack, files: int, logs: Path) -> tuple[list[Latency], list[L
     ours: list[Latency] = []
     noop: list[Latency] = []
     with environment(stack) as home:
-        workspace = home / "workspace.yaml"
-        workspace.write_text(WORKSPACE)
-        variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-        dagster = DagsterProcesses(env=variables, logs=logs, workspace=workspace)
         client = GcsResource(project=os.environ["GOOGLE_CLOUD_PROJECT"]).client()
+        daemon = Daemon(home)
         try:
-            dagster.start(webserver=False)
             with dg.DagsterInstance.get() as instance:
                 bucket = client.bucket(os.environ["CAMPAIGNS_BUCKET"])
-                timeline = Timeline(instance, bucket, dagster, seed=1)
+                timeline = Timeline(instance, bucket, daemon, seed=1)
+                end = time.monotonic() + minutes * 60
                 for number in range(files + 1):
+                    if time.monotonic() > end:
+                        break
                     path = home / "events.csv"
                     write_sample(path, Shape(rows=ROWS), seed=number + 1)
                     landing = os.environ["CAMPAIGNS_PREFIX"] + f"{number:04}.csv"
@@ -162,7 +206,7 @@ def measure(stack: Stack, files: int, logs: Path) -> tuple[list[Latency], list[L
                         flush=True,
                     )
         finally:
-            dagster.stop()
+            daemon.stop()
             client.close()
     return ours[1:], noop[1:]
 
@@ -193,13 +237,15 @@ def report(ours: Sequence[Latency], noop: Sequence[Latency]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=60, help="put no file after that")
     parser.add_argument("--stack", type=Path, help="a state directory; left running")
     arguments = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="quintet-latency-"))
+    scratch.chmod(0o755)  # Postgres may run as another user
     stack = Stack(arguments.stack or scratch / "stack")
     try:
         start(stack, SERVICES)
-        report(*measure(stack, arguments.files, scratch))
+        report(*measure(stack, arguments.files, arguments.minutes))
     finally:
         if arguments.stack is None:
             stack.reset()

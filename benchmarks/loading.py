@@ -34,11 +34,11 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     for code in (IMPORT, LOAD, NAIVE):
         cpu_seconds(code)
-    measured = [(cpu_seconds(IMPORT), cpu_seconds(LOAD), cpu_seconds(NAIVE)) for _ in range(repetitions)]
+    measured = [tuple(map(cpu_seconds, (IMPORT, LOAD, NAIVE))) for _ in range(repetitions)]
     bare, load, naive = (statistics.median(column) for column in zip(*measured, strict=True))
     print(f"import dagster              {bare:6.2f} CPU-s")
-    print(f"load the code location      {load:6.2f} CPU-s   {load / bare:4.2f}×   (goal ≤ 1.3×)")
-    print(f"import the integrations too {naive:6.2f} CPU-s   {naive / bare:4.2f}×")
+    print(f"load the code location      {load:6.2f} CPU-s   {load / bare:4.2f}x   (goal ≤ 1.3x)")
+    print(f"import the integrations too {naive:6.2f} CPU-s   {naive / bare:4.2f}x")
 
 
 if __name__ == "__main__":
