@@ -26,9 +26,6 @@ RETRY = dg.RetryPolicy(
     max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 
-#: The check of every sink: all winning rows of the batch are in it, with the same content hash.
-HOLDS_BATCH = "holds_the_batch"
-
 SinkEvents = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
 
@@ -74,12 +71,15 @@ def sink_events(
     *,
     pipeline: str,
     sink: str,
+    check: str,
     take: Callable[[Delivery], tuple[SinkResult, Verification]],
     metadata: Callable[[], Mapping[str, Any]] = dict,
 ) -> SinkEvents:
     """Deliver the batch to one sink: its check and its materialization, for Dagster to record.
 
     ``take`` writes the delivery and reads it back; it is not called for a batch without rows.
+    ``check`` names the check that says whether all winning rows of the batch are there, with the
+    same content hash.
     The sink is done in the ledger only when all was read back as written. ``metadata`` is asked
     for more once it is.
     """
@@ -95,7 +95,7 @@ def sink_events(
             result, found = SinkResult(0, 0, 0, 0.0), Verification()
             if delivery.row_count:
                 result, found = take(delivery)
-            yield _check(found)
+            yield _check(check, found)
             if not found.ok:
                 raise SinkMismatchError(
                     f"{sink}: of {found.expected} rows {found.missing} are missing, "
@@ -106,9 +106,9 @@ def sink_events(
         yield dg.MaterializeResult(metadata={**_figures(result), **metadata()})
 
 
-def _check(found: Verification) -> dg.AssetCheckResult:
+def _check(name: str, found: Verification) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        check_name=HOLDS_BATCH,
+        check_name=name,
         passed=found.ok,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={k: v for k, v in asdict(found).items() if k != "sample"}

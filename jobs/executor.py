@@ -34,7 +34,14 @@ def in_process() -> dict[str, Any]:
 
 def multiprocess(processes: int = 4) -> dict[str, Any]:
     """Run config for a large batch: sinks side by side, forked from one preloaded server."""
-    preload = ["definitions", "polars", "pyarrow", "psycopg"]
+    preload = [
+        "definitions",
+        "dagster_postgres",
+        "google.cloud.storage",
+        "landing.delivery",
+        "landing.parquet",
+        "psycopg",
+    ]
     return {
         "execution": {
             "config": {

@@ -14,7 +14,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from landing.states import ALL_STATES, BatchState, ErrorClass, failed_state, retry_delay
+from landing.states import (
+    ALL_STATES,
+    BatchState,
+    ErrorClass,
+    failed_state,
+    lost_delay,
+    retry_delay,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -238,7 +245,7 @@ def mark_lost(connection: Connection, seen: Batch, *, error: str, now: datetime)
             "run_id": seen.run_id,
             "error": error,
             "now": now,
-            "next": now + retry_delay(seen.attempt),
+            "next": now + lost_delay(seen.attempt),
         },
     )
 

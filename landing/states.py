@@ -44,6 +44,15 @@ def retry_delay(attempt: int) -> timedelta:
     return _BACKOFF[min(max(attempt, 1), len(_BACKOFF)) - 1]
 
 
+def lost_delay(attempt: int) -> timedelta:
+    """How long after ``attempt`` (from 1) was lost the next one may be requested.
+
+    A process that died says nothing about the sinks: the first time it is tried again at once. One
+    that dies again may be dying of the batch.
+    """
+    return retry_delay(attempt - 1) if attempt > 1 else timedelta()
+
+
 def failed_state(error_class: ErrorClass) -> BatchState:
     """The state that a failure of this class leads to."""
     return "failed_transient" if error_class == "transient" else "failed_permanent"

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 #: Seconds; of every call that is not given its own.
 TIMEOUT = 30.0
 
+#: pymilvus pings an idle connection every 10 seconds; gRPC servers that keep to the default cut a
+#: client off for less than 5 minutes ("too many pings").
+KEEPALIVE = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
+
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
@@ -41,7 +45,9 @@ class MilvusResource(dg.ConfigurableResource[Any]):
         """
         from pymilvus import MilvusClient
 
-        return MilvusClient(uri=self.uri, token=self.token, timeout=self.timeout)
+        return MilvusClient(
+            uri=self.uri, token=self.token, timeout=self.timeout, grpc_options=KEEPALIVE
+        )
 
     def check(self) -> str:
         """Who is reachable, in one line. Raises pymilvus.MilvusException."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from assets.campaigns.pipeline import BATCHES, LANDING_KEY
+from assets.campaigns.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY
 from assets.campaigns.source import campaigns_source
 from jobs.campaigns import campaigns_job
 from jobs.executor import in_process, multiprocess
@@ -36,6 +36,7 @@ campaigns_gcs_sensor = landing_sensor(
     landing_asset=LANDING_KEY,
     required_resource_keys={"gcs", "campaigns"},
     derived=("campaign_recommendations",),
+    checks=BATCH_CHECKS,
     small_run=in_process(),
     large_run=multiprocess(),
 )

@@ -58,6 +58,7 @@ def landing_sensor(
     postgres_key: str = "postgres",
     validation: str = "events",
     derived: Sequence[str] = (),
+    checks: Mapping[str, Sequence[str]],
     small_run: Mapping[str, Any],
     large_run: Mapping[str, Any],
     description: str | None = None,
@@ -67,7 +68,8 @@ def landing_sensor(
     ``source`` and ``store`` are called with the sensor's resources at each tick, so that nothing
     is read from the environment or the network before. ``validation`` and the source's sinks name
     assets ``[pipeline, name]``; a retry selects those that are not done, and ``derived`` ones with
-    them. ``landing_asset`` is the external asset on which the backlog is observed.
+    them, and of ``checks`` (names by asset) those of the selected assets.
+    ``landing_asset`` is the external asset on which the backlog is observed.
     ``small_run`` and ``large_run`` are the run configs of batches below and above
     landing.tick.LARGE_BYTES, where processes of their own pay for the sinks.
     """
@@ -113,6 +115,7 @@ def landing_sensor(
             landing_asset=landing_asset,
             validation=validation,
             derived=derived,
+            checks=checks,
             small_run=small_run,
             large_run=large_run,
         )
@@ -129,6 +132,7 @@ def sensor_result(
     landing_asset: dg.AssetKey,
     validation: str,
     derived: Sequence[str],
+    checks: Mapping[str, Sequence[str]],
     small_run: Mapping[str, Any],
     large_run: Mapping[str, Any],
 ) -> dg.SensorResult:
@@ -145,6 +149,7 @@ def sensor_result(
                 },
                 run_config=large_run if request.large else small_run,
                 asset_selection=asset_selection(request, validation, derived),
+                asset_check_keys=check_selection(request, validation, checks),
             )
             for request in tick.requests
         ],
@@ -165,6 +170,23 @@ def asset_selection(
         return None
     names = [*([validation] if request.validate else []), *request.sinks, *derived]
     return [dg.AssetKey([request.pipeline, name]) for name in names]
+
+
+def check_selection(
+    request: Request, validation: str, checks: Mapping[str, Sequence[str]]
+) -> list[dg.AssetCheckKey] | None:
+    """The batch's own checks of the selected assets; None, which is the job's, for the whole job.
+
+    Left to itself Dagster adds every check of a selected asset, those of other jobs included.
+    """
+    if request.whole:
+        return None
+    names = [*([validation] if request.validate else []), *request.sinks]
+    return [
+        dg.AssetCheckKey(dg.AssetKey([request.pipeline, name]), check)
+        for name in names
+        for check in checks.get(name, ())
+    ]
 
 
 def observation(tick: Tick, landing_asset: dg.AssetKey) -> dg.AssetObservation:

@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from landing import ledger
-from landing.states import ErrorClass
+from landing.states import IN_FLIGHT, ErrorClass, run_key
 from resources.postgres import PostgresResource
 
 INTERVAL_SECONDS = 5
 
 
 def failure_of(
-    batch: ledger.Batch, sinks: Sequence[ledger.SinkState], run_id: str, message: str
-) -> tuple[ErrorClass, str]:
+    batch: ledger.Batch, sinks: Sequence[ledger.SinkState], run_id: str
+) -> tuple[ErrorClass, str] | None:
     """The class and text of what ended the run: permanent as soon as one part failed for good.
 
-    ``message`` is Dagster's, used where neither validation nor a sink of this run reported.
+    None when neither validation nor a sink of this run reported: its process ended before.
     """
     reported = [
         (sink.error_class, f"{sink.sink}: {sink.error}")
@@ -31,9 +31,21 @@ def failure_of(
     if not reported and batch.error and batch.run_id == run_id:
         reported.append((batch.error_class, batch.error))
     if not reported:
-        return "transient", message
+        return None
     permanent = any(kind == "permanent" for kind, _ in reported)
     return "permanent" if permanent else "transient", "; ".join(text for _, text in reported)
+
+
+def concerns(batch: ledger.Batch, run_id: str, key: str | None) -> bool:
+    """Whether the batch is in flight in this run: it works on it, or was requested as its attempt.
+
+    ``key`` is the run's run key; a late word of an earlier attempt says nothing about this one.
+    """
+    if batch.state not in IN_FLIGHT:
+        return False
+    if batch.run_id is None:
+        return key == run_key(batch.batch_id, batch.attempt)
+    return batch.run_id == run_id
 
 
 def _record(
@@ -49,21 +61,28 @@ def _record(
             batch = ledger.batch(connection, batch_id)
         except ledger.UnknownBatchError:
             return dg.SkipReason(f"{batch_id} is no landing batch.")
+        if not concerns(batch, run.run_id, run.tags.get("dagster/run_key")):
+            return dg.SkipReason(f"{batch_id} has moved on from run {run.run_id}.")
+        now = datetime.now(UTC)
         sinks = ledger.sinks(connection, [batch_id])[batch_id]
-        message = context.dagster_event.message or "The run failed."
-        error_class, error = failure_of(batch, sinks, run.run_id, message)
+        found = failure_of(batch, sinks, run.run_id)
         if stopped:
-            error_class = "permanent"
-            error = f"The run was cancelled; `make replay BATCH={batch_id}` requests it again."
-        changed = ledger.mark_failed(
-            connection,
-            batch_id,
-            run_id=run.run_id,
-            error_class=error_class,
-            error=error,
-            now=datetime.now(UTC),
-        )
-    return dg.SkipReason(f"{batch_id}: {error_class} failure {'recorded' if changed else 'known'}")
+            remedy = f"The run was cancelled; `make replay BATCH={batch_id}` requests it again."
+            found = ("permanent", remedy)
+        if found is None:
+            message = context.dagster_event.message or "The run failed."
+            changed = ledger.mark_lost(connection, batch, error=message, now=now)
+        else:
+            changed = ledger.mark_failed(
+                connection,
+                batch_id,
+                run_id=run.run_id,
+                error_class=found[0],
+                error=found[1],
+                now=now,
+            )
+    kind = found[0] if found else "unreported"
+    return dg.SkipReason(f"{batch_id}: {kind} failure {'recorded' if changed else 'known'}")
 
 
 @dg.run_status_sensor(

@@ -9,9 +9,18 @@ from typing import Any
 
 import dagster as dg
 
-from assets.batch_step import HOLDS_BATCH, RETRY, SinkEvents, batch_step, sink_events
+from assets.batch_step import RETRY, SinkEvents, batch_step, sink_events
 from assets.campaigns import columns
-from assets.campaigns.pipeline import BATCHES, LANDING_KEY, OWNERS, PIPELINE, WRITER
+from assets.campaigns.pipeline import (
+    BATCHES,
+    HOLDS_BATCH,
+    LANDING_KEY,
+    OWNERS,
+    PIPELINE,
+    REJECTED_SHARE,
+    ROWS_BALANCE,
+    WRITER,
+)
 from assets.campaigns.settings import CampaignsSettings
 from assets.sink_result import SinkResult, Verification
 from landing.delivery import Delivery, read_staged
@@ -95,14 +104,14 @@ def _bucket(gcs: GcsResource, name: str) -> Iterator[ObjectStore]:
     metadata={"dagster/column_schema": columns.STAGED_SCHEMA},
     check_specs=[
         dg.AssetCheckSpec(
-            "rows_balance",
+            ROWS_BALANCE,
             asset=_key("events"),
             blocking=True,
             description="read = written + unchanged + superseded + rejected, for every object; "
             "as many rows staged as won and quarantined as were rejected.",
         ),
         dg.AssetCheckSpec(
-            "rejected_share",
+            REJECTED_SHARE,
             asset=_key("events"),
             description=f"At most {MAX_REJECTED_SHARE:.0%} of the rows were rejected.",
         ),
@@ -173,6 +182,7 @@ def raw_messages(
             store,
             pipeline=PIPELINE,
             sink="raw_messages",
+            check=HOLDS_BATCH,
             take=take,
             metadata=lambda: {
                 "dagster/table_name": f"{campaigns.mongo_database}.{campaigns.mongo_collection}",
@@ -218,6 +228,7 @@ def message_embeddings(
             store,
             pipeline=PIPELINE,
             sink="message_embeddings",
+            check=HOLDS_BATCH,
             take=take,
             metadata=lambda: {
                 "dagster/table_name": campaigns.milvus_messages,
@@ -266,6 +277,7 @@ def user_profiles(
             store,
             pipeline=PIPELINE,
             sink="user_profiles",
+            check=HOLDS_BATCH,
             take=take,
             metadata=lambda: {
                 "dagster/table_name": campaigns.milvus_profiles,
@@ -307,6 +319,7 @@ def engagement_graph(
             store,
             pipeline=PIPELINE,
             sink="engagement_graph",
+            check=HOLDS_BATCH,
             take=take,
         )
 
@@ -351,6 +364,7 @@ def engagement_analytics(
             store,
             pipeline=PIPELINE,
             sink="engagement_analytics",
+            check=HOLDS_BATCH,
             take=take,
             metadata=lambda: {
                 "dagster/table_name": f"{bigquery.project}.{campaigns.dataset}.user_events",

@@ -28,3 +28,13 @@ SINKS = (
     "engagement_graph",
     "engagement_analytics",
 )
+
+#: The checks that a batch's assets make themselves: a retry of some assets runs theirs, and not the
+#: audits of whole stores.
+ROWS_BALANCE = "rows_balance"
+REJECTED_SHARE = "rejected_share"
+HOLDS_BATCH = "holds_the_batch"
+BATCH_CHECKS = {
+    "events": (ROWS_BALANCE, REJECTED_SHARE),
+    **dict.fromkeys(SINKS, (HOLDS_BATCH,)),
+}

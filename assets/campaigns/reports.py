@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.campaigns.pipeline import REJECTED_SHARE, ROWS_BALANCE
 from landing.counts import RowCounts
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def rows_balance(connection: psycopg.Connection[Any], batch_id: str) -> dg.Asset
     read, written, unchanged, superseded, rejected, off, open_, objects = row or (0,) * 8
     quarantined = int(held[0]) if held else 0
     return dg.AssetCheckResult(
-        check_name="rows_balance",
+        check_name=ROWS_BALANCE,
         passed=(
             read == written + unchanged + superseded + rejected
             and not off
@@ -68,7 +69,7 @@ def rejected_share(rows: RowCounts, limit: float) -> dg.AssetCheckResult:
     """A warning when more than ``limit`` of the rows read were rejected."""
     share = rows.rejected / rows.read if rows.read else 0.0
     return dg.AssetCheckResult(
-        check_name="rejected_share",
+        check_name=REJECTED_SHARE,
         passed=share <= limit,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"rejected_share": round(share, 6), "limit": limit},

@@ -18,7 +18,7 @@ import dagster as dg
 import psycopg
 from google.cloud import storage
 
-from assets.campaigns.pipeline import BATCHES, LANDING_KEY, PIPELINE
+from assets.campaigns.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY, PIPELINE
 from assets.campaigns.source import campaigns_source
 from landing import ledger
 from landing.stores.gcs import GcsStore
@@ -108,6 +108,7 @@ class CampaignRuns:
             landing_asset=LANDING_KEY,
             validation="events",
             derived=("campaign_recommendations",),
+            checks=BATCH_CHECKS,
             small_run={"execution": {"config": {"in_process": {}}}},
             large_run={"execution": {"config": {"in_process": {}}}},
         )
@@ -172,22 +173,19 @@ class CampaignRuns:
         return dict(zip(names, row or (), strict=True))
 
     def _tell_failure(self, batch_id: str, result: dg.JobExecutionResult) -> None:
-        run = self.instance.get_run_by_id(result.run_id)
-        assert run is not None
-        (event,) = [e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE"]
         with psycopg.connect(self.env["POSTGRES_URL"]) as connection:
-            kind, error = outcomes.failure_of(
+            found = outcomes.failure_of(
                 ledger.batch(connection, batch_id),
                 ledger.sinks(connection, [batch_id])[batch_id],
                 result.run_id,
-                event.message or "",
             )
+            assert found is not None, "a run that fails says why"
             ledger.mark_failed(
                 connection,
                 batch_id,
                 run_id=result.run_id,
-                error_class=kind,
-                error=error,
+                error_class=found[0],
+                error=found[1],
                 now=self.now(),
             )
 

@@ -41,10 +41,7 @@ def test_killed_and_run_again(runs: CampaignRuns, point: str) -> None:
     runs.forward(1)
     assert runs.tick() == []  # its lock is free: a run that has just died, or one that starts
     runs.forward(31)
-    assert runs.tick() == []  # given up, to be tried again in a minute
-    assert runs.batch(batch_id).state == "failed_transient"
-    runs.forward(61)
-    (again,) = runs.tick()
+    (again,) = runs.tick()  # given up, and requested again at once: the sinks are not to blame
     assert again.run_key == f"{batch_id}/2"
     if batch.validated_at is not None:
         assert (selected(again) or set()) & {*SINKS, "events"} == SINKS - done

@@ -202,7 +202,7 @@ def test_what_moved_on_since_it_was_seen_is_not_lost(connection: psycopg.Connect
     running = ledger.batch(connection, batch_id)
     assert ledger.mark_lost(connection, running, error="ended", now=NOW)
     lost = ledger.batch(connection, batch_id)
-    assert (lost.state, lost.next_attempt_at) == ("failed_transient", NOW + timedelta(minutes=1))
+    assert (lost.state, lost.next_attempt_at) == ("failed_transient", NOW)
 
 
 def test_an_unknown_batch_is_an_error(connection: psycopg.Connection[Any]) -> None:

@@ -122,12 +122,11 @@ def test_a_killed_run_is_reported_after_the_grace_and_its_batch_tried_again(
     assert "0 runs started" in reap.tick(after=1)
     assert json.loads(reap.cursor) == {}
 
-    before = datetime.now(UTC)
     tell_ledger(batch_run_failed, instance, postgres, run.run_id)
     batch = ledger.batch(connection, BATCH)
     assert (batch.state, batch.error_class) == ("failed_transient", "transient")
     assert "ended without reporting" in batch.error
-    assert 50 < (batch.next_attempt_at - before).total_seconds() < 70
+    assert batch.next_attempt_at <= datetime.now(UTC), "the sinks are not to blame: at once"
 
 
 def test_a_run_that_works_is_never_reported(instance, connection, reap):

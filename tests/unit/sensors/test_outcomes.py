@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from landing.ledger import Batch, SinkState
-from sensors.outcomes import failure_of
+from sensors.outcomes import concerns, failure_of
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -29,7 +31,6 @@ def test_one_permanent_failure_makes_the_run_s_permanent():
         batch(),
         [sink("mongo", "transient", "down"), sink("neo4j", "permanent", "denied")],
         "run",
-        "m",
     )
     assert found == ("permanent", "mongo: down; neo4j: denied")
 
@@ -40,14 +41,29 @@ def test_only_what_this_run_reported_counts():
         sink("neo4j", "permanent", "mended since", state="done"),
         sink("milvus", "transient", "down"),
     ]
-    assert failure_of(batch(), sinks, "run", "m") == ("transient", "milvus: down")
+    assert failure_of(batch(), sinks, "run") == ("transient", "milvus: down")
 
 
 def test_validation_s_error_counts_when_no_sink_failed():
     failed = batch(error_class="permanent", error="events: denied")
-    assert failure_of(failed, [], "run", "m") == ("permanent", "events: denied")
-    assert failure_of(failed, [], "another", "m") == ("transient", "m")
+    assert failure_of(failed, [], "run") == ("permanent", "events: denied")
+    assert failure_of(failed, [], "another") is None
 
 
-def test_a_run_that_reported_nothing_is_worth_another_attempt():
-    assert failure_of(batch(), [], "run", "exited -9") == ("transient", "exited -9")
+def test_a_run_that_reported_nothing_has_no_failure_of_its_own():
+    assert failure_of(batch(), [], "run") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "run_id", "key", "concerned"),
+    [
+        ({}, "run", None, True),
+        ({}, "another", "b/1", False),
+        ({"state": "loaded"}, "run", "b/1", False),
+        ({"state": "requested", "run_id": None, "attempt": 2}, "run", "b/2", True),
+        ({"state": "requested", "run_id": None, "attempt": 2}, "run", "b/1", False),
+        ({"state": "requested", "run_id": None, "attempt": 2}, "run", None, False),
+    ],
+)
+def test_a_batch_listens_to_the_run_that_it_is_in_flight_in(changes, run_id, key, concerned):
+    assert concerns(batch(**changes), run_id, key) is concerned
