@@ -8,7 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.campaigns.checks import no_batch_failed_for_good, no_profile_without_event
-from assets.campaigns.pipeline import BATCHES, LANDING_KEY, PIPELINE
+from assets.campaigns.pipeline import LANDING_KEY, PIPELINE
 from jobs.executor import WRITER_TAG, guarded_executor
 
 AUDITS = (no_profile_without_event, no_batch_failed_for_good)
@@ -21,7 +21,6 @@ campaigns_job = dg.define_asset_job(
         - dg.AssetSelection.assets(LANDING_KEY)
         - dg.AssetSelection.checks(*AUDITS)
     ),
-    partitions_def=BATCHES,
     executor_def=guarded_executor,
     # The ledger owns a batch's attempts: a retry by Dagster on top would run it twice.
     tags={WRITER_TAG: PIPELINE, "dagster/max_retries": "0", "dagster/max_runtime": "21600"},

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from local.service import HOST, REPOSITORY
 from local.services import gcs, postgres
 from local.stack import Stack
+from resources.milvus import KEEPALIVE
 
 #: Every variable that application code reads. A test sees only those of its own servers.
 VARIABLES = (
@@ -204,7 +205,7 @@ def _milvus(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[
     }
     yield names
     with contextlib.suppress(MilvusException):
-        client = MilvusClient(uri=variables["MILVUS_URI"], timeout=5)
+        client = MilvusClient(uri=variables["MILVUS_URI"], timeout=5, grpc_options=KEEPALIVE)
         for name in names.values():
             if client.has_collection(name):
                 client.drop_collection(name)

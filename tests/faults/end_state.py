@@ -5,7 +5,6 @@ Belongs here: what a person would look at in each system. Does not: code under t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -19,9 +18,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from neo4j import GraphDatabase
 from pymilvus import MilvusClient
-from pymilvus.exceptions import MilvusException
 from pymongo import MongoClient
 
+from resources.milvus import KEEPALIVE
 from tests.faults.oracle import EndState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,16 +97,8 @@ def _documents(env: Env, uri: str) -> list[Any]:
 
 
 def _milvus(env: Env) -> MilvusClient:
-    """A client; the embedded server may answer the first call after a long pause with a refusal.
-
-    pymilvus keeps one connection per address and pings while it is idle: "too many pings".
-    """
-    for _ in range(3):
-        try:
-            return MilvusClient(uri=env["MILVUS_URI"])
-        except MilvusException:
-            time.sleep(1)
-    return MilvusClient(uri=env["MILVUS_URI"])
+    """A client that does not ping: pymilvus shares one connection among those of an address."""
+    return MilvusClient(uri=env["MILVUS_URI"], grpc_options=KEEPALIVE)
 
 
 def _all(client: MilvusClient, collection: str, columns: list[str]) -> list[dict[str, Any]]:

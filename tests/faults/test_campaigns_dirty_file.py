@@ -49,7 +49,7 @@ def test_one_of_each_defect(runs: CampaignRuns, tmp_path: Path) -> None:
             assert original.startswith(row["text"])
             assert len(row["text"]) >= 60_000
         else:
-            assert row["text"].rstrip("\n") == original
+            assert row["text"].rstrip("\n") == original.replace("\0", "\\x00")
     (duplicate,) = [row for row in held if row["reason"] == "duplicate_record_id"]
     assert duplicate["kept_line"] == duplicate["line"] - 1
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from resources.milvus import KEEPALIVE
+
 Env = Mapping[str, str]
 
 
@@ -113,7 +115,12 @@ def _bolt_read(env: Env, word: str) -> bool:
 def _milvus(env: Env) -> Any:
     from pymilvus import MilvusClient
 
-    return MilvusClient(uri=env["MILVUS_URI"], token=env["MILVUS_TOKEN"], timeout=20)
+    return MilvusClient(
+        uri=env["MILVUS_URI"],
+        token=env["MILVUS_TOKEN"],
+        timeout=20,
+        grpc_options=KEEPALIVE,
+    )
 
 
 def _milvus_write(env: Env, word: str) -> None:
@@ -132,6 +139,32 @@ def _milvus_read(env: Env, word: str) -> bool:
     return len(found) == 1
 
 
+def _s3(env: Env) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=env["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+        config=Config(connect_timeout=5, read_timeout=20),
+    )
+
+
+def _s3_write(env: Env, word: str) -> None:
+    client = _s3(env)
+    if "kept" not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket="kept")
+    client.put_object(Bucket="kept", Key=word, Body=word.encode())
+
+
+def _s3_read(env: Env, word: str) -> bool:
+    found: bytes = _s3(env).get_object(Bucket="kept", Key=word)["Body"].read()
+    return found == word.encode()
+
+
 KEEPERS: dict[str, Keeper] = {
     "postgres": Keeper(_postgres_write, _postgres_read),
     "gcs": Keeper(
@@ -142,4 +175,5 @@ KEEPERS: dict[str, Keeper] = {
     "mongo": Keeper(_mongo_write, _mongo_read),
     "bolt": Keeper(_bolt_write, _bolt_read),
     "milvus": Keeper(_milvus_write, _milvus_read),
+    "s3": Keeper(_s3_write, _s3_read),
 }
