@@ -46,12 +46,16 @@ def shots(run_id: str) -> list[Shot]:
     """What the documentation shows of campaigns."""
     asset = "/assets/campaigns"
     return [
-        Shot("graph", "/locations/quintet/asset-groups/campaigns", "campaign_recommendations"),
+        Shot(
+            "graph",
+            "/locations/quintet/asset-groups/campaigns",
+            "campaign_recommendations",
+            height=1150,
+        ),
         Shot("run", f"/runs/{run_id}", "engagement_graph"),
-        Shot("metadata", f"{asset}/events?view=overview", "rows_written", height=1500),
         Shot("plots", f"{asset}/events?view=overview", "rows_written", "Plots", height=1800),
         Shot("chart", f"{asset}/engagement_analytics", "rows_written", "[Show Markdown]"),
-        Shot("checks", f"{asset}/events?view=checks", "rows_balance"),
+        Shot("checks", f"{asset}/events?view=checks", "rows_balance", "rows_balance"),
         Shot("sensor", "/locations/quintet/sensors/campaigns_gcs_sensor", "campaigns_gcs_sensor"),
     ]
 
