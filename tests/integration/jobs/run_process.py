@@ -23,6 +23,9 @@ def run_process(
     job: str, *, config: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that executes one of ``guarded_jobs``, with this test's environment."""
+    # Dagster's tables are made by the first who comes; two processes at once would race to.
+    with dg.DagsterInstance.get() as instance:
+        instance.get_runs_count()
     process = subprocess.Popen(
         [
             sys.executable,
