@@ -108,7 +108,7 @@ def _bucket(gcs: GcsResource, name: str) -> Iterator[ObjectStore]:
             asset=_key("events"),
             blocking=True,
             description="read = written + unchanged + superseded + rejected, for every object; "
-            "as many rows staged as won and quarantined as were rejected.",
+            "as many rows quarantined as were rejected.",
         ),
         dg.AssetCheckSpec(
             REJECTED_SHARE,
