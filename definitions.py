@@ -13,6 +13,7 @@ import dagster as dg
 
 from assets.campaigns import assets as campaigns_assets
 from assets.campaigns import checks as campaigns_checks
+from assets.campaigns import sinks as campaigns_sinks
 from assets.campaigns.settings import CampaignsSettings
 from jobs.campaigns import campaigns_audit_job, campaigns_audit_schedule, campaigns_job
 from jobs.executor import guarded_executor
@@ -68,7 +69,7 @@ def build_resources() -> dict[str, Any]:
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The whole code location; tests and commands replace resources by name."""
     apply_defaults()
-    assets = dg.load_assets_from_modules([campaigns_assets], include_specs=True)
+    assets = dg.load_assets_from_modules([campaigns_assets, campaigns_sinks], include_specs=True)
     return dg.Definitions(
         assets=assets,
         asset_checks=dg.load_asset_checks_from_modules([campaigns_checks]),

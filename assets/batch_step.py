@@ -6,7 +6,7 @@ inside it, and the ledger itself (``landing``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ RETRY = dg.RetryPolicy(
     max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 
-SinkEvents = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
+StepEvents = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
 
 class SinkMismatchError(TransientError):
@@ -64,6 +64,24 @@ def batch_step(
         ) from error
 
 
+def nothing_staged(
+    context: dg.AssetExecutionContext, metadata: Mapping[str, Any], behind: Sequence[dg.AssetKey]
+) -> None:
+    """Say that a validated batch leaves the assets ``behind`` as they are: their steps are skipped.
+
+    The validation's own asset is materialized with ``metadata``, the others with no row: the batch
+    is done in all of them, as the ledger says too, without a step (and, in a large run, a process)
+    for each. The caller must not yield its output, which is what the skipped steps wait for.
+    """
+    partition = context.partition_key
+    own = dg.AssetMaterialization(context.asset_key, partition=partition, metadata=metadata)
+    context.log_event(own)
+    for key in behind:
+        none = {"dagster/partition_row_count": 0, "rows_written": 0}
+        context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=none))
+    context.log.info("nothing_staged batch=%s: no row is new, no sink has to be written", partition)
+
+
 def sink_events(
     context: dg.AssetExecutionContext,
     postgres: PostgresResource,
@@ -74,7 +92,7 @@ def sink_events(
     check: str,
     take: Callable[[Delivery], tuple[SinkResult, Verification]],
     metadata: Callable[[], Mapping[str, Any]] = dict,
-) -> SinkEvents:
+) -> StepEvents:
     """Deliver the batch to one sink: its check and its materialization, for Dagster to record.
 
     ``take`` writes the delivery and reads it back; it is not called for a batch without rows.

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import dagster as dg
 
-from assets.campaigns.pipeline import PIPELINE
+from assets.campaigns.pipeline import PIPELINE, asset_key
 from assets.campaigns.settings import CampaignsSettings
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource
@@ -15,7 +15,7 @@ from resources.postgres import PostgresResource
 
 
 @dg.asset_check(
-    asset=dg.AssetKey([PIPELINE, "user_profiles"]),
+    asset=asset_key("user_profiles"),
     description="Every user with a vector in Milvus has an event.",
 )
 def no_profile_without_event(
@@ -40,7 +40,7 @@ def no_profile_without_event(
 
 
 @dg.asset_check(
-    asset=dg.AssetKey([PIPELINE, "events"]),
+    asset=asset_key("events"),
     description="No batch waits for an operator.",
 )
 def no_batch_failed_for_good(postgres: PostgresResource) -> dg.AssetCheckResult:

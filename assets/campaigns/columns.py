@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets.campaigns.pipeline import PIPELINE
+from assets.campaigns.pipeline import asset_key
 
-EVENTS_KEY = dg.AssetKey([PIPELINE, "events"])
+EVENTS_KEY = asset_key("events")
 
 _EVENT = {
     "record_id": ("string", "Natural key of the event."),

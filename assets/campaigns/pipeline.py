@@ -1,6 +1,6 @@
 """What the campaigns pipeline is called, partitioned by and made of.
 
-Belongs here: constants that assets, job and sensor share. Does not: any behaviour.
+Belongs here: names that assets, job and sensor share. Does not: any behaviour.
 """
 
 from __future__ import annotations
@@ -12,8 +12,14 @@ PIPELINE = "campaigns"
 #: One dynamic partition per landing batch.
 BATCHES = dg.DynamicPartitionsDefinition(name="campaigns_batches")
 
+
+def asset_key(name: str) -> dg.AssetKey:
+    """The key of one of the pipeline's assets."""
+    return dg.AssetKey([PIPELINE, name])
+
+
 #: The external asset that the GCS prefix is, upstream of everything.
-LANDING_KEY = dg.AssetKey([PIPELINE, "gcs_landing"])
+LANDING_KEY = asset_key("gcs_landing")
 
 OWNERS = ["team:marketing-data"]
 

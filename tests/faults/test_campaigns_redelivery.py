@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dagster as dg
 import pytest
 
 from tests.faults.campaign_runs import SERVERS, SINKS, CampaignRuns
@@ -51,6 +52,12 @@ def test_same_content_under_another_key_writes_nothing(runs: CampaignRuns) -> No
         SINKS, 0
     )
     assert runs.batch(batch).state == "loaded"
+    # No sink had to start, and the UI shows the batch in all of them nevertheless.
+    skipped = {event.step_key for event in runs.results[batch].all_events if event.is_step_skipped}
+    assert skipped == {f"campaigns__{name}" for name in (*SINKS, "campaign_recommendations")}
+    for name in ("events", *SINKS, "campaign_recommendations"):
+        key = dg.AssetKey(["campaigns", name])
+        assert batch in runs.instance.get_materialized_partitions(key)
 
 
 def test_rewritten_object_updates_users_campaigns_messages_and_days(runs: CampaignRuns) -> None:

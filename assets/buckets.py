@@ -1,0 +1,23 @@
+"""Buckets as steps open them: a client for the time of one step, behind landing's interface.
+
+Belongs here: one context manager per kind of store. Does not: which bucket a pipeline uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from landing.stores.base import ObjectStore
+    from resources.gcs import GcsResource
+
+
+@contextmanager
+def gcs_bucket(gcs: GcsResource, name: str) -> Iterator[ObjectStore]:
+    """The bucket on GCS; its client is closed with the block."""
+    from landing.stores.gcs import GcsStore
+
+    with closing(gcs.client()) as client:
+        yield GcsStore(client, name)
