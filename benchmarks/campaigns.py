@@ -119,8 +119,7 @@ def run_batch(request: Mapping[str, Any]) -> None:
     import dagster as dg
     from dagster._core.definitions.reconstruct import ReconstructableRepository
 
-    from assets.batch_step import HOLDS_BATCH
-    from assets.campaigns.pipeline import PIPELINE, SINKS
+    from assets.campaigns.pipeline import BATCH_CHECKS, PIPELINE, SINKS
 
     repository = ReconstructableRepository.for_module("definitions", "defs", str(ROOT))
     keys = {name: dg.AssetKey([PIPELINE, name]) for name in ("events", *SINKS)}
@@ -128,8 +127,9 @@ def run_batch(request: Mapping[str, Any]) -> None:
         asset_selection=frozenset(keys.values()),
         # Named, for a selection of assets would bring the hourly audits with it.
         asset_check_selection=frozenset(
-            [dg.AssetCheckKey(keys[name], HOLDS_BATCH) for name in SINKS]
-            + [dg.AssetCheckKey(keys["events"], n) for n in ("rows_balance", "rejected_share")]
+            dg.AssetCheckKey(keys[name], check)
+            for name, checks in BATCH_CHECKS.items()
+            for check in checks
         ),
     )
     with dg.DagsterInstance.get() as instance:

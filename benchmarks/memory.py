@@ -1,124 +1,157 @@
 """Peak memory of one campaigns run by the size of its file.
 
-The run's process alone (its maximum resident set), all assets in it, on servers of its own, less
-that of a run on a file with only a header. Rows carry long messages (``--message-characters``), so
-that a gigabyte is not days of upserts on the stand-ins; ``--short`` has rows of real length and
-stops after validation.
+The run as the sensor asks for it (a large file has a process per step), on servers of its own,
+less that of a run on a file with only a header: of its largest process, and of all its processes
+together, shared pages counted once (the sum of their proportional set sizes, sampled). Rows carry
+long messages (``--message-characters``), so that a gigabyte is not days of upserts on the
+stand-ins. Run:
+
+    python -m benchmarks.memory [--megabytes 0 100 1000] [--stack DIRECTORY]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import subprocess
-import sys
+import shutil
 import tempfile
+import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
-SERVERS = ["postgres", "gcs", "bigquery", "mongo", "bolt", "milvus", "openai"]
+from benchmarks.campaigns import SERVICES, environment, pipeline
+from local.stack import Stack
+from samples.campaigns import Shape
+from samples.campaigns import write as write_sample
+from tests.servers import start
+
 MEGABYTE = 1_000_000
-KIBIBYTE = 1024
 #: Bytes of a row without its message, about.
 ROW_BYTES = 110
+SAMPLE_SECONDS = 0.2
+
+
+@dataclass
+class Peak:
+    """KiB: the largest process by what it was doing, and the largest sum."""
+
+    together: int = 0
+    processes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def largest(self) -> int:
+        """Of any one process."""
+        return max(self.processes.values(), default=0)
+
+
+class Sampler(threading.Thread):
+    """Watches the descendants of this process that run the job, until stopped."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = Peak()
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Sample until :meth:`stop`."""
+        while not self._stopped.wait(SAMPLE_SECONDS):
+            sizes = {pid: (proportional(pid), resident(pid)) for pid in runs_processes()}
+            self.peak.together = max(self.peak.together, sum(pss for pss, _ in sizes.values()))
+            for pid, (_, largest) in sizes.items():
+                name = str(pid)
+                self.peak.processes[name] = max(self.peak.processes.get(name, 0), largest)
+
+    def stop(self) -> Peak:
+        """The peaks."""
+        self._stopped.set()
+        self.join()
+        return self.peak
+
+
+def runs_processes() -> list[int]:
+    """The process that runs the job, and all below it."""
+    parents: dict[int, int] = {}
+    roots = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parents[int(entry.name)] = int(
+                (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            )
+            if b"--run-batch" in (entry / "cmdline").read_bytes():
+                roots.append(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found = set(roots)
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found)
+
+
+def proportional(pid: int) -> int:
+    """KiB of the process, shared pages divided by those who share them; 0 when it has ended."""
+    return _kibibytes(f"/proc/{pid}/smaps_rollup", "Pss:")
+
+
+def resident(pid: int) -> int:
+    """KiB of its largest resident set so far; 0 when it has ended."""
+    return _kibibytes(f"/proc/{pid}/status", "VmHWM:")
+
+
+def _kibibytes(path: str, field_name: str) -> int:
+    try:
+        for line in Path(path).read_text().splitlines():
+            if line.startswith(field_name):
+                return int(line.split()[1])
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    return 0
+
+
+def measure(stack: Stack, megabytes: int, characters: int, log: Path) -> tuple[int, float, Peak]:
+    """Rows, seconds and peaks of the run of one file."""
+    rows = megabytes * MEGABYTE // (ROW_BYTES + int(0.9 * characters))
+    with environment(stack) as folder:
+        file = folder / "events.csv"
+        write_sample(file, Shape(rows=rows, message_characters=characters), seed=1)
+        sampler, started = Sampler(), time.monotonic()
+        sampler.start()
+        pipeline(file, "events.csv", log)
+        return rows, time.monotonic() - started, sampler.stop()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, nargs="+", default=[0, 100, 1_000])
     parser.add_argument("--message-characters", type=int, default=20_000)
-    parser.add_argument("--short", action="store_true")
-    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--stack", type=Path, help="a state directory; left running")
     arguments = parser.parse_args()
-    if arguments.run:
-        _run(arguments.run, only_validation=arguments.short)
-        return
-    from local.stack import Stack
-
-    stack = Stack(Path(tempfile.mkdtemp(prefix="quintet-memory-")))
-    errors = [started.error for started in stack.up(SERVERS) if started.error]
-    if errors:
-        sys.exit("\n".join(errors))
+    scratch = Path(tempfile.mkdtemp(prefix="quintet-memory-"))
+    scratch.chmod(0o755)  # Postgres may run as another user
+    stack = Stack(arguments.stack or scratch / "stack")
+    first: Peak | None = None
     try:
-        _measure(stack, arguments)
-    finally:
-        stack.reset()
-
-
-def _measure(stack: object, arguments: argparse.Namespace) -> None:
-    from samples.campaigns import Shape, write
-    from tests.servers import isolated_environment
-
-    characters = 0 if arguments.short else arguments.message_characters
-    least = 0.0
-    for megabytes in arguments.megabytes:
-        with tempfile.TemporaryDirectory(prefix="quintet-memory-") as folder:
-            home = Path(folder) / "home"
-            home.mkdir()
-            file = Path(folder) / "events.csv"
-            rows = megabytes * MEGABYTE // (ROW_BYTES + int(0.9 * characters))
-            write(file, Shape(rows=rows, message_characters=characters), seed=1)
-            with isolated_environment(stack, SERVERS, home) as variables:  # type: ignore[arg-type]
-                command = [sys.executable, "-m", "benchmarks.memory", "--run", str(file)]
-                started = time.monotonic()
-                answer = subprocess.run(
-                    [*command, *(["--short"] if arguments.short else [])],
-                    env={**os.environ, **variables},
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    check=True,
-                )
-            seconds = time.monotonic() - started
-            peak = float(answer.stdout.split()[-1])
-            least = least or peak
+        start(stack, SERVICES)
+        for megabytes in arguments.megabytes:
+            rows, seconds, peak = measure(
+                stack, megabytes, arguments.message_characters, scratch / "run.log"
+            )
+            first = first or peak
             print(
-                f"{file.stat().st_size / MEGABYTE:8,.0f} MB {rows:10,} rows   peak {peak:6.0f} MiB"
-                f"   over the first {peak - least:6.0f} MiB   {seconds:6.1f} s",
+                f"{megabytes:6,} MB {rows:8,} rows {seconds:7.1f} s {len(peak.processes)} processes"
+                f"   largest {_mib(peak.largest, first.largest)}"
+                f"   together {_mib(peak.together, first.together)}",
                 flush=True,
             )
+    finally:
+        if arguments.stack is None:
+            stack.reset()
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run(file: Path, *, only_validation: bool) -> None:
-    """Land the file, run its batch as the sensor asks for it, print the peak in MiB."""
-    import dagster as dg
-
-    from assets.campaigns.pipeline import BATCHES, PIPELINE
-    from assets.campaigns.source import campaigns_source
-    from definitions import build_defs
-    from landing.stores.gcs import GcsStore
-    from landing.tick import evaluate_tick
-    from resources.gcs import GcsResource
-    from resources.postgres import PostgresResource
-    from sensors.landing import InstanceRuns
-
-    definitions = build_defs()
-    client = GcsResource(project=os.environ["GOOGLE_CLOUD_PROJECT"]).client()
-    bucket = client.bucket(os.environ["CAMPAIGNS_BUCKET"])
-    bucket.blob(f"campaigns/{file.name}").upload_from_filename(str(file))
-    with dg.DagsterInstance.ephemeral() as instance:
-        with PostgresResource(url=os.environ["POSTGRES_URL"]).connect(autocommit=True) as ledger:
-            from datetime import UTC, datetime
-
-            tick = evaluate_tick(
-                campaigns_source(bucket.name, "campaigns/"),
-                GcsStore(client, bucket.name),
-                ledger,
-                None,
-                now=lambda: datetime.now(UTC),
-                deadline=time.monotonic() + 20,
-                clock=time.monotonic,
-                runs=InstanceRuns(instance),
-            )
-        (request,) = tick.requests
-        instance.add_dynamic_partitions(BATCHES.name or "", [request.batch_id])
-        events = [dg.AssetKey([PIPELINE, "events"])] if only_validation else None
-        result = definitions.resolve_job_def(PIPELINE).execute_in_process(
-            instance=instance, partition_key=request.batch_id, asset_selection=events
-        )
-    if not result.success:
-        sys.exit("the run failed")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTE)
+def _mib(kibibytes: int, base: int) -> str:
+    return f"{kibibytes / 1024:5.0f} MiB ({(kibibytes - base) / 1024:+.0f})"
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ not: where winners are written (``staging.py``).
 
 Order of a record = (event time, sequence of its object version). In one object the row with the
 latest (event time, line) is kept. A row with the content of the winner is written once and
-otherwise unchanged; a row with other content is superseded. The sequence of an unchanged record is
-raised to the newest that says the same: without that, an older batch retried late would beat it.
+otherwise unchanged; a row with other content is superseded. While an older batch may still come,
+the sequence of an unchanged record is raised to the newest that says the same, or that would win.
 A record whose owning batch is not loaded yet is written again by an equal row and changes owner,
 with what it replaced, so that a batch that never gets through holds nobody up.
 """
@@ -231,12 +231,13 @@ def apply(conn: psycopg.Connection[Any], table: RecordTable, batch_id: str) -> N
         """,
         {"batch": batch_id},
     )
-    conn.execute(
-        f"""
-        UPDATE {record} r SET seq = d.last_seq FROM pg_temp.decided d
-        WHERE d.status = 'unchanged' AND r.key = d.key AND r.seq < d.last_seq
-        """
-    )
+    if _older_to_come(conn, table, batch_id):
+        conn.execute(
+            f"""
+            UPDATE {record} r SET seq = d.last_seq FROM pg_temp.decided d
+            WHERE d.status = 'unchanged' AND r.key = d.key AND r.seq < d.last_seq
+            """
+        )
     updates = "".join(f", {name} = excluded.{name}" for name in table.attributes)
     conn.execute(
         f"""
@@ -252,3 +253,28 @@ def apply(conn: psycopg.Connection[Any], table: RecordTable, batch_id: str) -> N
         """,
         (batch_id,),
     )
+
+
+def _older_to_come(conn: psycopg.Connection[Any], table: RecordTable, batch_id: str) -> bool:
+    """Whether an object version older than the newest of this batch is still to be decided.
+
+    Only such a one can be beaten by a raised sequence, and raising those of a large unchanged
+    file costs as much as reading it.
+    """
+    row = conn.execute(
+        """
+        WITH newest AS MATERIALIZED (
+            SELECT max(seq) AS seq FROM landing.object_version WHERE batch_id = %(batch)s)
+        SELECT EXISTS (
+            SELECT FROM landing.batch b JOIN landing.object_version v USING (batch_id), newest
+            WHERE b.pipeline = %(pipeline)s AND b.validated_at IS NULL
+                AND b.batch_id <> %(batch)s AND v.seq < newest.seq
+        ) OR EXISTS (
+            SELECT FROM landing.object_version v, newest
+            WHERE v.batch_id IS NULL AND v.seq < newest.seq
+                AND v.source IN (SELECT source FROM landing.batch WHERE pipeline = %(pipeline)s)
+        )
+        """,
+        {"batch": batch_id, "pipeline": table.pipeline},
+    ).fetchone()
+    return row is None or bool(row[0])

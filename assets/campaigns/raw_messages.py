@@ -21,45 +21,87 @@ BATCH_ROWS = 1_000
 #: Ids per ``$in``: short lists cost a round trip each, which is little next to what long ones
 #: cost servers that walk the list for every document.
 VERIFY_IDS = 50
-#: Read a range of the collection in one go when the batch is at least this part of it.
+#: Read the whole collection in one go when the batch is at least this part of it, and its keys and
+#: hashes fit into some 100 MB.
 _SCAN_SHARE = 0.25
+_SCAN_ROWS = 400_000
+
+#: Documents per answer of a server: 100 bytes each.
+_READ_DOCUMENTS = 10_000
+_DUPLICATE_KEY = 11000
 
 FIELDS = ("record_id", "user_id", "message", "campaign", "timestamp", "ingested_at", "row_hash",
           "source", "line")  # fmt: skip
 
 
 def write(chunks: Iterable[pl.DataFrame], collection: Collection[Document]) -> SinkResult:
-    """Replace or insert one document per row, ``_id`` being the record id.
+    """Insert or replace one document per row, ``_id`` being the record id.
 
     The collection should acknowledge by majority and journal (``resources.mongo.durable``).
     Raises pymongo.errors.PyMongoError; what was acknowledged before stays and is replaced by the
     same when the batch is written again.
     """
-    from pymongo import ReplaceOne
-
     started = time.monotonic()
     written = unchanged = 0
+    mostly_new = True
     for chunk in chunks:
         for rows in chunk.iter_slices(BATCH_ROWS):
-            result = collection.bulk_write(
-                [ReplaceOne({"_id": doc["_id"]}, doc, upsert=True) for doc in _documents(rows)],
-                ordered=False,
-            )
+            documents = list(_documents(rows))
+            # An insert costs a fraction of an upsert, which looks its document up first.
+            there = _insert(collection, documents) if mostly_new else documents
+            mostly_new = len(there) < len(documents) / 2
+            unchanged += _replace(collection, there)
             written += rows.height
-            unchanged += result.matched_count - result.modified_count
     return SinkResult(written, unchanged, 0, time.monotonic() - started)
 
 
-def verify(chunks: Iterable[pl.DataFrame], collection: Collection[Document]) -> Verification:
-    """Read every row's document back and compare its hash."""
+def verify(
+    chunks: Iterable[pl.DataFrame], collection: Collection[Document], *, rows: int
+) -> Verification:
+    """Read every row's document back and compare its hash. ``rows`` is about how many there are."""
+    if collection.estimated_document_count() * _SCAN_SHARE <= rows <= _SCAN_ROWS:
+        expected: dict[str, str] = {}
+        for chunk in chunks:
+            expected |= _expected(chunk)
+        hashes = _hashes(collection, {})
+        return compared(expected, {key: row for key, row in hashes if key in expected})
     total = Verification()
-    documents = collection.estimated_document_count()
     for chunk in chunks:
-        expected = dict(zip(chunk["record_id"], chunk["row_hash"], strict=True))
-        scan = bool(expected) and chunk.height >= documents * _SCAN_SHARE
-        found = _range(collection, expected) if scan else _by_id(collection, list(expected))
-        total = total.plus(compared(expected, found))
+        expected = _expected(chunk)
+        total = total.plus(compared(expected, _by_id(collection, list(expected))))
     return total
+
+
+def _expected(chunk: pl.DataFrame) -> dict[str, str]:
+    return dict(zip(chunk["record_id"], chunk["row_hash"], strict=True))
+
+
+def _insert(collection: Collection[Document], documents: list[Document]) -> list[Document]:
+    """Insert what is new; returns those whose id is there already."""
+    from pymongo.errors import BulkWriteError
+
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        refused = error.details["writeErrors"]
+        if error.details.get("writeConcernErrors") or any(
+            one["code"] != _DUPLICATE_KEY for one in refused
+        ):
+            raise
+        return [documents[one["index"]] for one in refused]
+    return []
+
+
+def _replace(collection: Collection[Document], documents: list[Document]) -> int:
+    """Replace or insert; returns how many were there already, equal."""
+    from pymongo import ReplaceOne
+
+    if not documents:
+        return 0
+    result = collection.bulk_write(
+        [ReplaceOne({"_id": doc["_id"]}, doc, upsert=True) for doc in documents], ordered=False
+    )
+    return int(result.matched_count - result.modified_count)
 
 
 def _documents(rows: pl.DataFrame) -> Iterator[Document]:
@@ -74,19 +116,11 @@ def _documents(rows: pl.DataFrame) -> Iterator[Document]:
 def _by_id(collection: Collection[Document], ids: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for start in range(0, len(ids), VERIFY_IDS):
-        query = {"_id": {"$in": ids[start : start + VERIFY_IDS]}}
-        found |= {doc["_id"]: doc.get("row_hash", "") for doc in _hashes(collection, query)}
+        found |= _hashes(collection, {"_id": {"$in": ids[start : start + VERIFY_IDS]}})
     return found
 
 
-def _range(collection: Collection[Document], expected: dict[str, str]) -> dict[str, str]:
-    query = {"_id": {"$gte": min(expected), "$lte": max(expected)}}
-    return {
-        doc["_id"]: doc.get("row_hash", "")
-        for doc in _hashes(collection, query)
-        if doc["_id"] in expected
-    }
-
-
-def _hashes(collection: Collection[Document], query: Document) -> Iterable[Document]:
-    return collection.find(query, {"row_hash": 1})
+def _hashes(collection: Collection[Document], query: Document) -> Iterator[tuple[str, str]]:
+    """Id and hash of every document."""
+    for document in collection.find(query, {"row_hash": 1}, batch_size=_READ_DOCUMENTS):
+        yield document["_id"], document.get("row_hash", "")

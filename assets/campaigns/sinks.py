@@ -105,7 +105,10 @@ def raw_messages(
 
         with mongo.client() as client:
             collection = durable(client, campaigns.mongo_database, campaigns.mongo_collection)
-            return write(delivery.chunks(), collection), verify(delivery.chunks(), collection)
+            return (
+                write(delivery.chunks(), collection),
+                verify(delivery.chunks(), collection, rows=delivery.row_count),
+            )
 
     yield from _deliver(
         context,

@@ -53,9 +53,9 @@ def test_twice_then_changed(env, collection):
     result = raw_messages.write(changed, collection)
     assert (result.rows_written, result.unchanged) == (4, 0)
     assert held(collection) == documents(world)
-    assert raw_messages.verify(changed, collection).ok
+    assert raw_messages.verify(changed, collection, rows=4).ok
     # The first batch's chunks as they were: three of its rows are not what is held any more.
-    stale = raw_messages.verify(chunks, collection)
+    stale = raw_messages.verify(chunks, collection, rows=14)
     assert (stale.expected, stale.missing, stale.differing) == (14, 0, 3)
 
 
@@ -69,11 +69,24 @@ def test_killed_in_the_middle(env, collection):
 
     with pytest.raises(KeyboardInterrupt):
         raw_messages.write(dying(), collection)
-    partly = raw_messages.verify(chunks, collection)
+    partly = raw_messages.verify(chunks, collection, rows=14)
     assert (partly.missing, partly.differing) == (9, 0)
     raw_messages.write(chunks, collection)
-    assert raw_messages.verify(chunks, collection).ok
+    assert raw_messages.verify(chunks, collection, rows=14).ok
     assert held(collection) == documents(world)
+
+
+def test_some_there_already_some_new_in_one_bulk(env, collection):
+    """Inserts that are refused become replacements, whatever share of a bulk they are."""
+    world = World(env["POSTGRES_URL"])
+    chunks = world.deliver("b1", small())
+    keys = [event.record_id for event in small()]
+    for there in (keys[2:3], keys[:12]):
+        collection.delete_many({})
+        collection.insert_many([{"_id": key, "row_hash": f"old{key}"} for key in there])
+        result = raw_messages.write(chunks, collection)
+        assert (result.rows_written, result.unchanged) == (14, 0)
+        assert held(collection) == documents(world)
 
 
 def test_verify_reads_single_ids_of_a_large_collection(env, collection):
@@ -81,10 +94,10 @@ def test_verify_reads_single_ids_of_a_large_collection(env, collection):
     collection.insert_many([{"_id": f"other{i}", "row_hash": "x"} for i in range(200)])
     chunks = world.deliver("b1", small())
     raw_messages.write(chunks, collection)
-    assert raw_messages.verify(chunks, collection).ok
+    assert raw_messages.verify(chunks, collection, rows=14).ok
     collection.delete_one({"_id": "r3"})
     collection.update_one({"_id": "r4"}, {"$set": {"row_hash": "y"}})
-    found = raw_messages.verify(chunks, collection)
+    found = raw_messages.verify(chunks, collection, rows=14)
     assert (found.missing, found.differing, found.sample) == (1, 1, ("r3", "r4"))
 
 
@@ -94,4 +107,4 @@ def test_real_file(env, collection):
     raw_messages.write(chunks, collection)
     result = raw_messages.write(chunks, collection)
     assert collection.count_documents({}) == 1170 == result.unchanged
-    assert raw_messages.verify(chunks, collection).ok
+    assert raw_messages.verify(chunks, collection, rows=1170).ok
