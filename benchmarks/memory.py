@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -144,6 +145,10 @@ def main() -> None:
                 f"   together {_mib(peak.together, first.together)}",
                 flush=True,
             )
+    except BaseException:
+        if (scratch / "run.log").exists():
+            print((scratch / "run.log").read_text()[-5_000:], file=sys.stderr)
+        raise
     finally:
         if arguments.stack is None:
             stack.reset()

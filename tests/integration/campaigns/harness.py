@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import psycopg
 
@@ -50,12 +50,17 @@ class Landing:
     def pg(self) -> PostgresResource:
         return PostgresResource(url=self.url)
 
-    def batch(self, objects: Mapping[str, bytes | Sequence[Row]]) -> str:
+    def batch(self, objects: Mapping[str, bytes | BinaryIO | Sequence[Row]]) -> str:
         """Put objects and make them one batch, as the scan does."""
         self._batches += 1
         batch_id = f"{_START:%Y%m%dT%H%M%SZ}-{self._batches:04d}"
         versions = [
-            self.store.put(key, data if isinstance(data, bytes) else as_csv(data))
+            self.store.put(
+                key,
+                as_csv(data)
+                if isinstance(data, Sequence) and not isinstance(data, bytes)
+                else data,
+            )
             for key, data in objects.items()
         ]
         seen = _START + timedelta(minutes=self._batches)
