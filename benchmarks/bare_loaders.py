@@ -43,7 +43,7 @@ def prepare_floor(csv: Path, folder: Path) -> FloorData:
     import numpy as np
     import polars as pl
 
-    from assets.campaigns.embeddings import Space, embed
+    from assets.embeddings import Space, embed
     from resources.openai import OpenAIResource
 
     env = os.environ
@@ -113,8 +113,8 @@ def load_mongodb(data: FloorData) -> Callable[[], None]:
 def load_milvus(data: FloorData) -> Callable[[], None]:
     """Upsert of the messages' vectors, then of the users', and a flush of each."""
     from assets.campaigns import message_embeddings, profiles
-    from assets.campaigns.embeddings import Space
-    from assets.campaigns.vector_store import BATCH_ROWS
+    from assets.embeddings import Space
+    from assets.vector_store import BATCH_ROWS
     from resources.milvus import MilvusResource
 
     env = os.environ

@@ -83,6 +83,7 @@ def events(
 
     When no row won, because all are known or none is valid, the run ends here.
     """
+    from assets import batch_reports
     from assets.campaigns import reports
     from assets.campaigns.events import validate_batch
 
@@ -100,9 +101,9 @@ def events(
             log=context.log,
         )
         with postgres.connect() as connection:
-            balance = reports.rows_balance(connection, batch_id)
+            balance = batch_reports.rows_balance(connection, batch_id, ROWS_BALANCE)
         yield balance
-        yield reports.rejected_share(result.rows, MAX_REJECTED_SHARE)
+        yield batch_reports.rejected_share(result.rows, MAX_REJECTED_SHARE, REJECTED_SHARE)
         metadata = reports.validation_metadata(result, campaigns)
         if result.staged_rows:
             yield dg.MaterializeResult(metadata=metadata)

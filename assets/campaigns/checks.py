@@ -26,7 +26,7 @@ def no_profile_without_event(
 ) -> dg.AssetCheckResult:
     """Reads every key of the collection, a thousand at a time."""
     from assets.campaigns import profiles
-    from assets.campaigns.embeddings import Space
+    from assets.embeddings import Space
 
     with closing(milvus.client()) as client, postgres.connect() as connection:
         space = Space(openai.embedding_model)

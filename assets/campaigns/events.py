@@ -1,7 +1,7 @@
 """Validation of a batch of campaign events: what the thin asset calls.
 
 Belongs here: what campaigns supply to the shared validation. Does not: the steps themselves
-(``landing/validation.py``), CSV (``csv_records.py``), rules (``schema.py``).
+(``landing/validation.py``), CSV (``assets/csv_records.py``), rules (``schema.py``).
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     import logging
 
     from landing.chunks import Chunk
+    from landing.identity import ObjectVersion
     from landing.stores.base import ObjectStore
     from landing.validation import Pipeline, ValidationResult
     from resources.postgres import PostgresResource
 
 
-def read_events(stream: BinaryIO) -> Iterator[Chunk]:
+def read_events(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
     """Validated chunks of one CSV object. Raises UnreadableObject (``bad_header``)."""
-    from assets.campaigns.csv_records import read_records
     from assets.campaigns.schema import COLUMNS, validated
+    from assets.csv_records import read_records
 
     for chunk in read_records(stream, COLUMNS, anchor="timestamp"):
         yield validated(chunk)

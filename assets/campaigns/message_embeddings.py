@@ -1,7 +1,7 @@
 """One vector per message in Milvus, keyed by record id.
 
 Belongs here: which records have one, and how they are written and read back. Does not: how a
-message becomes a vector (``embeddings.py``) and the collection (``vector_store.py``).
+message becomes a vector (``assets/embeddings.py``) and the collection (``assets/vector_store.py``).
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from assets.campaigns.embeddings import EmbeddingResult, Space, embedder
-from assets.campaigns.vector_store import BATCH_ROWS, IndexKind, VectorStore
+from assets.embeddings import EmbeddingResult, Space, embedder
 from assets.sink_result import SinkResult, Verification, compared
+from assets.vector_store import BATCH_ROWS, IndexKind, VectorStore
 from landing.failures import TransientError
 
 if TYPE_CHECKING:
     import polars as pl
     from pymilvus import MilvusClient
 
-    from assets.campaigns.embeddings import VectorCache
+    from assets.embeddings import VectorCache
     from resources.openai import OpenAIResource
     from resources.postgres import PostgresResource
 
@@ -31,6 +31,12 @@ _TOLERANCE = 1e-6
 def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLAT") -> VectorStore:
     """The collection: record_id, user_id, row_hash, vector."""
     return VectorStore(client, name, space, "record_id", ("user_id", "row_hash"), index=index)
+
+
+def distinct_messages(chunk: pl.DataFrame) -> dict[str, str]:
+    """The chunk's distinct messages, by their hash."""
+    rows = chunk.select("message_hash", "message").drop_nulls().unique("message_hash")
+    return dict(rows.sort("message_hash").iter_rows())
 
 
 def write(
@@ -50,7 +56,7 @@ def write(
     paid = EmbeddingResult()
     with embedder(pg, openai) as (filler, cache):
         for chunk in chunks:
-            paid = paid.plus(filler.ensure(chunk))
+            paid = paid.plus(filler.ensure(distinct_messages(chunk)))
             with_text, without = _split(chunk)
             for rows in with_text.iter_slices(BATCH_ROWS):
                 _upsert(rows, collection, cache)
@@ -72,7 +78,7 @@ def verify(
 
     A few vectors per chunk are compared with the cached ones, number by number.
     """
-    from assets.campaigns.embeddings import VectorCache
+    from assets.embeddings import VectorCache
 
     total = Verification()
     with pg.connect(autocommit=True) as connection:

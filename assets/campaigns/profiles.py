@@ -1,6 +1,6 @@
 """One vector per user: the mean of the vectors of their non-empty messages, as float32.
 
-Belongs here: the mean, and which users have one. Does not: the collection (``vector_store.py``).
+Belongs here: the mean, and which users have one. Does not: the collection.
 A message sent twice counts twice. The mean is not normalised: cosine does not see its length.
 Computed anew from all current records of every user that a batch touches, so that the order of
 batches does not matter.
@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from assets.campaigns.embeddings import Space, VectorCache, embedder
+from assets.campaigns.message_embeddings import distinct_messages
 from assets.campaigns.touched import Touched, touched
-from assets.campaigns.vector_store import BATCH_ROWS, IndexKind, VectorStore
+from assets.embeddings import Space, VectorCache, embedder
 from assets.sink_result import SinkResult, Verification, compared
+from assets.vector_store import BATCH_ROWS, IndexKind, VectorStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +91,7 @@ def write(
     written = unchanged = deleted = awaiting = embedded = 0
     with embedder(pg, openai) as (filler, cache), touched(pg, batch_id) as users:
         for chunk in users.passing(chunks):
-            embedded += filler.ensure(chunk).embedded
+            embedded += filler.ensure(distinct_messages(chunk)).embedded
         profiles = _profiles(users, collection.space, cache)
         while part := list(islice(profiles, BATCH_ROWS)):
             awaiting += sum(profile.unknown for profile in part)

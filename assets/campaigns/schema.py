@@ -1,6 +1,6 @@
 """What a campaign event must be: values made regular, rules with a reason each, content hashes.
 
-Belongs here: the columns, their rules, their spelling. Does not: CSV (``csv_records.py``).
+Belongs here: the columns, their rules, their spelling. Does not: CSV (``assets/csv_records.py``).
 Ids, campaign and timestamp lose surrounding white space; the message is kept as it came. What is
 then empty is null, and so is a message of white space only: there is nothing to embed in it.
 Imported lazily: needs polars and dataframely.

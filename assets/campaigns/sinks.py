@@ -141,9 +141,9 @@ def message_embeddings(
     """One vector of 1,024 numbers per non-empty message; each distinct text is paid for once."""
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        from assets.campaigns.embeddings import Space
         from assets.campaigns.message_embeddings import store as collection_of
         from assets.campaigns.message_embeddings import verify, write
+        from assets.embeddings import Space
 
         with closing(milvus.client()) as client:
             space = Space(openai.embedding_model)
@@ -186,9 +186,9 @@ def user_profiles(
     """One vector per user, the mean of their messages' vectors, so that top-k gives k users."""
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        from assets.campaigns.embeddings import Space
         from assets.campaigns.profiles import store as collection_of
         from assets.campaigns.profiles import verify, write
+        from assets.embeddings import Space
 
         batch_id = delivery.batch_id
         with closing(milvus.client()) as client:

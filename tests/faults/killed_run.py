@@ -112,7 +112,7 @@ def _before_done(sink: str) -> None:
 
 
 def _profiles_half_written() -> None:
-    from assets.campaigns.vector_store import VectorStore
+    from assets.vector_store import VectorStore
 
     def make(original: Any) -> Any:
         def upsert(self: Any, rows: Any) -> None:

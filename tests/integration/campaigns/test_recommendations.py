@@ -16,8 +16,8 @@ from assets.campaigns import (
     recommendation_table,
     recommendations,
 )
-from assets.campaigns.embeddings import Space
 from assets.campaigns.recommendations import NoProfileError, Stores, UnknownUserError
+from assets.embeddings import Space
 from resources.bigquery import BigQueryResource, run
 from resources.milvus import MilvusResource
 from resources.neo4j import Neo4jResource

@@ -6,9 +6,10 @@ import numpy as np
 import psycopg
 import pytest
 
-from assets.campaigns import embeddings, message_embeddings, profiles
-from assets.campaigns.embeddings import Space
-from assets.campaigns.vector_store import AnotherModelError
+from assets import embeddings
+from assets.campaigns import message_embeddings, profiles
+from assets.embeddings import Space
+from assets.vector_store import AnotherModelError
 from landing.failures import PermanentError, classify
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource
@@ -90,6 +91,13 @@ def everything(store, fields):
             consistency_level="Strong",
         )
     }  # fmt: skip
+
+
+def embed_all(chunks, pg, openai):
+    """How many distinct texts each chunk has, and how many of them were paid for."""
+    with embeddings.embedder(pg, openai) as (filler, _):
+        results = [filler.ensure(message_embeddings.distinct_messages(chunk)) for chunk in chunks]
+    return [(result.distinct, result.embedded) for result in results]
 
 
 def test_messages_twice_then_changed(servers, openai_admin):
@@ -200,13 +208,12 @@ def test_what_was_answered_before_a_failure_is_not_paid_again(servers, openai_ad
     openai_admin.set_faults(script=["ok", "ok", "401"])
     chunks = servers.world.deliver("b1", small())
     with pytest.raises(Exception, match="401") as caught:
-        embeddings.embed_messages(chunks, servers.pg, serial)
+        embed_all(chunks, servers.pg, serial)
     assert classify(caught.value) == "permanent"
     assert openai_admin.counters()["calls"] == {"embeddings": 3}
     openai_admin.end_faults()
     openai_admin.clear_counters()
-    result, _ = embeddings.embed_messages(chunks, servers.pg, serial)
-    assert (result.distinct, result.embedded) == (5, 3)
+    assert embed_all(chunks, servers.pg, serial) == [(5, 3)]
     assert openai_admin.counters()["inputs"] == 3
 
 

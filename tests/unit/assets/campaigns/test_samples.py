@@ -9,6 +9,7 @@ from collections import Counter
 
 from assets.campaigns.events import read_events
 from samples.campaigns import COLUMNS, Shape, write
+from tests.memory_store import MemoryStore
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path):
@@ -43,7 +44,7 @@ def test_the_manifest_is_what_a_plain_recount_finds(tmp_path):
 def test_a_dirty_file_is_read_as_its_manifest_says(tmp_path):
     manifest = write(tmp_path / "a.csv", Shape(rows=100), 1, dirty=True)
     data = (tmp_path / "a.csv").read_bytes()
-    chunks = list(read_events(io.BytesIO(data)))
+    chunks = list(read_events(io.BytesIO(data), MemoryStore().put("a.csv", data)))
     found = [pair for c in chunks for pair in c.rejected.select("line", "reason").iter_rows()]
     # Duplicates are decided later, among all rows of the object.
     assert found == [r for r in manifest.rejects if r[1] != "duplicate_record_id"]

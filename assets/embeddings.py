@@ -1,13 +1,14 @@
-"""Embeddings of messages: asked of the API once per text, model and dimensions, then kept.
+"""Embeddings of texts: asked of the API once per text, model and dimensions, then kept.
 
-Belongs here: the cache in Postgres and the calls that fill it. Does not: where vectors go next.
-The model gets the first TEXT_CHARACTERS characters of a message.
+Belongs here: the cache in Postgres and the calls that fill it. Does not: which texts, and where
+vectors go next. The model gets the first TEXT_CHARACTERS characters of a text. A text is known by
+its hash, the SHA-256 of its UTF-8 in hex.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,6 @@ from landing.failures import PermanentError, TransientError
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    import polars as pl
     import psycopg
     from openai import OpenAI
 
@@ -121,13 +121,12 @@ class Embedder:
         self._space, self._concurrency = space, concurrency
         self._failed = threading.Event()
 
-    def ensure(self, chunk: pl.DataFrame) -> EmbeddingResult:
-        """Embed the chunk's distinct messages that no one has paid for yet.
+    def ensure(self, texts: Mapping[str, str]) -> EmbeddingResult:
+        """Embed those of the texts, given by their hash, that no one has paid for yet.
 
         The answer of every call is in the cache before its thread makes the next. Raises openai
         errors after ATTEMPTS attempts, MissingVectorError, PermanentError for wrong dimensions.
         """
-        texts = _distinct(chunk)
         if not texts:
             return EmbeddingResult()
         with self._alone():
@@ -181,16 +180,9 @@ def embedder(
         )
 
 
-def embed_messages(
-    chunks: Iterable[pl.DataFrame], pg: PostgresResource, openai: OpenAIResource
-) -> tuple[EmbeddingResult, float]:
-    """Fill the cache for a whole batch; the result and the seconds it took."""
-    started = time.monotonic()
-    total = EmbeddingResult()
-    with embedder(pg, openai) as (filler, _):
-        for chunk in chunks:
-            total = total.plus(filler.ensure(chunk))
-    return total, time.monotonic() - started
+def hash_of(text: str) -> str:
+    """What a text is known by in the cache."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[bytes], int]:
@@ -229,11 +221,6 @@ def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[byte
         )
     vectors = [np.asarray(item.embedding, dtype="<f4").tobytes() for item in data]
     return vectors, answer.usage.total_tokens if answer.usage else 0
-
-
-def _distinct(chunk: pl.DataFrame) -> dict[str, str]:
-    rows = chunk.select("message_hash", "message").drop_nulls().unique("message_hash")
-    return dict(rows.sort("message_hash").iter_rows())
 
 
 def _parameters(space: Space, hashes: Sequence[str]) -> Mapping[str, Any]:

@@ -1,13 +1,14 @@
 """CSV with defects, read as a stream: every physical line ends as a record, a reject or a blank.
 
-Belongs here: lines, quotes, encodings, field counts. Does not: what a value means (``schema.py``).
+Belongs here: lines, quotes, encodings, field counts. Does not: what a column or a value means.
 A line ends with LF or CRLF; a lone CR is data. A quote inside an unquoted field is data, too, as
 Python's csv module has it. Blank lines hold no record. Lines are numbered from 1, the header's.
 
 A quoted field may hold line breaks. That it was never closed is told by any of: text follows the
 closing quote; it is still open after ``Limits.record_lines`` lines or ``record_bytes`` bytes; a
-whole line inside it is a record of its own (right number of fields, a date where the anchor
-column stands). Then only the line that opened it is rejected and reading goes on with the next.
+whole line inside it is a record of its own (right number of fields, and where the anchor column
+stands, what only stands there). Then only the line that opened it is rejected and reading goes on
+with the next.
 Imported lazily: needs polars, pyarrow and numpy.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -27,7 +28,7 @@ import pyarrow as pa  # noqa: TID253
 from landing.chunks import REJECT_SCHEMA, Chunk, UnreadableObject, original_text
 
 _LF, _CR, _COMMA, _QUOTE, _NUL = 10, 13, 44, 34, 0
-_DATE = re.compile(rb'\s*"?\d{4}-\d\d-\d\d')
+DATE = re.compile(rb'\s*"?\d{4}-\d\d-\d\d')
 #: A header longer than this is none.
 _HEADER_BYTES = 64 * 1024
 #: How much of an overlong line is kept for the quarantine.
@@ -72,25 +73,42 @@ def read_records(
     columns: Sequence[str],
     *,
     anchor: str,
+    anchor_value: re.Pattern[bytes] = DATE,
+    named: Callable[[list[str]], Sequence[str]] | None = None,
+    keep_nuls: bool = False,
     limits: Limits | None = None,
 ) -> Iterator[Chunk]:
     """Chunks of raw records: ``columns`` and ``text`` as strings, ``line`` of the first line.
 
-    ``anchor`` is the column that holds a date in every good record. Raises UnreadableObject
+    ``anchor`` is the column that in every good record begins with what ``anchor_value`` matches.
+    ``named`` says what the columns are called, from the first line's fields, where they are not
+    called what stands there. ``keep_nuls`` takes NUL characters for data. Raises UnreadableObject
     (``bad_header``) when the first line does not name exactly ``columns``, in any order.
     """
-    return _Reader(stream, tuple(columns), anchor, limits or Limits()).chunks()
+    header = _Header(tuple(columns), anchor, anchor_value, named or list)
+    return _Reader(stream, header, limits or Limits(), keep_nuls=keep_nuls).chunks()
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What the first line must say, and how records are told."""
+
+    columns: tuple[str, ...]
+    anchor: str
+    anchor_value: re.Pattern[bytes]
+    named: Callable[[list[str]], Sequence[str]]
 
 
 class _Reader:
     def __init__(
-        self, stream: BinaryIO, columns: tuple[str, ...], anchor: str, limits: Limits
+        self, stream: BinaryIO, header: _Header, limits: Limits, *, keep_nuls: bool
     ) -> None:
         self._stream = stream
-        self._columns = columns
-        self._anchor = anchor
+        self._header = header
+        self._columns = header.columns
         self._limits = limits
-        self._order = columns
+        self._keep_nuls = keep_nuls
+        self._order = header.columns
         self._anchor_at = 0
         self._line = 1
         self._tail = b""
@@ -155,16 +173,17 @@ class _Reader:
     def _accept_header(self, line: bytes) -> None:
         text = original_text(line)
         try:
-            names = [name.strip() for name in next(csv.reader([line.decode()], strict=True))]
+            fields = next(csv.reader([line.decode()], strict=True))
         except (UnicodeDecodeError, csv.Error) as error:
             raise UnreadableObject("bad_header", str(error), text) from error
+        names = self._header.named([name.strip() for name in fields])
         if sorted(names) != sorted(self._columns):
             missing = sorted(set(self._columns) - set(names))
             unknown = sorted(set(names) - set(self._columns))
             detail = f"expected {', '.join(self._columns)}; missing {missing}, unknown {unknown}"
             raise UnreadableObject("bad_header", detail[:500], text)
         self._order = tuple(names)
-        self._anchor_at = names.index(self._anchor)
+        self._anchor_at = names.index(self._header.anchor)
 
     def _overlong(self) -> Chunk:
         """Drop the line at the front, reading on to its end; its beginning is kept."""
@@ -205,7 +224,8 @@ class _Reader:
         blank &= free
         free &= ~blank
         nul = np.zeros(len(starts), dtype=bool)
-        nul[_lines_with(data, starts, _NUL, block)] = True
+        if not self._keep_nuls:
+            nul[_lines_with(data, starts, _NUL, block)] = True
         commas = np.add.reduceat((data == _COMMA).view(np.uint8), starts, dtype=np.int32)
         wanted = len(self._columns) - 1
         fast = free & ~nul & (commas == wanted)
@@ -325,7 +345,7 @@ class _Reader:
                 value.decode()
             except UnicodeDecodeError as error:
                 return "bad_encoding", f"field {number}: {error.reason} at byte {error.start}"
-            if _NUL in value:
+            if _NUL in value and not self._keep_nuls:
                 return "nul_character", f"field {number}"
         if len(fields) != len(self._columns):
             return self._miscount(len(fields))
@@ -338,7 +358,8 @@ class _Reader:
             fields, _ = self._scan(block, start, end, grows=False)
         except _UnclosedQuoteError:
             return
-        if len(fields) == len(self._columns) and _DATE.match(fields[self._anchor_at]):
+        anchored = self._header.anchor_value.match
+        if len(fields) == len(self._columns) and anchored(fields[self._anchor_at]):
             raise _UnclosedQuoteError(
                 "a quoted field is open at the end of the line, records follow"
             )

@@ -3,13 +3,14 @@ from __future__ import annotations
 import csv
 import io
 import random
+import re
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.campaigns.csv_records import Limits, read_records
+from assets.csv_records import Limits, read_records
 from landing.chunks import UnreadableObject
 
 COLUMNS = ("record_id", "user_id", "message", "campaign", "timestamp")
@@ -193,3 +194,25 @@ def test_short_reads_of_a_network_stream_change_nothing():
     data = HEADER + b"".join(GOOD % (n, n) for n in range(200))
     chunks = read_records(Trickle(data), COLUMNS, anchor="timestamp", limits=Limits(block_bytes=64))
     assert pl.concat([c.accepted for c in chunks])["line"].to_list() == list(range(2, 202))
+
+
+def test_columns_may_be_called_otherwise_and_nuls_be_data():
+    data = b'"","id","id"\n"1","A\x00","x"\n"2","B","open\n"3","C","y"\n"4","D","E,F"\n'
+    chunks = list(
+        read_records(
+            io.BytesIO(data),
+            ("row", "key", "other"),
+            anchor="key",
+            anchor_value=re.compile(rb"[A-D]$"),
+            named=lambda names: ["row", "key", "other"] if names == ["", "id", "id"] else names,
+            keep_nuls=True,
+        )
+    )
+    accepted = pl.concat([chunk.accepted for chunk in chunks])
+    assert accepted.select("row", "key", "other", "line").rows() == [
+        ("1", "A\x00", "x", 2),
+        ("3", "C", "y", 4),
+        ("4", "D", "E,F", 5),
+    ]
+    rejected = pl.concat([chunk.rejected for chunk in chunks])
+    assert rejected.select("line", "reason").rows() == [(3, "unclosed_quote")]
