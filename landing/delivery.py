@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from landing import staging
-from landing.failures import PermanentError, classify
+from landing.failures import PermanentError, TransientError, classify
 from landing.staging import StagedPart
 from landing.stores.base import ObjectStore
 from landing.winners import RecordTable
@@ -30,6 +30,8 @@ _ERROR_CHARACTERS = 2_000
 @dataclass(slots=True)
 class _Outcome:
     rows_written: int | None = None
+    #: Whether the sink wrote the ledger's row itself, in a transaction of its own.
+    noted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Delivery:
     _parts: tuple[StagedPart, ...] = field(repr=False)
     _pg: PostgresResource = field(repr=False)
     _store: ObjectStore = field(repr=False)
+    _run_id: str | None = field(default=None, repr=False)
+    _started: float = field(default_factory=time.monotonic, repr=False)
     _outcome: _Outcome = field(default_factory=_Outcome, repr=False)
 
     def chunks(self, rows: int = staging.GROUP_ROWS) -> Iterator[pl.DataFrame]:
@@ -74,6 +78,19 @@ class Delivery:
     def done(self, *, rows_written: int) -> None:
         """What the sink took; it becomes the ledger's when the ``with`` block ends well."""
         self._outcome.rows_written = rows_written
+
+    def done_in(self, conn: psycopg.Connection[Any], *, rows_written: int) -> None:
+        """Mark the sink done in ``conn``'s transaction, with which its rows are committed.
+
+        For sinks in the ledger's own database: rows and mark are there together or not at all.
+        Call it last: the batch's row is locked until the transaction ends. Raises ValueError for
+        a delivery that no sink takes (:func:`read_staged`).
+        """
+        if self._run_id is None:
+            raise ValueError(f"{self.sink} is no sink of the ledger")
+        self.done(rows_written=rows_written)
+        _mark_done(conn, self, self._run_id, time.monotonic() - self._started)
+        self._outcome.noted = True
 
     def _still_current(self, frame: pl.DataFrame) -> pl.DataFrame:
         import polars as pl
@@ -132,6 +149,7 @@ def deliver(
 ) -> Iterator[Delivery]:
     """The batch for one sink: done in the ledger when the block ends well, failed if it raises.
 
+    A sink that used :meth:`Delivery.done_in` is done since its own transaction.
     The sink that is the last one to be done closes the batch in the same transaction. Raises
     PermanentError when the batch was never validated, has no such sink, or lost its staging.
     """
@@ -148,15 +166,20 @@ def deliver(
         _parts=parts,
         _pg=pg,
         _store=store,
+        _run_id=run_id,
     )
-    started = time.monotonic()
+    started = delivery._started  # noqa: SLF001 - this module's own
     try:
         yield delivery
+        noted = delivery._outcome.noted  # noqa: SLF001
+        if noted:
+            _require_committed(pg, delivery, run_id)
     except BaseException as error:
         _note_failure(pg, delivery, run_id, time.monotonic() - started, error)
         raise
-    with pg.connect() as conn:
-        _mark_done(conn, delivery, run_id, time.monotonic() - started)
+    if not noted:
+        with pg.connect() as conn:
+            _mark_done(conn, delivery, run_id, time.monotonic() - started)
 
 
 def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
@@ -253,6 +276,16 @@ def _mark_done(
     close_if_done(conn, delivery.batch_id)
 
 
+def _require_committed(pg: PostgresResource, delivery: Delivery, run_id: str) -> None:
+    with pg.connect() as conn:
+        row = conn.execute(
+            "SELECT state, run_id FROM landing.batch_sink WHERE batch_id = %s AND sink = %s",
+            (delivery.batch_id, delivery.sink),
+        ).fetchone()
+    if row != ("done", run_id):
+        raise TransientError(f"the transaction of {delivery.sink} was not committed")
+
+
 def _note_failure(
     pg: PostgresResource, delivery: Delivery, run_id: str, seconds: float, error: BaseException
 ) -> None:
@@ -278,7 +311,16 @@ def _mark_failed(
         """
         UPDATE landing.batch_sink SET state = 'failed', seconds = %s, run_id = %s,
             error_class = %s, error = %s
-        WHERE batch_id = %s AND sink = %s
+        WHERE batch_id = %s AND sink = %s AND NOT (state = 'done' AND run_id = %s AND %s)
         """,
-        (seconds, run_id, classify(error), message, delivery.batch_id, delivery.sink),
+        (
+            seconds,
+            run_id,
+            classify(error),
+            message,
+            delivery.batch_id,
+            delivery.sink,
+            run_id,  # what was committed with the sink's own rows stays done
+            delivery._outcome.noted,  # noqa: SLF001 - this module's own
+        ),
     )

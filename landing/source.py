@@ -21,7 +21,8 @@ class Source:
 
     ``pattern`` must match the whole key. ``sinks`` are the names under which the pipeline's
     writing assets report a batch as done. ``ordered_keys`` declares that new keys always sort
-    after older ones, less ``overlap_keys`` keys at the end that are listed again each time.
+    after older ones, less ``overlap_keys`` keys at the end that are listed again each time. Above
+    ``large_bytes`` a batch is worth a process per sink: for CSV, that is about 20,000 rows.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Source:
     sinks: tuple[str, ...]
     max_objects: int = 1_000
     max_bytes: int = 256 * 1024 * 1024
+    large_bytes: int = 2_500_000
     max_wait: timedelta = timedelta(seconds=30)
     max_in_flight: int = 1
     page_size: int = 1_000

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from landing.arrivals import Backlog
 from landing.batching import Arrival, close_batches
 from landing.cursor import Cursor
+from landing.hints import Hinted, take_hints
 from landing.identity import ObjectVersion
 from landing.ledger import Batch, SinkState
 from landing.ledger_postgres import PostgresLedger
@@ -29,9 +30,6 @@ from landing.stores.base import ObjectStore
 
 if TYPE_CHECKING:
     import psycopg
-
-#: Bytes above which a batch is worth a process per sink (about 20,000 rows).
-LARGE_BYTES = 2_500_000
 
 #: Batches made in one tick at most, so that a first look at a full bucket stays bounded.
 MAX_NEW_BATCHES = 10
@@ -135,6 +133,7 @@ class Tick:
     changed: bool
     message: str
     cursor: str
+    hinted: Hinted
 
 
 def evaluate_tick(
@@ -147,15 +146,25 @@ def evaluate_tick(
     deadline: float,
     clock: Callable[[], float],
     runs: Runs,
+    hints: Sequence[str] = (),
 ) -> Tick:
     """One tick on the real ledger. ``connection`` is in autocommit mode.
 
-    ``deadline`` is a reading of ``clock`` (seconds) after which no further page is listed. Raises
-    ScanError when the bucket cannot be listed.
+    ``deadline`` is a reading of ``clock`` (seconds) after which no further page is listed.
+    ``hints`` are keys that events named: they are looked up before the scan goes on, which would
+    find them anyway. Raises ScanError when the bucket cannot be listed.
     """
     ledger = PostgresLedger(connection)
     return run_tick(
-        source, store, ledger, cursor, now=now, deadline=deadline, clock=clock, runs=runs
+        source,
+        store,
+        ledger,
+        cursor,
+        now=now,
+        deadline=deadline,
+        clock=clock,
+        runs=runs,
+        hints=hints,
     )
 
 
@@ -169,6 +178,7 @@ def run_tick(
     deadline: float,
     clock: Callable[[], float],
     runs: Runs,
+    hints: Sequence[str] = (),
 ) -> Tick:
     """One tick on any ledger; see :func:`evaluate_tick`."""
     before = Cursor.from_text(cursor)
@@ -176,6 +186,7 @@ def run_tick(
     def record(versions: Sequence[ObjectVersion]) -> int:
         return ledger.record(source, versions, now())
 
+    hinted = take_hints(store, source, hints, record, deadline=deadline, clock=clock, now=now)
     result = scan(store, source, before.position, record, deadline=deadline, clock=clock, now=now)
     unlocked, lost = _reap(source, ledger, runs, before.unlocked, now())
     with ledger.exclusive(source):
@@ -191,14 +202,15 @@ def run_tick(
     ledger.save_scan(source, result, now())
     after = Cursor(position=result.position, unlocked=unlocked, backlog=_digest(backlog))
     return Tick(
-        requests=tuple(_request(batch, n, sinks[batch.batch_id]) for batch, n in attempts),
+        requests=tuple(_request(source, batch, n, sinks[batch.batch_id]) for batch, n in attempts),
         created=tuple(created),
         lost=tuple(lost),
         scan=result,
         backlog=backlog,
-        changed=after.backlog != before.backlog or result.new > 0,
-        message=describe(source, result, backlog),
+        changed=after.backlog != before.backlog or result.new + hinted.new > 0,
+        message=describe(source, result, backlog, hinted),
         cursor=after.to_text(),
+        hinted=hinted,
     )
 
 
@@ -223,14 +235,17 @@ def decide(batches: Sequence[Batch], now: datetime, max_in_flight: int) -> list[
     return sorted(chosen + due[: max(free, 0)], key=lambda choice: choice[0].batch_id)
 
 
-def describe(source: Source, result: ScanResult, backlog: Backlog) -> str:
+def describe(
+    source: Source, result: ScanResult, backlog: Backlog, hinted: Hinted | None = None
+) -> str:
     """A tick in one line, for those who look why nothing happens."""
+    named = f"events named {hinted.keys}, new {hinted.new}; " if hinted and hinted.keys else ""
     ignored = ", ".join(f"{count} {reason}" for reason, count in sorted(result.ignored.items()))
     position = result.position
     where = "cycle done" if result.finished_cycle else f"stopped after {position.after!r}"
     return (
         f"{source.bucket}/{source.prefix}: listed {result.listed}, known {result.known}, "
-        f"new {result.new}, ignored {ignored or 0}; {where}, cycle {position.cycle}; "
+        f"new {result.new}, ignored {ignored or 0}; {where}, cycle {position.cycle}; {named}"
         f"waiting: {backlog.unassigned} objects, {backlog.waiting} batches; "
         f"in flight {backlog.in_flight}, to be tried again {backlog.failed}, "
         f"waiting for an operator {backlog.stopped}"
@@ -279,7 +294,7 @@ def _reap(
     return suspects, lost
 
 
-def _request(batch: Batch, attempt: int, sinks: Sequence[SinkState]) -> Request:
+def _request(source: Source, batch: Batch, attempt: int, sinks: Sequence[SinkState]) -> Request:
     undone = tuple(sink.sink for sink in sinks if sink.state != "done")
     # Validation decides what is left to do; without any sink to do it has to run again.
     validate = batch.validated_at is None or not undone
@@ -290,7 +305,7 @@ def _request(batch: Batch, attempt: int, sinks: Sequence[SinkState]) -> Request:
         sinks=undone,
         validate=validate,
         whole=validate and len(undone) in {0, len(sinks)},
-        large=batch.bytes > LARGE_BYTES,
+        large=batch.bytes > source.large_bytes,
         objects=batch.objects,
         bytes=batch.bytes,
     )

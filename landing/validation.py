@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
 from landing import quarantine, staging, winners
-from landing.chunks import REJECT_SCHEMA, Chunk, UnreadableObject, cut_texts
-from landing.counts import ObjectCounts, Outcome, RowCounts, UnbalancedCounts, total
+from landing.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
 from landing.delivery import close_if_done
 from landing.failures import TransientError
-from landing.parquet import ParquetFile, read_frames
+from landing.reading import Parse, Reader, Reading, from_store
+from landing.spool import PREVIEW_ROWS, Spool
 from landing.staging import StagedPart
-from landing.stores.base import ObjectGone, ObjectNotCurrent, ObjectStore
+from landing.stores.base import ObjectStore
 from landing.validation_ledger import (
-    LedgeredVersion,
     ValidationBatch,
     load_batch,
     reset_sinks,
@@ -39,27 +37,25 @@ if TYPE_CHECKING:
 
     from resources.postgres import PostgresResource
 
-_PREVIEW_ROWS = 10
-_LOG_EVERY = 5.0
-_SPOOL_GROUP_ROWS = 20_000
-
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """What a pipeline of files supplies.
 
     ``read`` yields chunks whose accepted rows have the ``columns`` (the key first, the event time
-    in UTC and ``row_hash`` among them), ``line`` and ``text``; it raises UnreadableObject before
-    its first chunk. ``attributes`` are those of ``columns`` that the record table keeps.
+    in UTC, if there is one, and ``row_hash`` among them), ``line`` and ``text``; it raises
+    UnreadableObject before its first chunk. ``event_time`` is None when records carry no time of
+    their own: then the one whose object arrived later is the newer, and in one object the later
+    line. ``attributes`` are those of ``columns`` that the record table keeps.
     """
 
     name: str
     key: str
-    event_time: str
+    event_time: str | None
     columns: tuple[str, ...]
     attributes: tuple[str, ...]
     sinks: tuple[str, ...]
-    read: Callable[[BinaryIO], Iterator[Chunk]]
+    read: Parse
 
     @property
     def table(self) -> RecordTable:
@@ -101,9 +97,11 @@ def validate(
     batch_id: str,
     run_id: str,
     log: logging.Logger,
+    reader: Reader | None = None,
 ) -> ValidationResult:
     """Validate a batch, or stage it again when it was validated before.
 
+    ``store`` takes the staging. The objects are read from it too, unless ``reader`` does that.
     Raises PermanentError for a batch that the ledger does not hold, UnbalancedCounts when rows
     went missing, TransientError when the batch changed hands or an object vanished while it was
     read, and whatever the stores raise.
@@ -115,15 +113,13 @@ def validate(
         parts = staging.load_parts(conn, batch_id)
         if batch.validated_at is not None and _reusable(store, batch, parts):
             return _reuse(conn, store, pipeline, batch, parts, started=started)
-        spool = stack.enter_context(_Spool(conn, pipeline, log))
-        for number, version in enumerate(batch.versions, start=1):
-            spool.read(store, version)
-            log.info(
-                "object_validated batch=%s object=%d/%d uri=%s rows=%d seconds=%.1f",
-                batch_id, number, len(batch.versions), version.version.uri,
-                spool.rows_read, time.monotonic() - started,
-            )  # fmt: skip
-        result = _commit(conn, spool, store, quarantine_store, batch, started=started)
+        spool = stack.enter_context(Spool(conn, pipeline, log))
+        read = reader or from_store(store, pipeline.read)
+        with read([version.version for version in batch.versions]) as reading:
+            spool.read_batch(reading, batch, started=started)
+        result = _commit(
+            conn, spool, store, quarantine_store, batch, reading=reading, started=started
+        )
     log.info(
         "batch_validated batch=%s run=%s mode=%s rows=%s staged=%d seconds=%.1f",
         batch_id, run_id, result.mode, result.rows, result.staged_rows, result.seconds,
@@ -148,7 +144,7 @@ def _reuse(
     *,
     started: float,
 ) -> ValidationResult:
-    preview = next(staging.read_parts(store, parts, rows=_PREVIEW_ROWS), pl.DataFrame())
+    preview = next(staging.read_parts(store, parts, rows=PREVIEW_ROWS), pl.DataFrame())
     with conn.transaction():
         winners.lock_pipeline(conn, pipeline.table)
         reset_sinks(conn, batch.batch_id, pipeline.sinks, done=not parts)
@@ -182,11 +178,12 @@ def _ledger_result(
 
 def _commit(
     conn: psycopg.Connection[Any],
-    spool: _Spool,
+    spool: Spool,
     store: ObjectStore,
     quarantine_store: ObjectStore,
     batch: ValidationBatch,
     *,
+    reading: Reading,
     started: float,
 ) -> ValidationResult:
     """Decide, write staging and quarantine, then make all of it visible at once."""
@@ -212,6 +209,7 @@ def _commit(
             key = spool.rejects.put(quarantine_store, pipeline.name, batch_id)
             winners.apply(conn, pipeline.table, batch_id)
             save_outcomes(conn, batch_id, objects)
+            reading.save(conn, objects)
             quarantine.save(conn, batch_id, quarantine_store.bucket, key, spool.rejects)
         staging.save_parts(conn, batch_id, parts)
         reset_sinks(conn, batch_id, pipeline.sinks, done=not parts)
@@ -230,142 +228,3 @@ def _commit(
         seconds=time.monotonic() - started,
         preview=preview,
     )
-
-
-class _Spool:
-    """A batch's rows on local disk and its candidates in Postgres, until the batch is decided."""
-
-    def __init__(
-        self, conn: psycopg.Connection[Any], pipeline: Pipeline, log: logging.Logger
-    ) -> None:
-        self.pipeline = pipeline
-        self.rejects = quarantine.QuarantineWriter()
-        self.rows_read = 0
-        self._conn = conn
-        self._log = log
-        self._file = ParquetFile(group_rows=_SPOOL_GROUP_ROWS)
-        self._read: list[tuple[LedgeredVersion, ObjectCounts]] = []
-        self._versions: dict[int, LedgeredVersion] = {}
-        winners.create_candidates(conn, pipeline.table)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self.rejects.__exit__(None, None, None)
-
-    def read(self, store: ObjectStore, ledgered: LedgeredVersion) -> None:
-        """Read one object to its end, unless it is not there or not readable."""
-        version, rows = ledgered.version, RowCounts()
-        outcome: Outcome = "loaded"
-        reason: str | None = None
-        try:
-            with store.open(version) as stream:
-                rows = self._read_chunks(stream, ledgered)
-        except ObjectNotCurrent as error:
-            if ledgered.seq in self._versions:
-                raise TransientError(f"{version.uri} vanished while it was read") from error
-            outcome = "gone" if isinstance(error, ObjectGone) else "superseded"
-        except UnreadableObject as error:
-            if ledgered.seq in self._versions:
-                raise
-            outcome, reason = "rejected", f"{error.reason}: {error.detail}"
-            self.rejects.add_object(version, error.reason, error.detail, error.text)
-        counts = ObjectCounts(ledgered.seq, version.uri, outcome, reason, rows)
-        self._read.append((ledgered, counts))
-
-    def _read_chunks(self, stream: BinaryIO, ledgered: LedgeredVersion) -> RowCounts:
-        read = rejected = 0
-        started = logged = time.monotonic()
-        for chunk in self.pipeline.read(stream):
-            self._versions[ledgered.seq] = ledgered
-            accepted = chunk.accepted.select(
-                *self.pipeline.columns,
-                pl.lit(ledgered.seq, pl.Int64).alias("seq"),
-                "line",
-                "text",
-            )
-            self.rejects.add(ledgered.version, chunk.rejected)
-            if not accepted.is_empty():
-                self._file.add(accepted)
-                key, time_column = self.pipeline.key, self.pipeline.event_time
-                winners.add_candidates(
-                    self._conn,
-                    self.pipeline.table,
-                    accepted.with_columns(
-                        pl.col(key).alias("key"), pl.col(time_column).alias("event_time")
-                    ),
-                )
-            read += len(chunk.accepted) + len(chunk.rejected)
-            rejected += len(chunk.rejected)
-            self.rows_read += len(chunk.accepted) + len(chunk.rejected)
-            if (now := time.monotonic()) - logged > _LOG_EVERY:
-                logged = now
-                self._log.info(
-                    "validating uri=%s rows=%d rejected=%d rows_per_second=%.0f",
-                    ledgered.version.uri, read, rejected, read / (now - started),
-                )  # fmt: skip
-        return RowCounts(read=read, rejected=rejected)
-
-    def outcomes(self, decided: dict[int, RowCounts]) -> tuple[ObjectCounts, ...]:
-        """Counts per object, reader's and decided ones together; each must balance."""
-        objects = []
-        for ledgered, counts in self._read:
-            rows = decided.pop(ledgered.seq, RowCounts())
-            merged = RowCounts(
-                read=counts.rows.read,
-                written=rows.written,
-                unchanged=rows.unchanged,
-                superseded=rows.superseded,
-                rejected=counts.rows.rejected + rows.rejected,
-            )
-            merged.require_balance(counts.uri)
-            objects.append(
-                ObjectCounts(counts.seq, counts.uri, counts.outcome, counts.reason, merged)
-            )
-        if decided:
-            raise UnbalancedCounts(f"rows were decided of objects never read: {sorted(decided)}")
-        return tuple(objects)
-
-    def stage(self, writer: staging.StagingWriter) -> tuple[dict[str, Any], ...]:
-        """Second pass: winners to ``writer``, duplicates to the rejects. Returns a preview."""
-        preview: list[dict[str, Any]] = []
-        if not self._file.rows:
-            return ()
-        file = self._file.finish()
-        origin = pl.DataFrame(
-            [
-                (seq, ledgered.version.uri, ledgered.seen_at)
-                for seq, ledgered in self._versions.items()
-            ],
-            schema={
-                "seq": pl.Int64,
-                "source": pl.String,
-                "ingested_at": pl.Datetime("us", "UTC"),
-            },
-            orient="row",
-        )
-        with winners.StatusReader(self._conn) as statuses:
-            for frame in read_frames(file):
-                decided = statuses.take(len(frame))
-                if not decided.select("seq", "line").equals(frame.select("seq", "line")):
-                    raise UnbalancedCounts("statuses and rows fell out of step")
-                rows = frame.with_columns(decided["status"], decided["kept_line"])
-                won = rows.filter(pl.col("status") == "written")
-                won = won.select(*self.pipeline.columns, "seq", "line").join(
-                    origin, on="seq", how="left", maintain_order="left"
-                )
-                preview += won.head(_PREVIEW_ROWS - len(preview)).to_dicts()
-                writer.add(won)
-                self._reject_duplicates(rows.filter(pl.col("status") == "duplicate"))
-        return tuple(preview)
-
-    def _reject_duplicates(self, rows: pl.DataFrame) -> None:
-        for seq in rows.get_column("seq").unique(maintain_order=True):
-            duplicates = rows.filter(pl.col("seq") == seq).with_columns(
-                pl.lit(f"duplicate_{self.pipeline.key}").alias("reason"),
-                pl.format("line {} is kept", "kept_line").alias("detail"),
-            )
-            rejects = cut_texts(duplicates).select(*REJECT_SCHEMA, "kept_line")
-            self.rejects.add(self._versions[seq].version, rejects)

@@ -16,6 +16,7 @@ import dagster as dg
 from landing.scan import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
+    from landing.events import Listener, Status
     from landing.source import Source
     from landing.stores.base import ObjectStore
     from landing.tick import Request, Tick
@@ -61,6 +62,7 @@ def landing_sensor(
     checks: Mapping[str, Sequence[str]],
     small_run: Mapping[str, Any],
     large_run: Mapping[str, Any],
+    listener: Callable[[Any], Listener] | None = None,
     description: str | None = None,
 ) -> dg.SensorDefinition:
     """A sensor that asks for one run of ``job`` per batch of what arrives in ``source``.
@@ -70,8 +72,10 @@ def landing_sensor(
     assets ``[pipeline, name]``; a retry selects those that are not done, and ``derived`` ones with
     them, and of ``checks`` (names by asset) those of the selected assets.
     ``landing_asset`` is the external asset on which the backlog is observed.
-    ``small_run`` and ``large_run`` are the run configs of batches below and above
-    landing.tick.LARGE_BYTES, where processes of their own pay for the sinks.
+    ``small_run`` and ``large_run`` are the run configs of batches below and above the source's
+    ``large_bytes``, where processes of their own pay for the sinks.
+    ``listener`` gathers the keys of the store's events, if it has any: what they name is looked up
+    at the next tick, wherever the scan stands.
     """
 
     @dg.sensor(
@@ -87,6 +91,8 @@ def landing_sensor(
 
         deadline = time.monotonic() + DEADLINE_SECONDS
         declared = source(context.resources)
+        listening = listener(context.resources) if listener else None
+        hints = listening.keys.drain() if listening else ()
         with getattr(context.resources, postgres_key).connect(autocommit=True) as connection:
             tick = evaluate_tick(
                 declared,
@@ -97,8 +103,15 @@ def landing_sensor(
                 deadline=deadline,
                 clock=time.monotonic,
                 runs=InstanceRuns(context.instance),
+                hints=hints,
             )
         context.log.info(tick.message)
+        events = None
+        if listening:
+            listening.keys.put_back(tick.hinted.unsettled)
+            events = listening.status
+            if events.last_error:
+                context.log.warning("events: %s; the scan goes on alone", events.last_error)
         for batch_id in tick.lost:
             context.log.warning("gave up the run of batch=%s, it will be tried again", batch_id)
         return sensor_result(
@@ -118,6 +131,7 @@ def landing_sensor(
             checks=checks,
             small_run=small_run,
             large_run=large_run,
+            events=events,
         )
 
     return evaluate
@@ -135,6 +149,7 @@ def sensor_result(
     checks: Mapping[str, Sequence[str]],
     small_run: Mapping[str, Any],
     large_run: Mapping[str, Any],
+    events: Status | None = None,
 ) -> dg.SensorResult:
     """What Dagster is told of a tick. Pure."""
     return dg.SensorResult(
@@ -158,7 +173,7 @@ def sensor_result(
         dynamic_partitions_requests=(
             [partitions_def.build_add_request(list(new_partitions))] if new_partitions else []
         ),
-        asset_events=[observation(tick, landing_asset)] if tick.changed else [],
+        asset_events=[observation(tick, landing_asset, events)] if tick.changed else [],
     )
 
 
@@ -189,13 +204,15 @@ def check_selection(
     ]
 
 
-def observation(tick: Tick, landing_asset: dg.AssetKey) -> dg.AssetObservation:
+def observation(
+    tick: Tick, landing_asset: dg.AssetKey, events: Status | None = None
+) -> dg.AssetObservation:
     """The ledger's counts on the bucket's asset, as numbers that the UI plots."""
     backlog, scan = tick.backlog, tick.scan
     oldest = backlog.oldest_seen_at
     age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
     metadata: dict[str, Any] = {
-        "new_objects": scan.new,
+        "new_objects": scan.new + tick.hinted.new,
         "unassigned_objects": backlog.unassigned,
         "oldest_unprocessed_seconds": max(round(age, 1), 0.0),
         "batches_waiting": backlog.waiting,
@@ -206,6 +223,11 @@ def observation(tick: Tick, landing_asset: dg.AssetKey) -> dg.AssetObservation:
     }
     if scan.position.last_cycle_seconds is not None:
         metadata["scan_cycle_seconds"] = scan.position.last_cycle_seconds
+    if events is not None:
+        metadata["new_objects_by_event"] = tick.hinted.new
+        metadata["events_received"] = events.received
+        metadata["events_dropped"] = events.dropped
+        metadata["events_failures"] = events.failures
     if oldest:
         metadata["oldest_unprocessed_at"] = dg.MetadataValue.timestamp(oldest)
     return dg.AssetObservation(asset_key=landing_asset, metadata=metadata)

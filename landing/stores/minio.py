@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from landing.identity import ObjectVersion, StoreKind, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
@@ -31,6 +31,11 @@ NULL_VERSION = "null"
 PART_BYTES = 10 * 1024 * 1024
 
 _NO_VERSIONING_ANSWERS = {"AccessDenied", "NotImplemented", "MethodNotAllowed"}
+_METADATA = "x-amz-meta-"
+
+#: What became of a version that was to be removed: it is gone now, another one was there, or none.
+Removal = Literal["removed", "replaced", "absent"]
+
 _ABSENT = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
 
 
@@ -107,22 +112,75 @@ class MinioStore:
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectVersion:
         """Write an object, in parts above 10 MB, and return the version that is current then."""
-        whole = isinstance(data, bytes)
+        size = len(data) if isinstance(data, bytes) else None
         stream = io.BytesIO(data) if isinstance(data, bytes) else data
-        self._client.put_object(
-            self._bucket,
-            key,
-            stream,
-            length=len(data) if isinstance(data, bytes) else -1,
-            part_size=0 if whole else PART_BYTES,
-            content_type=content_type,
-            metadata=dict(metadata) if metadata else None,
-        )
+        self.upload(key, stream, size=size, content_type=content_type, metadata=metadata)
         written = self.stat(key)
         if written is None:
             message = f"s3://{self._bucket}/{key} was removed while it was being written"
             raise FileNotFoundError(message)
         return written
+
+    def upload(
+        self,
+        key: str,
+        stream: BinaryIO,
+        *,
+        size: int | None,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write an object of ``size`` bytes (None when unknown), without asking what is there then.
+
+        Complete or absent, in parts above 10 MB. Metadata is ASCII.
+        """
+        self._client.put_object(
+            self._bucket,
+            key,
+            stream,
+            length=-1 if size is None else size,
+            part_size=PART_BYTES,
+            content_type=content_type,
+            metadata=dict(metadata) if metadata else None,
+        )
+
+    def metadata(self, key: str) -> dict[str, str] | None:
+        """What was given as metadata with the current version, names in lower case; None without.
+
+        Raises S3Error when the store cannot tell.
+        """
+        from minio.error import S3Error
+
+        try:
+            headers = self._client.stat_object(self._bucket, key).metadata or {}
+        except S3Error as error:
+            if error.code in _ABSENT:
+                return None
+            raise
+        found = {name.lower(): value for name, value in headers.items()}
+        return {
+            name.removeprefix(_METADATA): value
+            for name, value in found.items()
+            if name.startswith(_METADATA)
+        }
+
+    def remove(self, version: ObjectVersion) -> Removal:
+        """Remove exactly this version, and what is there instead when it is not the current one.
+
+        In a bucket that keeps versions it goes by its id, after those of its key that are older,
+        which would otherwise become current again: nothing newer can be lost. In other buckets the
+        current object has to match first. A rewrite that arrives between that look and the
+        deletion, one round trip, is deleted with it: stores without versions have no way to tell.
+        """
+        if self._keeps_versions:
+            return self._remove_by_id(version)
+        current = self.stat(version.key)
+        if current is None:
+            return "absent"
+        if current.version != version.version:
+            return "replaced"
+        self._client.remove_object(self._bucket, version.key)
+        return "removed"
 
     def get(self, key: str) -> bytes:
         """The whole current content. Raises KeyError when there is none."""
@@ -155,6 +213,21 @@ class MinioStore:
         except S3Error as error:
             if error.code != "BucketAlreadyOwnedByYou":
                 raise
+
+    def _remove_by_id(self, version: ObjectVersion) -> Removal:
+        listed = self._client.list_objects(
+            self._bucket, prefix=version.key, recursive=True, include_version=True
+        )
+        # Its own versions come first in the listing, the newest of them at the top.
+        own = takewhile(lambda entry: entry.object_name == version.key, listed)
+        entries = [entry for entry in own if not entry.is_delete_marker]
+        mine = [entry for entry in entries if self._version(entry).version == version.version]
+        if not mine:
+            return "replaced" if any(entry.is_latest == "true" for entry in entries) else "absent"
+        older = entries[entries.index(mine[0]) + 1 :]
+        for entry in [*reversed(older), mine[0]]:
+            self._client.remove_object(self._bucket, version.key, version_id=entry.version_id)
+        return "removed"
 
     @cached_property
     def _keeps_versions(self) -> bool:

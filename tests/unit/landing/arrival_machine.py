@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,6 +148,7 @@ class ArrivalMachine(RuleBasedStateMachine):
         killed=st.sampled_from(["no", "no", "before the runs", "before the cursor"]),
         meanwhile=st.lists(st.tuples(names, st.none() | contents), max_size=2),
         second_tick=st.booleans(),
+        hinted=st.lists(names, max_size=3),
     )
     def tick(
         self,
@@ -154,6 +156,7 @@ class ArrivalMachine(RuleBasedStateMachine):
         killed: str,
         meanwhile: list[tuple[str, bytes | None]],
         second_tick: bool,
+        hinted: list[str],
     ) -> None:
         changes = list(meanwhile)
         other: list[Tick] = []
@@ -170,7 +173,9 @@ class ArrivalMachine(RuleBasedStateMachine):
                 other.append(self.evaluate(self.cursor, pages=2))
 
         self.bucket.before_page = during_the_listing
-        tick = self.evaluate(self.cursor, pages=pages)
+        # Events name some keys, whether or not anything is there, and not all that changed.
+        keys = [PREFIX + name for name in hinted]
+        tick = self.evaluate(self.cursor, pages=pages, hints=keys)
         self.bucket.before_page = lambda: None
         for each in [*other, tick]:
             if killed == "no":
@@ -183,7 +188,7 @@ class ArrivalMachine(RuleBasedStateMachine):
     def cursor_is_lost(self, text: str | None) -> None:
         self.cursor = text
 
-    def evaluate(self, cursor: str | None, pages: int) -> Tick:
+    def evaluate(self, cursor: str | None, pages: int, hints: Sequence[str] = ()) -> Tick:
         self.bucket.pages = 0
         return run_tick(
             self.source,
@@ -194,6 +199,7 @@ class ArrivalMachine(RuleBasedStateMachine):
             deadline=pages,
             clock=lambda: float(self.bucket.pages),
             runs=self.runs,
+            hints=hints,
         )
 
     # The runs.

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from landing.ledger import Batch, SinkState
+from landing.source import Source
 from landing.states import BatchState, failed_state, retry_delay, run_key
 from landing.tick import _request, decide
 
+SOURCE = Source(
+    name="model", pipeline="campaigns", store="gcs", bucket="inbox", prefix="",
+    pattern=re.compile(".*"), sinks=("mongo",), large_bytes=1_000,
+)  # fmt: skip
 NOW = datetime(2026, 11, 22, 10, 15, 3, tzinfo=UTC)
 
 
@@ -88,28 +94,30 @@ def sinks(**states: str) -> list[SinkState]:
 
 
 def test_a_first_request_is_for_everything() -> None:
-    request = _request(batch(1, "pending"), 1, sinks(mongo="pending", milvus="pending"))
+    request = _request(SOURCE, batch(1, "pending"), 1, sinks(mongo="pending", milvus="pending"))
     assert (request.whole, request.validate, request.sinks) == (True, True, ("mongo", "milvus"))
     assert request.run_key == "20261122T101503Z-0001/1"
 
 
 def test_a_retry_is_for_what_is_not_done() -> None:
     validated = batch(1, "failed_transient", 1, validated_at=NOW)
-    request = _request(validated, 2, sinks(mongo="failed", milvus="done", neo4j="pending"))
+    request = _request(SOURCE, validated, 2, sinks(mongo="failed", milvus="done", neo4j="pending"))
     assert (request.whole, request.validate, request.sinks) == (False, False, ("mongo", "neo4j"))
 
 
 def test_a_retry_after_a_failed_validation_is_for_everything() -> None:
-    request = _request(batch(1, "failed_transient", 1), 2, sinks(mongo="pending"))
+    request = _request(SOURCE, batch(1, "failed_transient", 1), 2, sinks(mongo="pending"))
     assert (request.whole, request.validate) == (True, True)
 
 
 def test_a_retry_with_every_sink_done_validates_again() -> None:
     validated = batch(1, "failed_transient", 1, validated_at=NOW)
-    request = _request(validated, 2, sinks(mongo="done"))
+    request = _request(SOURCE, validated, 2, sinks(mongo="done"))
     assert (request.whole, request.validate) == (True, True)
 
 
-@pytest.mark.parametrize(("size", "large"), [(2_500_000, False), (2_500_001, True)])
+@pytest.mark.parametrize(("size", "large"), [(1_000, False), (1_001, True)])
 def test_large_batches_are_marked(size: int, large: bool) -> None:
-    assert _request(batch(1, "pending", bytes=size), 1, sinks(mongo="pending")).large is large
+    assert (
+        _request(SOURCE, batch(1, "pending", bytes=size), 1, sinks(mongo="pending")).large is large
+    )
