@@ -1,4 +1,8 @@
-"""``python -m samples campaigns --rows N --out DIR [--dirty] [--seed S]``: make sample files."""
+"""Make sample files.
+
+``python -m samples campaigns --rows N --out DIR [--dirty] [--seed S]``: campaign events;
+``python -m samples music --songs N --out DIR [--seed S]``: songs in every format.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,20 @@ import argparse
 import json
 from pathlib import Path
 
-from samples import campaigns
+from samples import campaigns, music
 
 
 def main() -> None:
     """Write the files and print their manifest."""
     parser = argparse.ArgumentParser(prog="python -m samples", description=__doc__)
     pipelines = parser.add_subparsers(dest="pipeline", required=True)
-    command = pipelines.add_parser("campaigns", help="campaign events as CSV")
+    _add_campaigns(pipelines.add_parser("campaigns", help="campaign events as CSV"))
+    _add_music(pipelines.add_parser("music", help="songs in every format"))
+    options = parser.parse_args()
+    print(json.dumps(options.make(options)))
+
+
+def _add_campaigns(command: argparse.ArgumentParser) -> None:
     shape = campaigns.Shape()
     command.add_argument("--rows", type=int, default=shape.rows)
     command.add_argument("--users", type=int, default=shape.users)
@@ -25,7 +35,10 @@ def main() -> None:
     command.add_argument("--seed", type=int, default=1)
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--dirty", action="store_true", help="with one of each defect")
-    options = parser.parse_args()
+    command.set_defaults(make=_make_campaigns)
+
+
+def _make_campaigns(options: argparse.Namespace) -> dict[str, object]:
     wanted = campaigns.Shape(
         rows=options.rows,
         users=options.users,
@@ -35,7 +48,18 @@ def main() -> None:
         zipf=options.zipf,
         message_characters=options.message_characters,
     )
-    print(json.dumps(campaigns.main(options.out, wanted, options.seed, dirty=options.dirty)))
+    return campaigns.main(options.out, wanted, options.seed, dirty=options.dirty)
+
+
+def _add_music(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--songs", type=int, default=40)
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(make=_make_music)
+
+
+def _make_music(options: argparse.Namespace) -> dict[str, object]:
+    return music.main(options.out, options.songs, options.seed)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The music pipeline: song files on MinIO to a star schema, gold tables and search."""

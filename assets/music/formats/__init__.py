@@ -1,0 +1,1 @@
+"""Readers of song files: one module per format, each from a stream to bronze records."""
