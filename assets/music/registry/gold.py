@@ -1,0 +1,173 @@
+"""The gold tables: song details, and what is summed up by artist, album, genre, tempo and key.
+
+Belongs here: these tables' columns. Does not: how they are filled (``gold``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from assets.music.registry.model import Column, Reference, Table
+from assets.music.registry.silver import ALBUM_KEY, ARTIST_KEY, AUDIO, SONG_KEY, TITLE, YEAR
+
+_SONGS = "silver_songs"
+_TO_SONG = Reference("fact_song", "song_key", enforced=False)
+_TO_ARTIST = Reference("dim_artist", "artist_key", enforced=False)
+_TO_ALBUM = Reference("dim_album", "album_key", enforced=False)
+_AUDIO = {column.name: column.read_from(_SONGS) for column in AUDIO}
+
+
+def _of(description: str, name: str, kind: str, *sources: str, nullable: bool = True) -> Column:
+    return Column(
+        name,
+        kind,
+        description,
+        nullable=nullable,
+        sources=tuple(f"{_SONGS}.{source}" for source in sources),
+    )
+
+
+_ARTISTS = _of("Names of all artists.", "artists", "text[]", "artist_key", nullable=False)
+_COUNT = replace(_of("Songs.", "songs", "integer", "song_key", nullable=False), minimum=1)
+_AVERAGE_TEMPO = _AUDIO["tempo"].named(
+    "average_tempo", "Mean beats per minute of the songs that have a tempo."
+)
+_AVERAGE_LOUDNESS = _AUDIO["loudness"].named(
+    "average_loudness", "Mean loudness in dB of the songs that have one."
+)
+
+SONG_DETAILS = Table(
+    "gold_song_details",
+    "gold",
+    "gold_song_details",
+    "One row per song, with names instead of keys.",
+    ("song_key",),
+    (
+        replace(SONG_KEY.read_from(_SONGS), reference=_TO_SONG),
+        TITLE.read_from(_SONGS),
+        _of("Name of the first artist.", "artist", "text", "artist_key"),
+        _ARTISTS.named("artists", "Names of all artists, as they are named."),
+        replace(ARTIST_KEY.read_from(_SONGS), reference=_TO_ARTIST, description="First artist."),
+        _of("Title of the album.", "album", "text", "album_key"),
+        replace(ALBUM_KEY.read_from(_SONGS), reference=_TO_ALBUM, description="Album."),
+        _of("Genre.", "genre", "text", "genre_key"),
+        replace(YEAR, sources=(f"{_SONGS}.year_key",)),
+        *(
+            _AUDIO[name]
+            for name in (
+                "duration",
+                "tempo",
+                "loudness",
+                "key",
+                "mode",
+                "time_signature",
+                "song_hotttnesss",
+            )
+        ),
+        _of("Million Song ids of its tracks.", "track_ids", "text[]", "track_ids", nullable=False),
+        Column(
+            "lyrics_status",
+            "text",
+            "How the search for lyrics went; pending before it.",
+            nullable=False,
+            allowed=("pending", "found", "missing", "failed"),
+            sources=("song_lyrics.status",),
+        ),
+        Column(
+            "has_lyrics",
+            "boolean",
+            "Whether there is text or a bag of words.",
+            nullable=False,
+            sources=("song_lyrics.status",),
+        ),
+        Column(
+            "row_hash",
+            "text",
+            "Digest of all other columns and the lyrics, hex.",
+            nullable=False,
+            sources=("song_lyrics.text", "song_lyrics.words", f"{_SONGS}.row_hash"),
+        ),
+    ),
+)
+
+ARTIST_PERFORMANCE = Table(
+    "gold_artist_performance",
+    "gold",
+    "gold_artist_performance",
+    "One row per artist who has a song; a song of several artists counts for each.",
+    ("artist_key",),
+    (
+        replace(ARTIST_KEY.read_from(_SONGS), reference=_TO_ARTIST).required(),
+        _of("Name.", "artist", "text", "artist_key"),
+        _COUNT,
+        _AVERAGE_TEMPO,
+        _AVERAGE_LOUDNESS,
+        replace(
+            _of("Sum of the known durations in seconds.", "total_duration", "double precision",
+                "duration"),
+            above=0,
+        ),
+    ),
+)  # fmt: skip
+
+ALBUM_PERFORMANCE = Table(
+    "gold_album_performance",
+    "gold",
+    "gold_album_performance",
+    "One row per album that has a song.",
+    ("album_key",),
+    (
+        replace(ALBUM_KEY.read_from(_SONGS), reference=_TO_ALBUM).required(),
+        _of("Title.", "album", "text", "album_key"),
+        _ARTISTS.named("artists", "Names of all artists, in order of name."),
+        _COUNT,
+        _AUDIO["duration"].named("average_duration", "Mean of the known durations in seconds."),
+    ),
+)
+
+GENRE_BY_YEAR = Table(
+    "gold_genre_by_year",
+    "gold",
+    "gold_genre_by_year",
+    "One row per genre and release year; songs without a genre are in none.",
+    ("genre", "year"),
+    (
+        _of("Genre.", "genre", "text", "genre_key", nullable=False),
+        replace(
+            _of("Release year; 0 for unknown.", "year", "smallint", "year_key", nullable=False),
+            minimum=0,
+            maximum=2100,
+        ),
+        _COUNT,
+        _AVERAGE_TEMPO,
+        _AVERAGE_LOUDNESS,
+    ),
+)
+
+TEMPO_KEY_PROFILE = Table(
+    "gold_tempo_key_profile",
+    "gold",
+    "gold_tempo_key_profile",
+    "Songs by key, mode and tempo; songs that lack one of the three are in none.",
+    ("key", "mode", "tempo_from"),
+    (
+        _AUDIO["key"].required(),
+        _AUDIO["mode"].required(),
+        replace(
+            _of("Left edge, included, of a bin of 10 beats per minute.", "tempo_from", "smallint",
+                "tempo", nullable=False),
+            minimum=0,
+            maximum=500,
+        ),
+        _COUNT,
+        _AVERAGE_LOUDNESS,
+    ),
+)  # fmt: skip
+
+TABLES = (
+    SONG_DETAILS,
+    ARTIST_PERFORMANCE,
+    ALBUM_PERFORMANCE,
+    GENRE_BY_YEAR,
+    TEMPO_KEY_PROFILE,
+)

@@ -1,0 +1,76 @@
+"""The landing part of music: records, what they replaced, archived files, what a batch touched.
+
+Belongs here: these tables' columns. Does not: silver and gold.
+"""
+
+from __future__ import annotations
+
+from assets.music.registry.model import Column, Table
+
+_KEY = Column("key", "text", "Key of the record, by format.", nullable=False)
+_BATCH = Column("batch_id", "text", "Landing batch, in order of time.", nullable=False)
+_TIME = Column(
+    "event_time",
+    "timestamptz",
+    "Time of the record; 1970 for all, so that the later file wins.",
+    nullable=False,
+)
+_SEQ = Column("seq", "bigint", "Ledger sequence of the object version.", nullable=False)
+
+RECORD = Table(
+    "record",
+    "landing",
+    None,
+    "The winner of every record.",
+    ("key",),
+    (
+        _KEY,
+        _TIME,
+        _SEQ,
+        Column("row_hash", "text", "Digest of the record's content, hex.", nullable=False),
+        _BATCH.named("batch_id", "Batch whose record it is."),
+    ),
+)
+REPLACED = Table(
+    "replaced",
+    "landing",
+    None,
+    "Records that a batch replaced.",
+    ("batch_id", "key"),
+    (_BATCH, _KEY, _TIME),
+)
+ARCHIVED_OBJECT = Table(
+    "archived_object",
+    "landing",
+    None,
+    "Files that were read: where their copy lies, and whether the original is gone from raw.",
+    ("seq",),
+    (
+        _SEQ,
+        Column("processed_key", "text", "Key in the processed bucket.", nullable=False),
+        Column("sha256", "text", "SHA-256 of the file, hex.", nullable=False),
+        Column("archived_at", "timestamptz", "When the copy was made.", nullable=False),
+        Column("removed_at", "timestamptz", "When the original was looked after in raw."),
+        Column(
+            "removal",
+            "text",
+            "What became of the original; null while it lies in raw.",
+            allowed=("removed", "replaced", "absent"),
+        ),
+    ),
+)
+TOUCHED = Table(
+    "touched",
+    "landing",
+    None,
+    "Songs, artists and albums, old and new, that a batch touched.",
+    ("batch_id", "kind", "key"),
+    (
+        _BATCH,
+        Column("kind", "text", "Kind of the key.", nullable=False,
+               allowed=("song", "artist", "album")),
+        Column("key", "text", "song_key, artist_key or album_key.", nullable=False),
+    ),
+)  # fmt: skip
+
+TABLES = (RECORD, REPLACED, ARCHIVED_OBJECT, TOUCHED)

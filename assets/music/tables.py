@@ -1,0 +1,77 @@
+"""Every table of the music pipeline as one registry: what Dagster shows and the audit checks.
+
+Belongs here: giving the registry out, as column schema and lineage. Does not: the tables' columns
+(``registry``), the checks made of them (``checks``), nor DDL (``migrations``).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets.music.pipeline import asset_key
+from assets.music.registry import gold, landing, lyrics, silver
+from assets.music.registry.model import Column, Table
+
+#: By name, without the schema.
+TABLES: dict[str, Table] = {
+    table.name: table for table in (*landing.TABLES, *silver.TABLES, *lyrics.TABLES, *gold.TABLES)
+}
+
+
+def table(name: str) -> Table:
+    """One table. Raises KeyError."""
+    return TABLES[name]
+
+
+def written_by(asset: str) -> tuple[Table, ...]:
+    """The tables that the asset of this name writes."""
+    return tuple(one for one in TABLES.values() if one.asset == asset)
+
+
+def schema(name: str) -> dg.TableSchema:
+    """The table as Dagster shows it: types, units, constraints. Raises KeyError."""
+    one = table(name)
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                column.type,
+                column.description,
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable,
+                    unique=one.key == (column.name,),
+                    other=_rules(column),
+                ),
+            )
+            for column in one.columns
+        ],
+        constraints=dg.TableConstraints(other=[f"primary key ({', '.join(one.key)})"]),
+    )
+
+
+def lineage(name: str) -> dg.TableColumnLineage:
+    """Where the table's values come from, column by column. Raises KeyError.
+
+    Silver's point at columns of ``[music, bronze_records]``, gold's at columns of
+    ``[music, silver_songs]``, which are those of ``fact_song``, and of ``[music, song_lyrics]``.
+    """
+    return dg.TableColumnLineage(
+        {
+            column.name: [_dependency(source) for source in column.sources]
+            for column in table(name).columns
+            if column.sources
+        }
+    )
+
+
+def _rules(column: Column) -> list[str]:
+    return [
+        *([column.limits] if column.limits else []),
+        *([f"one of {', '.join(column.allowed)}"] if column.allowed else []),
+        *([f"references {column.reference}"] if column.reference else []),
+    ]
+
+
+def _dependency(source: str) -> dg.TableColumnDep:
+    asset, column = source.split(".")
+    return dg.TableColumnDep(asset_key(asset), column)

@@ -1,0 +1,82 @@
+"""The registry of tables against the migrated database."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from assets.music import tables
+
+pytestmark = pytest.mark.servers("postgres")
+
+#: The short names of types that information_schema spells out.
+SHORT = {"timestamp with time zone": "timestamptz"}
+
+
+@pytest.fixture
+def conn(env):
+    with psycopg.connect(env["POSTGRES_URL"]) as connection:
+        yield connection
+
+
+def test_columns_types_and_order(conn):
+    rows = conn.execute(
+        "SELECT table_name, column_name, data_type, udt_name, is_nullable"
+        " FROM information_schema.columns WHERE table_schema = 'music'"
+        " ORDER BY table_name, ordinal_position"
+    ).fetchall()
+    found: dict[str, list[tuple[str, str, bool]]] = {}
+    for table, column, kind, element, nullable in rows:
+        name = f"{element.removeprefix('_')}[]" if kind == "ARRAY" else SHORT.get(kind, kind)
+        found.setdefault(table, []).append((column, name, nullable == "YES"))
+    assert found == {
+        name: [(column.name, column.type, column.nullable) for column in table.columns]
+        for name, table in tables.TABLES.items()
+    }
+
+
+def test_primary_keys(conn):
+    rows = conn.execute(
+        "SELECT k.table_name, array_agg(k.column_name::text ORDER BY k.ordinal_position)"
+        " FROM information_schema.table_constraints AS c"
+        " JOIN information_schema.key_column_usage AS k USING (constraint_schema, constraint_name)"
+        " WHERE c.table_schema = 'music' AND c.constraint_type = 'PRIMARY KEY'"
+        " GROUP BY k.table_name"
+    ).fetchall()
+    assert {name: tuple(key) for name, key in rows} == {
+        name: table.key for name, table in tables.TABLES.items()
+    }
+
+
+def test_foreign_keys(conn):
+    rows = conn.execute(
+        "SELECT k.table_name, k.column_name, u.table_name, u.column_name"
+        " FROM information_schema.referential_constraints AS r"
+        " JOIN information_schema.key_column_usage AS k"
+        "   ON (k.constraint_schema, k.constraint_name) ="
+        "      (r.constraint_schema, r.constraint_name)"
+        " JOIN information_schema.constraint_column_usage AS u"
+        "   ON (u.constraint_schema, u.constraint_name) ="
+        "      (r.constraint_schema, r.constraint_name)"
+        " WHERE r.constraint_schema = 'music' AND u.table_schema = 'music'"
+    ).fetchall()
+    assert sorted(rows) == sorted(
+        (table.name, column.name, column.reference.table, column.reference.column)
+        for table in tables.TABLES.values()
+        for column in table.columns
+        if column.reference and column.reference.enforced
+    )
+
+
+def test_allowed_values_are_those_of_the_check_constraints(conn):
+    definitions = conn.execute(
+        "SELECT c.relname, pg_get_constraintdef(k.oid) FROM pg_constraint AS k"
+        " JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'music' AND k.contype = 'c'"
+    ).fetchall()
+    lists = [(table, text) for table, text in definitions if "ANY (ARRAY[" in text]
+    assert lists
+    for table, text in lists:
+        column = text.split("((")[1].split(" ")[0].strip("(")
+        values = tuple(part.split("'")[1] for part in text.split("ARRAY[")[1].split(","))
+        assert tables.table(table).column(column).allowed == values
