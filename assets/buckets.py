@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from landing.stores.base import ObjectStore
+    from landing.stores.minio import MinioStore
     from resources.gcs import GcsResource
+    from resources.minio import MinioResource
 
 
 @contextmanager
@@ -21,3 +23,11 @@ def gcs_bucket(gcs: GcsResource, name: str) -> Iterator[ObjectStore]:
 
     with closing(gcs.client()) as client:
         yield GcsStore(client, name)
+
+
+@contextmanager
+def minio_bucket(minio: MinioResource, name: str) -> Iterator[MinioStore]:
+    """The bucket on MinIO. The client's connections go with it."""
+    from landing.stores.minio import MinioStore
+
+    yield MinioStore(minio.client(), name)

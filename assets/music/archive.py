@@ -1,0 +1,123 @@
+"""The archive: music's files as they were read, kept in the processed bucket.
+
+Belongs here: making copies and reading a batch through them. Does not: where a copy lies
+(``copies.py``), formats, and emptying the raw bucket (``raw_removals.py``).
+
+An object that turned out readable is copied before the batch is decided, complete or absent, and
+noted in ``music.archived_object`` in the transaction that decides. What is noted there is read
+from its copy from then on, so that a replay needs nothing of the raw bucket. A copy without a note
+is a killed run's: it is written again with the same content, or read when the original is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from assets.music.batch_reading import ArchiveReading
+from assets.music.copies import Copy, KnownCopies, copy_key
+from assets.music.held_objects import Held, hold
+from landing.failures import PermanentError
+from landing.identity import ObjectVersion
+from landing.reading import Parse, Reader, Reading
+from landing.stores.base import ObjectNotCurrent
+
+if TYPE_CHECKING:
+    from landing.stores.minio import MinioStore
+
+#: Requests in flight while a batch is read.
+REQUESTS = 8
+
+
+class CopyLost(PermanentError):
+    """A copy is missing or is not what was archived, and the original is gone."""
+
+
+class Archive:
+    """The raw bucket behind its copies in the processed bucket."""
+
+    def __init__(self, raw: MinioStore, processed: MinioStore, copies: KnownCopies) -> None:
+        self._raw = raw
+        self._processed = processed
+        self._copies = copies
+
+    @contextmanager
+    def open(self, version: ObjectVersion) -> Iterator[BinaryIO]:
+        """The content of a raw object's version, from its copy if there is one; seekable.
+
+        Raises ObjectNotCurrent when there is no copy and the raw bucket does not hold the version,
+        CopyLost when the copy is not what was archived.
+        """
+        held = self.fetch(version, self._copies([version]).get(version))
+        try:
+            with held.open() as stream:
+                yield stream
+        finally:
+            held.release()
+
+    def fetch(self, version: ObjectVersion, copy: Copy | None) -> Held:
+        """The version's content. ``copy`` is what was archived of it. Raises as :meth:`open`."""
+        if copy is not None:
+            return self._fetch_copy(version, copy) or self._fetch_raw_instead(version, copy)
+        try:
+            return hold(self._raw, version, version, kept=False)
+        except ObjectNotCurrent:
+            # A killed run may have read it in time.
+            key = copy_key(version)
+            metadata = self._processed.metadata(key)
+            held = self._fetch_copy(version, Copy(key, (metadata or {}).get("sha256", "")))
+            if held is None:
+                raise
+            return held
+
+    def keep(self, held: Held) -> None:
+        """Write the copy, complete or absent, and let go of the content."""
+        copy = self.copy_of(held)
+        try:
+            with held.open() as stream:
+                self._processed.upload(
+                    copy.key, stream, size=held.size, metadata={"sha256": copy.sha256}
+                )
+        finally:
+            held.release()
+
+    def copy_of(self, held: Held) -> Copy:
+        """The copy that is there, or is to be written, of this content."""
+        return Copy(copy_key(held.version), held.sha256)
+
+    def reader(self, parse: Parse) -> Reader:
+        """Reads a batch's objects through the archive, several ahead of the parser."""
+
+        @contextmanager
+        def read(versions: Sequence[ObjectVersion]) -> Iterator[Reading]:
+            copies = self._copies(versions)
+            with ThreadPoolExecutor(REQUESTS, thread_name_prefix="archive") as pool:
+                reading = ArchiveReading(self, parse, pool, versions, copies)
+                try:
+                    yield reading
+                    reading.settle()
+                finally:
+                    reading.abandon()
+
+        return read
+
+    def _fetch_copy(self, version: ObjectVersion, copy: Copy) -> Held | None:
+        stored = self._processed.stat(copy.key)
+        if stored is None:
+            return None
+        held = hold(self._processed, stored, version, kept=True)
+        if held.sha256 != copy.sha256:
+            held.release()
+            return None
+        return held
+
+    def _fetch_raw_instead(self, version: ObjectVersion, copy: Copy) -> Held:
+        try:
+            return hold(self._raw, version, version, kept=False)
+        except ObjectNotCurrent as error:
+            raise CopyLost(
+                f"s3://{self._processed.bucket}/{copy.key}, the copy of {version.uri}, is missing "
+                "or damaged and the original is gone: restore it, or upload the file again"
+            ) from error

@@ -1,0 +1,117 @@
+"""Validation of a batch of music files: what the thin asset calls.
+
+Belongs here: what music supplies to the shared validation. Does not: the steps themselves
+(``landing/validation.py``), formats (``formats/``), copies (``archive.py``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from assets.music.pipeline import PIPELINE, SINKS
+
+if TYPE_CHECKING:
+    import logging
+
+    import psycopg
+
+    from landing.chunks import Chunk
+    from landing.counts import ObjectCounts
+    from landing.identity import ObjectVersion
+    from landing.reading import Reader, Reading
+    from landing.stores.base import ObjectStore
+    from landing.stores.minio import MinioStore
+    from landing.validation import Pipeline, ValidationResult
+    from resources.minio_client import Access
+    from resources.postgres import PostgresResource
+
+
+def pipeline() -> Pipeline:
+    """What music supplies to the shared validation."""
+    from assets.music.formats.reading import read_records
+    from assets.music.records import SCHEMA
+    from landing.validation import Pipeline
+
+    return Pipeline(
+        name=PIPELINE,
+        key="record_key",
+        event_time=None,
+        columns=tuple(SCHEMA),
+        attributes=(),
+        sinks=SINKS,
+        read=read_records,
+    )
+
+
+def validate_batch(
+    pg: PostgresResource,
+    raw: MinioStore,
+    processed: MinioStore,
+    quarantine_store: ObjectStore,
+    *,
+    batch_id: str,
+    run_id: str,
+    log: logging.Logger,
+    formats: Counter[str] | None = None,
+    access: Access | None = None,
+) -> ValidationResult:
+    """Read a batch of ``raw`` into staging and copies in ``processed``, and into quarantine.
+
+    A batch that was validated before is staged again from what is staged, or else from the copies.
+    ``formats`` gets the rows that were read and not rejected, by format. With ``access`` to the
+    server that has ``raw`` and ``processed``, many small objects are read in several processes.
+    Errors are those of landing.validation.validate, and assets.music.archive.CopyLost.
+    """
+    from assets.music.archive import Archive
+    from assets.music.copies import copies_in
+    from assets.music.parallel_reading import parallel_reader, pays
+    from landing.validation import validate
+
+    music, known = pipeline(), copies_in(pg, raw.bucket)
+    serial = Archive(raw, processed, known).reader(music.read)
+
+    def reader(versions: Sequence[ObjectVersion]) -> AbstractContextManager[Reading]:
+        if access is None or not pays(versions):
+            return serial(versions)
+        return parallel_reader(access, raw.bucket, processed.bucket, known)(versions)
+
+    return validate(
+        pg,
+        processed,
+        quarantine_store,
+        music,
+        batch_id=batch_id,
+        run_id=run_id,
+        log=log,
+        reader=reader if formats is None else _counting(reader, formats),
+    )
+
+
+def _counting(reader: Reader, formats: Counter[str]) -> Reader:
+    @contextmanager
+    def read(versions: Sequence[ObjectVersion]) -> Iterator[Reading]:
+        with reader(versions) as reading:
+            yield _Counting(reading, formats)
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    """A reading that counts on the way."""
+
+    reading: Reading
+    formats: Counter[str]
+
+    def chunks(self, version: ObjectVersion) -> Iterator[Chunk]:
+        for chunk in self.reading.chunks(version):
+            if len(chunk.accepted):  # all of one object, hence of one format
+                self.formats[chunk.accepted.item(0, "format")] += len(chunk.accepted)
+            yield chunk
+
+    def save(self, conn: psycopg.Connection[Any], objects: Sequence[ObjectCounts]) -> None:
+        self.reading.save(conn, objects)
