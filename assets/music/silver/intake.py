@@ -1,0 +1,89 @@
+"""Bronze records on their way into Postgres: COPY in chunks, in bounded memory.
+
+Belongs here: records as CSV of the columns of ``music.song_source``. Does not: what the database
+does with them (``sources``).
+Imported lazily: needs polars.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import polars as pl  # noqa: TID253
+
+from assets.music.records import RANKS
+from assets.music.silver.columns import JSON, SOURCE, listed
+
+if TYPE_CHECKING:
+    import psycopg
+
+#: An escape after an even number of backslashes; after an odd one it is a text about escapes.
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def copy_records(conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame], table: str) -> int:
+    """COPY chunks of staged records into ``table``, which has the columns SOURCE; their number.
+
+    ``song_key`` is what the record alone says: its song id, else its fingerprint if it has a title.
+    """
+    rows = 0
+    statement = f"COPY {table} ({listed(SOURCE)}) FROM STDIN (FORMAT csv)"
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        for chunk in chunks:
+            copy.write(_csv(_source_rows(chunk)))
+            rows += len(chunk)
+    return rows
+
+
+def _source_rows(chunk: pl.DataFrame) -> pl.DataFrame:
+    by_name = pl.when(pl.col("title").is_not_null()).then("fp-" + pl.col("fingerprint"))
+    return chunk.select(
+        "record_key",
+        pl.coalesce("song_id", by_name).alias("song_key"),
+        "format",
+        pl.col("format").replace_strict(RANKS, return_dtype=pl.Int16).alias("rank"),
+        *(_json(chunk, name) if name in JSON else pl.col(name) for name in SOURCE[4:]),
+    )
+
+
+def _json(chunk: pl.DataFrame, name: str) -> pl.Expr:
+    """A list of structs as a JSON array; nulls stay nulls."""
+    column = pl.col(name)
+    if chunk.get_column(name).null_count() == len(chunk):
+        return pl.lit(None, pl.String).alias(name)
+    # Only a struct can be encoded: {"name":[...]}, less what is around the array.
+    document = pl.struct(name).struct.json_encode()
+    array = document.str.head(-1).str.slice(len(f'{{"{name}":'))
+    return pl.when(column.is_not_null()).then(array).alias(name)
+
+
+def _csv(rows: pl.DataFrame) -> bytes:
+    """CSV in which null is an empty field and an empty text is quoted, as COPY reads it."""
+    data = _written(rows)
+    if b"\x00" in data or b"\\u0000" in data:
+        data = _written(rows.with_columns(_without_nul(rows)))
+    return data
+
+
+def _written(rows: pl.DataFrame) -> bytes:
+    file = io.BytesIO()
+    rows.write_csv(file, include_header=False)
+    return file.getvalue()
+
+
+def _without_nul(rows: pl.DataFrame) -> list[pl.Expr]:
+    """Texts without NUL characters, which no text of Postgres can hold, nor any JSON of it."""
+    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
+    return [
+        pl.col(name).map_elements(_json_without_nul, return_dtype=pl.String)
+        if name in JSON
+        else pl.col(name).str.replace_all("\x00", "", literal=True)
+        for name in texts
+    ]
+
+
+def _json_without_nul(document: str) -> str:
+    return _ESCAPED_NUL.sub(r"\1", document)

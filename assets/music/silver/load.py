@@ -1,0 +1,111 @@
+"""A batch's records into the star schema, in one transaction with the ledger's note of it.
+
+Belongs here: the order of steps. Does not: any of them (``sources``, ``songs``, ``dimensions``,
+``genres``, ``lyrics``, ``removal``, ``verify``).
+
+The end state is a function of the records that are there, whatever the order of batches. Rows that
+are equal are not written, so that a batch that is loaded again changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from assets.music.silver import (
+    dimensions,
+    genres,
+    lyrics,
+    names,
+    references,
+    removal,
+    songs,
+    sources,
+    verify,
+)
+from assets.sink_result import SinkResult, Verification
+from landing.delivery import Delivery
+
+if TYPE_CHECKING:
+    import psycopg
+
+#: One writer at a time, whoever starts it. Arbitrary, stable.
+_LOCK = 0x73696C76
+
+# What is sorted and hashed is a batch; plans are made for it once, so that compiling them is waste.
+_SETTINGS = """
+SET LOCAL work_mem = '128MB';
+SET LOCAL jit = off
+"""
+
+_TOUCHED_SOURCES = "touched_song JOIN music.song_source USING (song_key)"
+#: Names that become keys; an album with a release id has one already.
+_TOUCHED_TEXTS = f"""
+SELECT text FROM {_TOUCHED_SOURCES} CROSS JOIN LATERAL (
+    VALUES (CASE WHEN coalesce(album_release_id, 0) <= 0 THEN album END), (genre)) AS v (text)
+"""
+
+
+def load_batch(
+    conn: psycopg.Connection[Any], delivery: Delivery
+) -> tuple[SinkResult, Verification]:
+    """Load a batch, read it back, and mark its sink done, all in one transaction.
+
+    Nothing of it is kept when it does not read back as written (``Verification.ok`` is false then).
+    ``details`` of the result: songs_new, songs_changed, songs_unchanged, songs_removed,
+    songs_of_artists_changed (songs without a record in the batch whose genre followed their
+    artist's), records_unchanged.
+    """
+    import psycopg
+
+    started = time.monotonic()
+    with conn.transaction() as transaction:
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        conn.execute(_SETTINGS)
+        intake, facts, followed, removed = _load(conn, delivery)
+        found = verify.verify(conn, intake)
+        result = SinkResult(
+            rows_written=intake.records,
+            unchanged=intake.unchanged,
+            deleted=removed,
+            seconds=time.monotonic() - started,
+            details={
+                "songs_new": facts.new,
+                "songs_changed": facts.changed,
+                "songs_unchanged": facts.unchanged,
+                "songs_removed": removed,
+                "songs_of_artists_changed": followed,
+                "records_unchanged": intake.unchanged,
+            },
+        )
+        if not found.ok:
+            raise psycopg.Rollback(transaction)
+        delivery.done_in(conn, rows_written=intake.records)
+    return result, found
+
+
+def _load(
+    conn: psycopg.Connection[Any], delivery: Delivery
+) -> tuple[sources.Intake, songs.Facts, int, int]:
+    intake = sources.take(conn, delivery.chunks())
+    first = intake.first
+    large = first and intake.records >= references.MANY
+    foreign_keys = references.take_away(conn) if large else []
+    names.create(conn)
+    names.add_credits(conn, _TOUCHED_SOURCES)
+    names.add_plain(conn, _TOUCHED_TEXTS)
+    songs.fuse(conn)
+    dimensions.find_touched(conn, first=first, every=intake.earlier)
+    dimensions.write_dimensions(conn)
+    genres.write_terms(conn, first=first)
+    genres.choose_genres(conn)
+    facts = songs.write_facts(conn, first=first)
+    songs.write_credits(conn, first=first)
+    dimensions.write_album_artists(conn)
+    lyrics.write_lyrics(conn, first=first)
+    followed = genres.let_songs_follow(conn, first=first)
+    removed = removal.remove_songs(conn)
+    removal.remove_orphans(conn)
+    references.bring_back(conn, foreign_keys)
+    removal.note_touched(conn, delivery.batch_id)
+    return intake, facts, followed, removed
