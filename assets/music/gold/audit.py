@@ -1,0 +1,71 @@
+"""Whole gold tables against silver, batches that are under way left aside.
+
+Belongs here: the comparison. Does not: how Dagster shows it (``assets.music.checks``), the
+comparison of what one batch touched (``replacement.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from assets.music.gold.replacement import recount
+from assets.music.gold.targets import Target
+from assets.music.pipeline import PIPELINE
+from assets.sink_result import Verification
+
+if TYPE_CHECKING:
+    import psycopg
+
+_UNDER_WAY = """
+SELECT b.batch_id FROM landing.batch AS b
+JOIN landing.batch_sink AS ahead ON ahead.batch_id = b.batch_id AND ahead.sink = %(ahead)s
+JOIN landing.batch_sink AS behind ON behind.batch_id = b.batch_id AND behind.sink = %(behind)s
+WHERE b.pipeline = %(pipeline)s AND ahead.state = 'done' AND behind.state <> 'done'
+ORDER BY b.batch_id
+"""
+
+
+# Songs that a scheduled round of asking changed wait in a table of their own.
+_CHANGED = "SELECT song_key FROM music.lyrics_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was found; None when silver is ahead and the table is always replaced as a whole.
+
+    Keys of ``batches``, which silver has taken and the table has not, were left aside, and so were
+    ``songs`` whose lyrics or genre changed outside any batch.
+    """
+
+    found: Verification | None
+    batches: tuple[str, ...]
+    songs: int
+
+
+def under_way(conn: psycopg.Connection[Any], ahead: str, behind: str) -> tuple[str, ...]:
+    """Batches that the sink ``ahead`` has taken and the sink ``behind`` has not."""
+    names = {"ahead": ahead, "behind": behind, "pipeline": PIPELINE}
+    return tuple(batch_id for (batch_id,) in conn.execute(_UNDER_WAY, names))
+
+
+def changed_songs(conn: psycopg.Connection[Any]) -> int:
+    """Songs that changed outside any batch and that gold has not followed yet."""
+    row = conn.execute(f"SELECT count(*) FROM ({_CHANGED}) AS c").fetchone()
+    return int(row[0]) if row else 0
+
+
+def compare(conn: psycopg.Connection[Any], target: Target) -> Audit:
+    """Recount every row. Call it in a transaction of one snapshot; raises psycopg.Error."""
+    batches = under_way(conn, "silver_songs", target.table.name)
+    songs = changed_songs(conn)
+    if target.population is None:
+        return Audit(None if batches or songs else recount(conn, target), batches, songs)
+    conn.execute("DROP TABLE IF EXISTS pg_temp.gold_scope")
+    conn.execute('CREATE TEMPORARY TABLE gold_scope (key text COLLATE "C") ON COMMIT DROP')
+    conn.execute(
+        f"INSERT INTO gold_scope {target.keys} EXCEPT ({target.scope}) EXCEPT {_CHANGED}",
+        {"batches": list(batches)},
+    )
+    conn.execute("ANALYZE gold_scope")
+    return Audit(recount(conn, target), batches, songs)

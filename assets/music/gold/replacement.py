@@ -1,0 +1,191 @@
+"""Bringing a gold table to what silver says, in the transaction of the caller.
+
+Belongs here: scope, difference, write, recount. Does not: the SQL of a table (``targets.py``), the
+transaction's end.
+
+A table is never emptied: rows that are new are inserted, rows that differ are updated, rows that
+have no song any more are deleted, the others are not touched. Readers see the table as it was
+until the transaction commits, and are not kept waiting.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from assets.music.gold.targets import Target
+from assets.sink_result import SAMPLE, SinkResult, Verification
+
+if TYPE_CHECKING:
+    import psycopg
+
+#: Share of a table's keys above which all rows are computed again instead of those in scope.
+#: Measured on 100,000 songs of 5,000 artists: seconds for 1%, 20%, 50% of the songs against all of
+#: them were 0.07, 0.83, 1.94 against 2.2; artists and albums break even at 80 to 90%.
+REBUILD_SHARE = 0.5
+
+Mode = Literal["incremental", "full"]
+
+_COUNT_PROBLEMS = """
+SELECT problem, count(*), (array_agg(key ORDER BY key))[:{sample}] FROM ({recount}) AS r
+GROUP BY problem
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What became of a table: ``computed`` rows were compared with what it held.
+
+    ``in_scope`` keys of ``population`` were touched, both 0 for a table that is always computed
+    as a whole. ``rows`` are in the table now.
+    """
+
+    mode: Mode
+    in_scope: int
+    population: int
+    computed: int
+    inserted: int
+    updated: int
+    deleted: int
+    rows: int
+    seconds: float
+
+    @property
+    def result(self) -> SinkResult:
+        """As every sink reports it."""
+        return SinkResult(
+            rows_written=self.computed,
+            unchanged=self.computed - self.inserted - self.updated,
+            deleted=self.deleted,
+            seconds=self.seconds,
+            details={
+                "inserted": self.inserted,
+                "updated": self.updated,
+                "keys_in_scope": self.in_scope,
+                "keys_in_silver": self.population,
+                "dagster/row_count": self.rows,
+            },
+        )
+
+
+def replace(
+    conn: psycopg.Connection[Any],
+    target: Target,
+    batch_id: str,
+    *,
+    rebuild_share: float = REBUILD_SHARE,
+) -> Replaced:
+    """Make the table what silver says of everything that the batch touched.
+
+    Computes only the rows in scope, or all of them when the scope's share of the keys is above
+    ``rebuild_share``; the table is the same after either. Call it in a transaction: its temporary
+    tables live until the end. Raises psycopg.Error.
+    """
+    started = time.monotonic()
+    # Digests are over text: as many digits of a number as tell it from every other.
+    conn.execute("SET LOCAL extra_float_digits = 1")
+    in_scope = _find_scope(conn, target, batch_id)
+    population = _count(conn, f"music.{target.population}") if target.population else 0
+    narrow = target.population is not None and in_scope <= rebuild_share * population
+    computed = _compute(conn, target, narrow=narrow)
+    deleted, updated, inserted = _apply(conn, target, narrow=narrow)
+    return Replaced(
+        mode="incremental" if narrow else "full",
+        in_scope=in_scope,
+        population=population,
+        computed=computed,
+        inserted=inserted,
+        updated=updated,
+        deleted=deleted,
+        rows=_count(conn, target.table.qualified),
+        seconds=time.monotonic() - started,
+    )
+
+
+def recount(conn: psycopg.Connection[Any], target: Target) -> Verification:
+    """What was replaced against a recount from silver, by another query.
+
+    Of a table with a scope, its keys; else the whole table. Call it after :func:`replace`, in the
+    same transaction.
+    """
+    found = {
+        problem: (int(count), sample)
+        for problem, count, sample in conn.execute(
+            _COUNT_PROBLEMS.format(recount=target.recount, sample=SAMPLE)
+        )
+    }
+    expected = _count(conn, "pg_temp.gold_scope" if target.population else target.table.qualified)
+    missing, differing, unexpected = (
+        found.get(problem, (0, [])) for problem in ("missing", "differing", "unexpected")
+    )
+    return Verification(
+        expected=expected,
+        missing=missing[0],
+        differing=differing[0],
+        unexpected=unexpected[0],
+        sample=tuple([*missing[1], *differing[1], *unexpected[1]][:SAMPLE]),
+    )
+
+
+def _find_scope(conn: psycopg.Connection[Any], target: Target, batch_id: str) -> int:
+    """Put the keys that the batch may have changed into ``pg_temp.gold_scope``."""
+    if target.population is None:
+        return 0
+    conn.execute(
+        'CREATE TEMPORARY TABLE gold_scope (key text COLLATE "C" PRIMARY KEY) ON COMMIT DROP'
+    )
+    cursor = conn.execute(f"INSERT INTO gold_scope {target.scope}", {"batches": [batch_id]})
+    conn.execute("ANALYZE gold_scope")
+    if target.announces:
+        # What follows gold takes its keys from music.touched: a renamed artist's songs, too.
+        conn.execute(
+            """
+            INSERT INTO music.touched (batch_id, kind, key)
+            SELECT %(batch_id)s, %(kind)s, key FROM gold_scope
+            ON CONFLICT DO NOTHING
+            """,
+            {"batch_id": batch_id, "kind": target.announces},
+        )
+    return cursor.rowcount
+
+
+def _compute(conn: psycopg.Connection[Any], target: Target, *, narrow: bool) -> int:
+    """Put the rows as they should be into ``pg_temp.gold_fresh``."""
+    rows = target.rows_in_scope if narrow else target.rows
+    cursor = conn.execute(f"CREATE TEMPORARY TABLE gold_fresh ON COMMIT DROP AS {rows}")
+    conn.execute("ANALYZE gold_fresh")
+    return cursor.rowcount
+
+
+def _apply(conn: psycopg.Connection[Any], target: Target, *, narrow: bool) -> tuple[int, int, int]:
+    """Rows deleted, updated, inserted so that the table holds ``gold_fresh``, in scope if narrow.
+
+    One statement each instead of ON CONFLICT DO UPDATE, which would lock, and so write, unchanged
+    rows too.
+    """
+    table, names, key = target.table.qualified, target.table.names, target.table.key
+    same = " AND ".join(f"g.{name} = f.{name}" for name in key)
+    rest = [name for name in names if name not in key]
+    within = f"g.{key[0]} IN (SELECT key FROM gold_scope) AND" if narrow else ""
+    deleted = conn.execute(
+        f"DELETE FROM {table} AS g WHERE {within} NOT EXISTS"
+        f" (SELECT FROM gold_fresh AS f WHERE {same})"
+    )
+    updated = conn.execute(
+        f"UPDATE {table} AS g SET {', '.join(f'{name} = f.{name}' for name in rest)}"
+        f" FROM gold_fresh AS f WHERE {same} AND ({', '.join(f'g.{name}' for name in rest)})"
+        f" IS DISTINCT FROM ({', '.join(f'f.{name}' for name in rest)})"
+    )
+    # Not by NOT EXISTS: planned for an empty table, it would scan all that it has inserted so far
+    # for every further row. A row that is there is neither written nor locked by this.
+    inserted = conn.execute(
+        f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)} FROM gold_fresh"
+        f" ON CONFLICT ({', '.join(key)}) DO NOTHING"
+    )
+    return deleted.rowcount, updated.rowcount, inserted.rowcount
+
+
+def _count(conn: psycopg.Connection[Any], table: str) -> int:
+    row = conn.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,88 @@
+"""Which gold tables there are, and the SQL of each.
+
+Belongs here: naming the ``.sql`` files beside this module. Does not: running them
+(``replacement.py``), columns (``assets.music.registry``).
+
+``<table>.sql`` selects all rows as they should be; a comment ``/* in scope: column */`` marks where
+it is narrowed to the keys of ``pg_temp.gold_scope``. ``<table>.scope.sql`` selects the keys whose
+rows batches may have changed. ``<table>.recount.sql`` selects key and problem (missing,
+differing, unexpected) of rows that are not as silver says, by another way of counting.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from assets.music import tables
+from assets.music.pipeline import GOLD
+from assets.music.registry.model import Table
+
+_SQL = Path(__file__).parent / "sql"
+_MARK = re.compile(r"/\* in scope: ([a-z]+\.[a-z_]+) \*/")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One gold table.
+
+    ``population`` is the silver table with a row per possible key; None for a table that is
+    always replaced as a whole. ``announces`` says that what it shows anew counts as touched.
+    """
+
+    table: Table
+    population: str | None = None
+    announces: str | None = None
+
+    @property
+    def rows(self) -> str:
+        """All rows as they should be."""
+        return self._read("sql")
+
+    @property
+    def rows_in_scope(self) -> str:
+        """The rows of the keys in ``pg_temp.gold_scope``."""
+        return _MARK.sub(_narrowed, self._read("sql"))
+
+    @property
+    def scope(self) -> str:
+        """The keys that some batches, bound as ``batches``, may have changed."""
+        return self._read("scope.sql")
+
+    @property
+    def keys(self) -> str:
+        """Every key that the table should have or has."""
+        return (
+            f"SELECT {self.table.key[0]} AS key FROM {self.table.qualified}"
+            f" UNION SELECT {self.table.key[0]} FROM music.{self.population}"
+        )
+
+    @property
+    def recount(self) -> str:
+        """Rows that are not as silver says: key, problem."""
+        return self._read("recount.sql")
+
+    def _read(self, suffix: str) -> str:
+        return (_SQL / f"{self.table.name}.{suffix}").read_text(encoding="utf-8")
+
+
+def _narrowed(mark: re.Match[str]) -> str:
+    # Both places are in queries of their own, so that one alias will do.
+    return f"JOIN pg_temp.gold_scope AS scope ON scope.key = {mark[1]}"
+
+
+_POPULATIONS = {
+    "gold_song_details": "fact_song",
+    "gold_artist_performance": "dim_artist",
+    "gold_album_performance": "dim_album",
+}
+
+TARGETS = {
+    name: Target(
+        tables.table(name),
+        _POPULATIONS.get(name),
+        "song" if name == "gold_song_details" else None,
+    )
+    for name in GOLD
+}
