@@ -165,6 +165,28 @@ def _s3_read(env: Env, word: str) -> bool:
     return found == word.encode()
 
 
+def _typesense_client(env: Env) -> Any:
+    import typesense
+
+    address = env["TYPESENSE_URL"].removeprefix("http://").split(":")
+    node = {"protocol": "http", "host": address[0], "port": int(address[1])}
+    return typesense.Client(
+        {"nodes": [node], "api_key": env["TYPESENSE_API_KEY"], "connection_timeout_seconds": 10}
+    )
+
+
+def _typesense_write(env: Env, word: str) -> None:
+    client = _typesense_client(env)
+    if "kept" not in [collection["name"] for collection in client.collections.retrieve()]:
+        client.collections.create({"name": "kept", "fields": [{"name": "word", "type": "string"}]})
+    client.collections["kept"].documents.upsert({"id": word, "word": word})
+
+
+def _typesense_read(env: Env, word: str) -> bool:
+    found = _typesense_client(env).collections["kept"].documents[word].retrieve()
+    return bool(found["word"] == word)
+
+
 KEEPERS: dict[str, Keeper] = {
     "postgres": Keeper(_postgres_write, _postgres_read),
     "gcs": Keeper(
@@ -176,4 +198,5 @@ KEEPERS: dict[str, Keeper] = {
     "bolt": Keeper(_bolt_write, _bolt_read),
     "milvus": Keeper(_milvus_write, _milvus_read),
     "s3": Keeper(_s3_write, _s3_read),
+    "typesense": Keeper(_typesense_write, _typesense_read),
 }

@@ -1,0 +1,203 @@
+"""Passages of lyrics in Milvus: a vector of each for meaning, BM25 over its words.
+
+Belongs here: the collection, which passages a song has there, writing and reading them back. Does
+not: how lyrics are cut (``passages.py``), embedding, searching (``answers.py``).
+
+Key of a passage is ``<song_key>#<number from 0>``. Its ``row_hash`` is of everything that the
+song's passages say, so that a song whose details changed but not its lyrics is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from assets.embeddings import EmbeddingResult, Space, VectorCache, embedder, hash_of
+from assets.music.search.passages import passages
+from assets.music.search.song_rows import Song, read_songs
+from assets.sink_result import SinkResult, Verification, compared
+from assets.vector_store import BATCH_ROWS, SPARSE, VECTOR, IndexKind, Row, VectorStore
+from landing.failures import TransientError
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+    from resources.openai import OpenAIResource
+    from resources.postgres import PostgresResource
+
+KEY, SONG, PASSAGE, TEXT = "chunk_id", "song_key", "passage", "text"
+#: Fields that hold passages by meaning and by words.
+MEANING, WORDS = VECTOR, SPARSE
+#: Passages per page whose vectors a verification compares number by number.
+_COMPARED_VECTORS = 3
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One row of the collection, its vector aside."""
+
+    chunk_id: str
+    song_key: str
+    number: int
+    kind: str
+    row_hash: str
+    text: str
+
+    @property
+    def text_hash(self) -> str:
+        """Key of the passage's embedding."""
+        return hash_of(self.text)
+
+
+def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLAT") -> VectorStore:
+    """The collection: chunk_id, song_key, kind (text or words), row_hash, passage, text, vector."""
+    return VectorStore(
+        client,
+        name,
+        space,
+        KEY,
+        (SONG, "kind", "row_hash"),
+        (PASSAGE,),
+        index=index,
+        text=TEXT,
+        job="music",
+    )
+
+
+def write(
+    pages: Iterable[Sequence[str]],
+    collection: VectorStore,
+    pg: PostgresResource,
+    openai: OpenAIResource,
+) -> SinkResult:
+    """Make the collection hold the passages of the songs of the pages of keys, and no others.
+
+    Only what differs is written: ``unchanged`` passages were there with the same hash, ``deleted``
+    are those of shortened lyrics and of songs that are gone or have no lyrics any more.
+    ``details``: songs (with lyrics), embedded, calls, tokens. Raises what the three servers'
+    clients raise, PermanentError for a collection of another model or schema.
+    """
+    started = time.monotonic()
+    collection.ensure()
+    written = unchanged = deleted = songs = 0
+    paid = EmbeddingResult()
+    with embedder(pg, openai) as (filler, cache), pg.connect(autocommit=True) as connection:
+        for keys in pages:
+            wanted = [passages_of(song) for song in read_songs(connection, keys)]
+            before = collection.where(SONG, keys, ["row_hash"])
+            new = [p for of_song in wanted if _differ(of_song, before) for p in of_song]
+            for at in range(0, len(new), BATCH_ROWS):
+                part = new[at : at + BATCH_ROWS]
+                paid = paid.plus(filler.ensure({p.text_hash: p.text for p in part}))
+                collection.upsert(_rows(part, cache))
+            current = {p.chunk_id for of_song in wanted for p in of_song}
+            deleted += collection.delete(sorted(before.keys() - current))
+            written += len(current)
+            unchanged += len(current) - len(new)
+            songs += sum(bool(of_song) for of_song in wanted)
+    if deleted or written > unchanged:
+        collection.flush()
+    details = {
+        "songs": songs,
+        "embedded": paid.embedded,
+        "calls": paid.calls,
+        "tokens": paid.tokens,
+    }
+    return SinkResult(written, unchanged, deleted, time.monotonic() - started, details)
+
+
+def verify(
+    pages: Iterable[Sequence[str]], collection: VectorStore, pg: PostgresResource
+) -> Verification:
+    """Exactly the passages that the songs have now are there, with their hashes.
+
+    A few vectors per page are compared with the cached ones, number by number.
+    """
+    total = Verification()
+    with pg.connect(autocommit=True) as connection:
+        cache = VectorCache(connection, collection.space)
+        for keys in pages:
+            wanted = {
+                passage.chunk_id: passage
+                for song in read_songs(connection, keys)
+                for passage in passages_of(song)
+            }
+            there = collection.where(SONG, keys, ["row_hash"])
+            found = {key: row["row_hash"] for key, row in there.items()}
+            expected = {key: passage.row_hash for key, passage in wanted.items()}
+            total = total.plus(compared(expected, found, sorted(found.keys() - wanted.keys())))
+            sample = [p for key, p in wanted.items() if found.get(key) == p.row_hash]
+            total = total.plus(_sampled(sample[:_COMPARED_VECTORS], collection, cache))
+    return total
+
+
+def songs(client: MilvusClient, name: str) -> int:
+    """How many songs have passages in the collection; none when there is no collection.
+
+    Reads the key of every passage's song, a thousand at a time.
+    """
+    if not client.has_collection(name):
+        return 0
+    client.load_collection(name)
+    distinct: set[str] = set()
+    for page in store(client, name, Space("")).pages(SONG):
+        distinct.update(page)
+    return len(distinct)
+
+
+def passages_of(song: Song) -> list[Passage]:
+    """The song's passages, in their order; none for a song without lyrics."""
+    texts, kind = passages(song.lyrics), song.lyrics.kind
+    digest = hashlib.blake2b("\x1f".join((kind, *texts)).encode(), digest_size=16).hexdigest()
+    return [
+        Passage(f"{song.song_key}#{number}", song.song_key, number, kind, digest, text)
+        for number, text in enumerate(texts)
+    ]
+
+
+def _differ(passages: Sequence[Passage], before: Mapping[str, Row]) -> bool:
+    return any(
+        passage.chunk_id not in before or before[passage.chunk_id]["row_hash"] != passage.row_hash
+        for passage in passages
+    )
+
+
+def _rows(passages: Sequence[Passage], cache: VectorCache) -> list[Row]:
+    vectors = cache.vectors(passage.text_hash for passage in passages)
+    if any(passage.text_hash not in vectors for passage in passages):
+        raise TransientError("embeddings left the cache while they were being used")
+    return [
+        {
+            KEY: passage.chunk_id,
+            SONG: passage.song_key,
+            "kind": passage.kind,
+            "row_hash": passage.row_hash,
+            PASSAGE: passage.number,
+            TEXT: passage.text,
+            VECTOR: vectors[passage.text_hash],
+        }
+        for passage in passages
+    ]
+
+
+def _sampled(
+    passages: Sequence[Passage], collection: VectorStore, cache: VectorCache
+) -> Verification:
+    import numpy as np
+
+    vectors = cache.vectors(passage.text_hash for passage in passages)
+    found = collection.stored([passage.chunk_id for passage in passages], [VECTOR])
+    differing = [
+        passage.chunk_id
+        for passage in passages
+        if not np.allclose(
+            found.get(passage.chunk_id, {}).get(VECTOR, 0),
+            vectors.get(passage.text_hash, 0),
+            atol=_TOLERANCE,
+        )
+    ]
+    return Verification(differing=len(differing), sample=tuple(differing))

@@ -1,0 +1,68 @@
+"""A process that writes one index and kills itself between two batches of it.
+
+    python -m tests.integration.music.search_killed SINK BATCH WRITES
+
+``SINK`` is songs or lyrics, ``WRITES`` how many writing calls it survives. Everything else is in
+the environment of a test.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from resources.milvus import MilvusResource
+from resources.openai import OpenAIResource
+from resources.postgres import PostgresResource
+from resources.typesense import TypesenseResource
+
+
+def _die_after(calls: int, module: Any, *names: str) -> None:
+    """Instead of the call after ``calls`` of any of the functions."""
+    made = 0
+
+    def counted(original: Any) -> Any:
+        def call(*args: Any) -> Any:
+            nonlocal made
+            if made == calls:
+                os.kill(os.getpid(), signal.SIGKILL)
+            made += 1
+            return original(*args)
+
+        return call
+
+    for name in names:
+        setattr(module, name, counted(getattr(module, name)))
+
+
+def main(sink: str, batch: str, writes: int) -> None:
+    from assets.embeddings import Space
+    from assets.music.search import milvus_lyrics, typesense_songs
+    from assets.music.search.song_rows import TouchedPages
+    from assets.vector_store import VectorStore
+
+    env = os.environ
+    pg = PostgresResource(url=env["POSTGRES_URL"])
+    pages = TouchedPages(pg, batch, 2)
+    if sink == "songs":
+        _die_after(writes, typesense_songs, "_import", "_delete")
+        resource = TypesenseResource(url=env["TYPESENSE_URL"], api_key=env["TYPESENSE_API_KEY"])
+        with resource.client() as client:
+            typesense_songs.write(pages, client, env["MUSIC_TYPESENSE_COLLECTION"], pg)
+        return
+    _die_after(writes, VectorStore, "upsert", "delete")
+    openai = OpenAIResource(
+        base_url=env["OPENAI_BASE_URL"],
+        api_key=env["OPENAI_API_KEY"],
+        embedding_model=env["OPENAI_EMBEDDING_MODEL"],
+    )
+    client = MilvusResource(uri=env["MILVUS_URI"]).client()
+    space = Space(openai.embedding_model)
+    store = milvus_lyrics.store(client, env["MUSIC_MILVUS_LYRICS"], space)
+    milvus_lyrics.write(pages, store, pg, openai)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
