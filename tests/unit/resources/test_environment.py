@@ -6,7 +6,18 @@ import os
 import re
 from pathlib import Path
 
-from resources.environment import DEFAULTS, REQUIRED, apply_defaults
+import pytest
+
+from definitions import PACKS, build_defs
+from resources.environment import (
+    DEFAULTS,
+    PIPELINES,
+    REQUIRED,
+    REQUIRED_BY,
+    UnknownPipelineError,
+    apply_defaults,
+    chosen_pipelines,
+)
 
 EXAMPLE = (Path(__file__).parents[3] / ".env.example").read_text()
 LISTED = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
@@ -31,3 +42,37 @@ def test_a_variable_that_is_set_wins(monkeypatch):
     finally:
         for name in set(DEFAULTS) - {"CAMPAIGNS_BUCKET"}:
             os.environ.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "chosen"),
+    [
+        (None, PIPELINES),
+        ("", PIPELINES),
+        (" , ", PIPELINES),
+        ("music", ("music",)),
+        ("music, campaigns", ("campaigns", "music")),
+    ],
+)
+def test_pipelines_are_chosen_by_name_in_one_order(monkeypatch, value, chosen):
+    monkeypatch.delenv("QUINTET_PIPELINES", raising=False)
+    if value is not None:
+        monkeypatch.setenv("QUINTET_PIPELINES", value)
+    assert chosen_pipelines() == chosen
+
+
+def test_an_unknown_pipeline_is_an_error_that_lists_the_known_ones(monkeypatch):
+    monkeypatch.setenv("QUINTET_PIPELINES", "music,nonsense")
+    with pytest.raises(UnknownPipelineError, match=r"nonsense\. There are: campaigns, music"):
+        build_defs()
+
+
+def test_the_code_location_holds_only_the_chosen_pipelines():
+    assert set(PACKS) == set(PIPELINES) == set(REQUIRED_BY)
+    for name in PIPELINES:
+        repository = build_defs(pipelines=[name]).get_repository_def()
+        groups = {key.path[0] for key in repository.asset_graph.get_all_asset_keys()}
+        assert groups == {name}
+        jobs = {job.name for job in repository.get_all_jobs()}
+        assert {name, f"{name}_audit", "maintenance"} <= jobs
+        assert not any(other in jobs for other in set(PIPELINES) - {name})

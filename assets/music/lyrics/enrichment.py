@@ -1,0 +1,199 @@
+"""One round of asking: lyrics for songs, genres for artists, every answer kept as it comes.
+
+Belongs here: the order of things for a batch and for the scheduled retry. Does not: statements
+(``songs.py``, ``genres.py``), states (``status.py``), threads (``asking.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from assets.music.lyrics import genres, songs
+from assets.music.lyrics.asking import ask_all
+from assets.music.lyrics.genres import Artist
+from assets.music.lyrics.songs import Song
+from assets.music.lyrics.status import State, Tally, after
+from assets.sink_result import SinkResult, Verification
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from resources.lyrics_service import LyricsServiceResource
+    from resources.musicbrainz import MusicBrainzResource
+    from resources.polite_http import Answer
+    from resources.postgres import PostgresResource
+
+    Connection = psycopg.Connection[Any]
+
+#: Songs, and artists, asked for in one run; what is more stays due for the schedule.
+MAX_PER_RUN = 2_000
+#: Seconds that a run asks for lyrics, and for genres: gold waits for it.
+LYRICS_SECONDS = 300.0
+GENRES_SECONDS = 120.0
+
+Question = TypeVar("Question", Song, Artist)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Whom to ask, how much, and what time it is."""
+
+    postgres: PostgresResource
+    lyrics: LyricsServiceResource
+    musicbrainz: MusicBrainzResource
+    limit: int = MAX_PER_RUN
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round brought; ``songs_with_genre`` songs got theirs by it."""
+
+    lyrics: Tally
+    genres: Tally
+    songs_with_genre: int
+
+    def details(self) -> dict[str, int | float]:
+        """For metadata."""
+        return {
+            "lyrics_asked": self.lyrics.asked,
+            "lyrics_calls": self.lyrics.calls,
+            "lyrics_found": self.lyrics.found,
+            "lyrics_missing": self.lyrics.missing,
+            "lyrics_failed": self.lyrics.failed,
+            "lyrics_seconds": round(self.lyrics.seconds, 3),
+            "genres_asked": self.genres.asked,
+            "genres_calls": self.genres.calls,
+            "genres_found": self.genres.found,
+            "genres_missing": self.genres.missing,
+            "genres_failed": self.genres.failed,
+            "genres_seconds": round(self.genres.seconds, 3),
+            "songs_with_genre": self.songs_with_genre,
+        }
+
+
+def enrich_batch(batch_id: str, services: Services) -> tuple[SinkResult, Verification]:
+    """Ask for what is missing of the batch's touched songs and of their artists.
+
+    A service that is down fails no batch: its songs are failed and due again. ``details`` counts
+    the touched songs by status, and what was asked now. Raises psycopg.Error.
+    """
+    started = time.monotonic()
+    with services.postgres.connect(autocommit=True) as conn:
+        with conn.transaction():
+            genres.prepare(conn, batch_id, services.now())
+            # Silver sees to that; this is for songs that it left as they were.
+            known = len(_give_genres(conn, genres.waiting(conn, batch_id), batch_id))
+        # Genres first: the songs that get one count as touched.
+        tally, changed = _ask_genres(conn, services, batch_id)
+        with conn.transaction():
+            songs.prepare(conn, batch_id, services.now())
+        done = Round(_ask_lyrics(conn, services, batch_id), tally, known + changed)
+        statuses = songs.statuses(conn, batch_id)
+        found = songs.verify(conn, batch_id)
+    stored = done.lyrics.found + done.lyrics.missing + done.lyrics.failed
+    details = {**statuses, **done.details()}
+    return SinkResult(stored, 0, 0, time.monotonic() - started, details), found
+
+
+def enrich_due(services: Services, *, missing_again: bool = False) -> Round:
+    """Ask for whatever is due, of any batch; the songs changed are in ``music.lyrics_changed``.
+
+    With ``missing_again`` everything that a service said it doesn't have is due, too.
+    """
+    with services.postgres.connect(autocommit=True) as conn:
+        if missing_again:
+            songs.reset_missing(conn, services.now())
+            genres.reset_missing(conn, services.now())
+        tally, changed = _ask_genres(conn, services, None)
+        return Round(_ask_lyrics(conn, services, None), tally, changed)
+
+
+def anything_due(conn: Connection, services: Services) -> bool:
+    """Whether ``enrich_due`` would ask for anything."""
+    now = services.now()
+    return bool(
+        (services.lyrics.configured and songs.due(conn, now, limit=1))
+        or (services.musicbrainz.configured and genres.due(conn, now, limit=1))
+    )
+
+
+def _ask_lyrics(conn: Connection, services: Services, batch_id: str | None) -> Tally:
+    service = services.lyrics
+    if not service.configured:
+        return Tally()
+    questions = songs.due(conn, services.now(), limit=services.limit, batch_id=batch_id)
+    if not questions:
+        return Tally()
+
+    def keep(answered: Sequence[tuple[Song, State]], now: datetime) -> None:
+        songs.store(conn, answered, now, note=batch_id is None)
+
+    with service.client() as client:
+        tally = _put(
+            questions,
+            lambda song: client.ask(song.artist, song.title),
+            keep,
+            services.now,
+            concurrency=service.concurrency,
+            seconds=LYRICS_SECONDS,
+        )
+        return replace(tally, calls=client.calls)
+
+
+def _ask_genres(conn: Connection, services: Services, batch_id: str | None) -> tuple[Tally, int]:
+    """How the artists' questions ended, and how many songs got a genre."""
+    service = services.musicbrainz
+    if not service.configured:
+        return Tally(), 0
+    questions = genres.due(conn, services.now(), limit=services.limit, batch_id=batch_id)
+    if not questions:
+        return Tally(), 0
+    changed = 0
+
+    def keep(answered: Sequence[tuple[Artist, State]], now: datetime) -> None:
+        nonlocal changed
+        with conn.transaction():
+            genres.store(conn, answered, now)
+            found = [artist.key for artist, state in answered if state.status == "found"]
+            changed += len(_give_genres(conn, found, batch_id))
+
+    with service.client() as client:
+        tally = _put(
+            questions,
+            lambda artist: client.genre(artist.name, artist.mbid),
+            keep,
+            services.now,
+            concurrency=service.concurrency,
+            seconds=GENRES_SECONDS,
+        )
+        tally = replace(tally, calls=client.calls)
+    return tally, changed
+
+
+def _give_genres(conn: Connection, artists: Sequence[str], batch_id: str | None) -> list[str]:
+    return genres.apply_genres(conn, artists, batch_id=batch_id) if artists else []
+
+
+def _put(
+    questions: Sequence[Question],
+    ask: Callable[[Question], Answer],
+    keep: Callable[[Sequence[tuple[Question, State]], datetime], None],
+    clock: Callable[[], datetime],
+    *,
+    concurrency: int,
+    seconds: float,
+) -> Tally:
+    """Put the questions; ``keep`` commits answers before more than a handful has come in."""
+    started, tally = time.monotonic(), Tally()
+    for answered in ask_all(questions, ask, concurrency=concurrency, seconds=seconds):
+        now = clock()
+        states = [(question, after(question.attempts, said, now)) for question, said in answered]
+        keep(states, now)
+        for (_, state), (_, said) in zip(states, answered, strict=True):
+            tally = tally.with_state(state, asked=said is not None)
+    return replace(tally, seconds=time.monotonic() - started)
