@@ -6,7 +6,9 @@ all the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import dagster as dg
@@ -15,18 +17,34 @@ from assets.campaigns import assets as campaigns_assets
 from assets.campaigns import checks as campaigns_checks
 from assets.campaigns import sinks as campaigns_sinks
 from assets.campaigns.settings import CampaignsSettings
+from assets.music import assets as music_assets
+from assets.music import checks as music_checks
+from assets.music import table_checks as music_table_checks
+from assets.music.gold import assets as music_gold
+from assets.music.lyrics import assets as music_lyrics
+from assets.music.search import assets as music_search
+from assets.music.settings import MusicSettings
+from assets.music.silver import assets as music_silver
 from jobs.campaigns import campaigns_audit_job, campaigns_audit_schedule, campaigns_job
 from jobs.executor import guarded_executor
 from jobs.maintenance import maintenance_job, maintenance_schedule
+from jobs.music import music_job, music_raw_sweep_job, music_raw_sweep_schedule
+from jobs.music_audit import music_audit_job, music_audit_schedule
+from jobs.music_lyrics import music_lyrics_retry_job, music_lyrics_retry_schedule
 from resources.bigquery import BigQueryResource
-from resources.environment import apply_defaults
+from resources.environment import apply_defaults, chosen_pipelines
 from resources.gcs import GcsResource
+from resources.lyrics_service import LyricsServiceResource
 from resources.milvus import MilvusResource
+from resources.minio import MinioResource
 from resources.mongo import MongoResource
+from resources.musicbrainz import MusicBrainzResource
 from resources.neo4j import Neo4jResource
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
+from resources.typesense import TypesenseResource
 from sensors.campaigns import campaigns_gcs_sensor
+from sensors.music import music_minio_sensor
 from sensors.outcomes import batch_run_canceled, batch_run_failed
 from sensors.reaper import dead_run_reaper
 
@@ -63,19 +81,87 @@ def build_resources() -> dict[str, Any]:
             milvus_profiles=env("CAMPAIGNS_MILVUS_PROFILES"),
             dataset=env("CAMPAIGNS_DATASET"),
         ),
+        "minio": MinioResource(
+            endpoint=env("MINIO_ENDPOINT"),
+            access_key=env("MINIO_ACCESS_KEY"),
+            secret_key=env("MINIO_SECRET_KEY"),
+        ),
+        "typesense": TypesenseResource(url=env("TYPESENSE_URL"), api_key=env("TYPESENSE_API_KEY")),
+        "lyrics_service": LyricsServiceResource(url=env("MUSIC_LYRICS_URL")),
+        "musicbrainz": MusicBrainzResource(
+            url=env("MUSIC_MUSICBRAINZ_URL"),
+            user_agent=env("MUSIC_MUSICBRAINZ_USER_AGENT"),
+            requests_per_second=env.int("MUSIC_MUSICBRAINZ_PER_SECOND"),
+        ),
+        "music": MusicSettings(
+            raw_bucket=env("MUSIC_RAW_BUCKET"),
+            raw_prefix=env("MUSIC_RAW_PREFIX"),
+            processed_bucket=env("MUSIC_PROCESSED_BUCKET"),
+            quarantine_bucket=env("MUSIC_QUARANTINE_BUCKET"),
+            raw_remove=env("RAW_REMOVE"),
+            typesense_collection=env("MUSIC_TYPESENSE_COLLECTION"),
+            milvus_lyrics=env("MUSIC_MILVUS_LYRICS"),
+        ),
     }
 
 
-def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """The whole code location; tests and commands replace resources by name."""
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What one pipeline brings into the code location."""
+
+    assets: Sequence[ModuleType]
+    checks: Sequence[ModuleType]
+    jobs: Sequence[Any]
+    schedules: Sequence[dg.ScheduleDefinition]
+    sensors: Sequence[dg.SensorDefinition]
+
+
+PACKS: Mapping[str, Pack] = {
+    "campaigns": Pack(
+        assets=(campaigns_assets, campaigns_sinks),
+        checks=(campaigns_checks,),
+        jobs=(campaigns_job, campaigns_audit_job),
+        schedules=(campaigns_audit_schedule,),
+        sensors=(campaigns_gcs_sensor,),
+    ),
+    "music": Pack(
+        assets=(music_assets, music_silver, music_lyrics, music_gold, music_search),
+        checks=(music_checks, music_table_checks),
+        jobs=(music_job, music_audit_job, music_lyrics_retry_job, music_raw_sweep_job),
+        schedules=(music_audit_schedule, music_lyrics_retry_schedule, music_raw_sweep_schedule),
+        sensors=(music_minio_sensor,),
+    ),
+}
+
+
+def build_defs(
+    *,
+    pipelines: Sequence[str] | None = None,
+    resource_overrides: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """The code location with these pipelines, or those that QUINTET_PIPELINES names.
+
+    Tests and commands replace resources by name. Raises
+    resources.environment.UnknownPipelineError.
+    """
     apply_defaults()
-    assets = dg.load_assets_from_modules([campaigns_assets, campaigns_sinks], include_specs=True)
+    names = chosen_pipelines() if pipelines is None else tuple(pipelines)
+    packs = [PACKS[name] for name in names]
     return dg.Definitions(
-        assets=assets,
-        asset_checks=dg.load_asset_checks_from_modules([campaigns_checks]),
-        jobs=[campaigns_job, campaigns_audit_job, maintenance_job],
-        schedules=[maintenance_schedule, campaigns_audit_schedule],
-        sensors=[campaigns_gcs_sensor, batch_run_failed, batch_run_canceled, dead_run_reaper],
+        assets=dg.load_assets_from_modules(
+            [module for pack in packs for module in pack.assets], include_specs=True
+        ),
+        asset_checks=dg.load_asset_checks_from_modules(
+            [module for pack in packs for module in pack.checks]
+        ),
+        jobs=[*(job for pack in packs for job in pack.jobs), maintenance_job(names)],
+        schedules=[*(one for pack in packs for one in pack.schedules), maintenance_schedule],
+        sensors=[
+            *(sensor for pack in packs for sensor in pack.sensors),
+            batch_run_failed,
+            batch_run_canceled,
+            dead_run_reaper,
+        ],
         resources={**build_resources(), **(resource_overrides or {})},
         executor=guarded_executor,
     )

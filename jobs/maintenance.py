@@ -4,62 +4,95 @@ Belongs here: the job, its schedule, Dagster's partitions. Does not: what is due
 (``landing.retention``).
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.campaigns.pipeline import BATCHES, PIPELINE
+from assets.buckets import gcs_bucket
+from assets.campaigns import pipeline as campaigns_pipeline
 from assets.campaigns.settings import CampaignsSettings
+from assets.music import pipeline as music_pipeline
 from jobs.executor import guarded_executor
 from landing import retention
 from resources.gcs import GcsResource
 from resources.postgres import PostgresResource
 
+if TYPE_CHECKING:
+    import psycopg
 
-@dg.op(description="Removes loaded batches' partitions after 90 days and their staging after 7.")
-def maintain_landing(
+    Connection = psycopg.Connection[Any]
+
+
+#: The dynamic partitions of every pipeline of batches.
+PARTITIONS = {
+    campaigns_pipeline.PIPELINE: campaigns_pipeline.BATCHES,
+    music_pipeline.PIPELINE: music_pipeline.BATCHES,
+}
+
+
+@dg.op(description="Removes loaded batches' partitions after 90 days.")
+def remove_partitions(context: dg.OpExecutionContext, postgres: PostgresResource) -> None:
+    """The ledger keeps every batch; `make replay` brings a partition back."""
+    now = datetime.now(UTC)
+    with postgres.connect(autocommit=True) as connection:
+        removed = sum(
+            _remove_partitions(context.instance, connection, pipeline, now)
+            for pipeline in PARTITIONS
+        )
+    context.add_output_metadata({"partitions_removed": removed})
+
+
+@dg.op(description="Removes the staging of loaded batches after 7 days. That of music is bronze.")
+def remove_campaigns_staging(
     context: dg.OpExecutionContext,
     postgres: PostgresResource,
     gcs: GcsResource,
     campaigns: CampaignsSettings,
 ) -> None:
-    """The ledger keeps every batch; `make replay` brings a partition back."""
-    from landing.stores.gcs import GcsStore
-
-    now = datetime.now(UTC)
-    client = gcs.client()
-    try:
-        with postgres.connect(autocommit=True) as connection:
-            due = retention.due_partitions(connection, PIPELINE, now)
-            for batch_id in due:
-                context.instance.delete_dynamic_partition(BATCHES.name or "", batch_id)
-                retention.mark_partition(connection, batch_id, now)
-            store = GcsStore(client, campaigns.bucket)
-            removed = retention.remove_staging(connection, store, PIPELINE, now)
-    finally:
-        client.close()
+    """A backfill validates again."""
+    with (
+        gcs_bucket(gcs, campaigns.bucket) as store,
+        postgres.connect(autocommit=True) as connection,
+    ):
+        removed = retention.remove_staging(
+            connection, store, campaigns_pipeline.PIPELINE, datetime.now(UTC)
+        )
     context.add_output_metadata(
-        {
-            "partitions_removed": len(due),
-            "staged_parts_removed": removed.parts,
-            "staged_bytes_removed": removed.bytes,
-        }
+        {"staged_parts_removed": removed.parts, "staged_bytes_removed": removed.bytes}
     )
 
 
-@dg.job(
-    name="maintenance",
-    executor_def=guarded_executor,
-    description="Lets go of old partitions and of staging that every sink has read.",
-)
-def maintenance_job() -> None:
-    """One op, so that a failure names what failed."""
-    maintain_landing()
+def _remove_partitions(
+    instance: dg.DagsterInstance, connection: "Connection", pipeline: str, now: datetime
+) -> int:
+    due = retention.due_partitions(connection, pipeline, now)
+    for batch_id in due:
+        instance.delete_dynamic_partition(PARTITIONS[pipeline].name or "", batch_id)
+        retention.mark_partition(connection, batch_id, now)
+    return len(due)
+
+
+def maintenance_job(pipelines: Sequence[str]) -> dg.JobDefinition:
+    """The job for these pipelines; the others' stores need not be there."""
+
+    @dg.job(
+        name="maintenance",
+        executor_def=guarded_executor,
+        description="Lets go of old partitions and of staging that every sink has read.",
+    )
+    def maintenance() -> None:
+        remove_partitions()
+        if campaigns_pipeline.PIPELINE in pipelines:
+            remove_campaigns_staging()
+
+    return maintenance
 
 
 maintenance_schedule = dg.ScheduleDefinition(
     name="maintenance_daily",
-    job=maintenance_job,
+    job_name="maintenance",
     cron_schedule="15 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -41,8 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     dagster: DagsterProcesses | None = None
     try:
         _start(stack, services)
-        env = {**os.environ, **stack.env()}
-        os.environ.update(stack.env())
+        # Of the other pipelines there are no servers.
+        variables = {**stack.env(), "QUINTET_PIPELINES": ",".join(names)}
+        os.environ.update(variables)
+        env = dict(os.environ)
         demos = [DEMOS[name](env, _data_dir(), stack.root / "demo") for name in names]
         dagster = DagsterProcesses(env=env, logs=stack.root / "logs")
         print("Starting Dagster's webserver and daemon …", flush=True)

@@ -10,7 +10,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ OUTPUT = REPOSITORY / "docs" / "images"
 SIZE = {"width": 1600, "height": 1000}
 
 _LAST_RUN = """
-query { runsOrError(filter: {pipelineName: "campaigns", statuses: [SUCCESS]}, limit: 1) {
+query($job: String!) { runsOrError(filter: {pipelineName: $job, statuses: [SUCCESS]}, limit: 1) {
   ... on Runs { results { id } } } }
 """
 
@@ -42,7 +42,7 @@ class Shot:
     height: int = SIZE["height"]
 
 
-def shots(run_id: str) -> list[Shot]:
+def campaigns(run_id: str) -> list[Shot]:
     """What the documentation shows of campaigns."""
     asset = "/assets/campaigns"
     return [
@@ -60,20 +60,36 @@ def shots(run_id: str) -> list[Shot]:
     ]
 
 
+def music(run_id: str) -> list[Shot]:
+    """What the documentation shows of music."""
+    asset = "/assets/music"
+    return [
+        Shot("music_graph", "/locations/quintet/asset-groups/music", "lyrics_vectors", height=1150),
+        Shot("music_run", f"/runs/{run_id}", "gold_song_details"),
+        Shot("music_chart", f"{asset}/gold_tempo_key_profile", "rows_written", "[Show Markdown]"),
+        Shot("music_bronze", f"{asset}/bronze_records", "rows_written", height=1400),
+    ]
+
+
+SHOTS: dict[str, Callable[[str], list[Shot]]] = {"campaigns": campaigns, "music": music}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Take every picture; 1 when the UI or the browser is not there."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:3000")
     parser.add_argument("--out", type=Path, default=OUTPUT)
+    parser.add_argument("--pipeline", choices=[*SHOTS], default="campaigns")
     arguments = parser.parse_args(argv)
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         print("No Chromium: install it, or name it in CHROMIUM.", file=sys.stderr)
         return 1
-    answer = httpx.post(f"{arguments.url}/graphql", json={"query": _LAST_RUN}, timeout=20).json()
+    query = {"query": _LAST_RUN, "variables": {"job": arguments.pipeline}}
+    answer = httpx.post(f"{arguments.url}/graphql", json=query, timeout=20).json()
     runs = answer["data"]["runsOrError"]["results"]
     if not runs:
-        print("No run of campaigns succeeded yet: run `make demo` first.", file=sys.stderr)
+        print(f"No run of {arguments.pipeline} succeeded yet: run `make demo`.", file=sys.stderr)
         return 1
     arguments.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
@@ -81,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": SIZE["width"], "height": SIZE["height"]})
-        for shot in shots(runs[0]["id"]):
+        for shot in SHOTS[arguments.pipeline](runs[0]["id"]):
             _take(page, arguments.url, shot, arguments.out)
             print(arguments.out / f"{shot.name}.png")
         browser.close()

@@ -12,15 +12,20 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from resources.bigquery import BigQueryResource
-from resources.environment import REQUIRED
+from resources.environment import REQUIRED, chosen_pipelines
 from resources.gcs import GcsResource
+from resources.lyrics_service import LyricsServiceResource
 from resources.milvus import MilvusResource
+from resources.minio import MinioResource
 from resources.mongo import MongoResource
+from resources.musicbrainz import MusicBrainzResource
 from resources.neo4j import Neo4jResource
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
+from resources.typesense import TypesenseResource
 
 #: Seconds until a system that has said nothing counts as not there.
 PATIENCE = 15.0
@@ -33,11 +38,47 @@ _ERROR_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One outside system: the variables that lead to it and what to do when it is not there."""
+    """One outside system: the variables that lead to it and what to do when it is not there.
+
+    ``pipelines`` need it; empty for all.
+    """
 
     variables: tuple[str, ...]
     check: Callable[[Mapping[str, str]], str]
     remedy: str
+    pipelines: tuple[str, ...] = ()
+
+
+def _minio(env: Mapping[str, str]) -> MinioResource:
+    return MinioResource(
+        endpoint=env["MINIO_ENDPOINT"],
+        access_key=env["MINIO_ACCESS_KEY"],
+        secret_key=env["MINIO_SECRET_KEY"],
+    )
+
+
+def _minio_bucket(env: Mapping[str, str], variable: str) -> str:
+    from landing.stores.minio import MinioStore
+
+    MinioStore(_minio(env).client(retries=0), env[variable]).list_page("", None, 1)
+    return f"s3://{env[variable]} can be listed"
+
+
+def _minio_buckets() -> dict[str, System]:
+    names = {
+        "music raw": "MUSIC_RAW_BUCKET",
+        "music processed": "MUSIC_PROCESSED_BUCKET",
+        "music quarantine": "MUSIC_QUARANTINE_BUCKET",
+    }
+    return {
+        name: System(
+            ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", variable),
+            partial(_minio_bucket, variable=variable),
+            f"create the bucket that {variable} names, or check who may read it",
+            pipelines=("music",),
+        )
+        for name, variable in names.items()
+    }
 
 
 def _bucket(env: Mapping[str, str], variable: str) -> str:
@@ -63,16 +104,19 @@ SYSTEMS: dict[str, System] = {
         ("GOOGLE_CLOUD_PROJECT",),
         lambda e: GcsResource(project=e["GOOGLE_CLOUD_PROJECT"]).check(),
         "check GOOGLE_APPLICATION_CREDENTIALS (or STORAGE_EMULATOR_HOST)",
+        pipelines=("campaigns",),
     ),
     "campaigns bucket": System(
         ("GOOGLE_CLOUD_PROJECT", "CAMPAIGNS_BUCKET"),
         lambda e: _bucket(e, "CAMPAIGNS_BUCKET"),
         "create the bucket that CAMPAIGNS_BUCKET names, or check who may read it",
+        pipelines=("campaigns",),
     ),
     "quarantine bucket": System(
         ("GOOGLE_CLOUD_PROJECT", "QUARANTINE_BUCKET"),
         lambda e: _bucket(e, "QUARANTINE_BUCKET"),
         "create the bucket that QUARANTINE_BUCKET names, or check who may read it",
+        pipelines=("campaigns",),
     ),
     "bigquery": System(
         ("GOOGLE_CLOUD_PROJECT", "BIGQUERY_API_ENDPOINT"),
@@ -80,11 +124,13 @@ SYSTEMS: dict[str, System] = {
             project=e["GOOGLE_CLOUD_PROJECT"], api_endpoint=e["BIGQUERY_API_ENDPOINT"]
         ).check(),
         "check GOOGLE_APPLICATION_CREDENTIALS and BIGQUERY_API_ENDPOINT (empty for Google's own)",
+        pipelines=("campaigns",),
     ),
     "mongodb": System(
         ("MONGO_URI",),
         lambda e: MongoResource(uri=e["MONGO_URI"]).check(),
         "check MONGO_URI",
+        pipelines=("campaigns",),
     ),
     "neo4j": System(
         ("NEO4J_URI", "NEO4J_USER", "NEO4J_PASSWORD", "NEO4J_DATABASE"),
@@ -95,6 +141,7 @@ SYSTEMS: dict[str, System] = {
             database=e["NEO4J_DATABASE"],
         ).check(),
         "check NEO4J_URI, NEO4J_USER, NEO4J_PASSWORD and NEO4J_DATABASE",
+        pipelines=("campaigns",),
     ),
     "milvus": System(
         ("MILVUS_URI", "MILVUS_TOKEN"),
@@ -110,12 +157,49 @@ SYSTEMS: dict[str, System] = {
         ).check(),
         "check OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_EMBEDDING_MODEL",
     ),
+    "minio": System(
+        ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"),
+        lambda e: _minio(e).check(),
+        "check MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY",
+        pipelines=("music",),
+    ),
+    **_minio_buckets(),
+    "typesense": System(
+        ("TYPESENSE_URL", "TYPESENSE_API_KEY"),
+        lambda e: TypesenseResource(url=e["TYPESENSE_URL"], api_key=e["TYPESENSE_API_KEY"]).check(),
+        "check TYPESENSE_URL and TYPESENSE_API_KEY",
+        pipelines=("music",),
+    ),
+    "lyrics service": System(
+        ("MUSIC_LYRICS_URL",),
+        lambda e: LyricsServiceResource(url=e["MUSIC_LYRICS_URL"]).check(),
+        "check MUSIC_LYRICS_URL (empty for none)",
+        pipelines=("music",),
+    ),
+    "musicbrainz": System(
+        ("MUSIC_MUSICBRAINZ_URL", "MUSIC_MUSICBRAINZ_USER_AGENT"),
+        lambda e: MusicBrainzResource(
+            url=e["MUSIC_MUSICBRAINZ_URL"], user_agent=e["MUSIC_MUSICBRAINZ_USER_AGENT"]
+        ).check(),
+        "check MUSIC_MUSICBRAINZ_URL (empty for none) and MUSIC_MUSICBRAINZ_USER_AGENT",
+        pipelines=("music",),
+    ),
 }
 
 
 def run(systems: Mapping[str, System] = SYSTEMS, *, patience: float = PATIENCE) -> int:
-    """Print one line per system, in order; 0 when all answer within ``patience`` seconds."""
+    """Print one line per system of the chosen pipelines, in order.
+
+    0 when all answer within ``patience`` seconds. Raises
+    resources.environment.UnknownPipelineError.
+    """
     env = dict(os.environ)
+    chosen = set(chosen_pipelines())
+    systems = {
+        name: system
+        for name, system in systems.items()
+        if not system.pipelines or chosen & set(system.pipelines)
+    }
     answers: dict[str, tuple[bool, str]] = {}
 
     def ask(name: str, system: System) -> None:

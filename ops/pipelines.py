@@ -5,48 +5,102 @@ Belongs here: one entry per pipeline, built from the variables. Does not: what i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from assets.campaigns.pipeline import BATCHES
+from assets.campaigns.pipeline import BATCHES as CAMPAIGNS_BATCHES
+from assets.campaigns.pipeline import PIPELINE as CAMPAIGNS
+from assets.music.pipeline import BATCHES as MUSIC_BATCHES
+from assets.music.pipeline import PIPELINE as MUSIC
 from landing.stores.base import ObjectStore
+from ops.environment import require
 from resources.gcs import GcsResource
+from resources.minio import MinioResource
+from resources.postgres import PostgresResource
+
+if TYPE_CHECKING:
+    from ops.rejects import Reject, Replayed
+
+
+#: The names of their dynamic partitions in Dagster.
+PARTITIONS = {CAMPAIGNS: CAMPAIGNS_BATCHES.name or "", MUSIC: MUSIC_BATCHES.name or ""}
 
 
 @dataclass(frozen=True, slots=True)
 class LandedPipeline:
-    """One pipeline of line-oriented objects: a header, then one record after the other.
+    """One pipeline of landed objects.
 
-    ``bucket`` and ``prefix`` are where its sensor looks, ``suffix`` ends the keys that it takes,
-    ``partitions`` names its dynamic partitions in Dagster. ``open_bucket`` connects to one of its
-    buckets, landing or quarantine.
+    ``open_bucket`` connects to one of its buckets, landing or quarantine, and ``put_back`` lets the
+    rejects of the batch with that id arrive again.
     """
 
     name: str
-    bucket: str
-    prefix: str
-    suffix: str
-    partitions: str
     open_bucket: Callable[[str], ObjectStore]
+    put_back: Callable[[Iterable[Reject], str], Replayed]
 
 
 @contextmanager
 def landed_pipeline(name: str, env: Mapping[str, str]) -> Iterator[LandedPipeline]:
     """The pipeline called ``name``; its client is closed at the end. Raises KeyError."""
-    if name != "campaigns":
-        raise KeyError(name)
+    with _PIPELINES[name](env) as pipeline:
+        yield pipeline
+
+
+@contextmanager
+def _campaigns(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
     from landing.stores.gcs import GcsStore
 
     client = GcsResource(project=env["GOOGLE_CLOUD_PROJECT"]).client()
-    try:
-        yield LandedPipeline(
-            name=name,
-            bucket=env["CAMPAIGNS_BUCKET"],
+
+    def put_back(rejects: Iterable[Reject], batch_id: str) -> Replayed:
+        from ops.rejects import put_back as put_rows_back
+
+        return put_rows_back(
+            rejects,
+            GcsStore(client, env["CAMPAIGNS_BUCKET"]),
             prefix=env["CAMPAIGNS_PREFIX"],
             suffix=".csv",
-            partitions=BATCHES.name or "",
+            batch_id=batch_id,
+        )
+
+    try:
+        yield LandedPipeline(
+            name=CAMPAIGNS,
             open_bucket=lambda bucket: GcsStore(client, bucket),
+            put_back=put_back,
         )
     finally:
         client.close()
+
+
+@contextmanager
+def _music(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
+    from landing.stores.minio import MinioStore
+
+    client = MinioResource(
+        endpoint=require("MINIO_ENDPOINT"),
+        access_key=require("MINIO_ACCESS_KEY"),
+        secret_key=require("MINIO_SECRET_KEY"),
+    ).client()
+
+    def put_back(rejects: Iterable[Reject], _batch_id: str) -> Replayed:
+        from assets.music.archive import Archive
+        from assets.music.copies import copies_in
+        from ops.rejected_files import put_back as put_files_back
+
+        postgres = PostgresResource(url=require("POSTGRES_URL"))
+        raw = MinioStore(client, env["MUSIC_RAW_BUCKET"])
+        processed = MinioStore(client, env["MUSIC_PROCESSED_BUCKET"])
+        archive = Archive(raw, processed, copies_in(postgres, raw.bucket))
+        return put_files_back(rejects, raw, archive, postgres)
+
+    yield LandedPipeline(
+        name=MUSIC,
+        open_bucket=lambda bucket: MinioStore(client, bucket),
+        put_back=put_back,
+    )
+
+
+_PIPELINES = {CAMPAIGNS: _campaigns, MUSIC: _music}

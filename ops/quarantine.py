@@ -3,9 +3,10 @@
 Belongs here: that command and what it prints. Does not: the quarantine itself (``landing``), or
 what can be put back (``ops.rejects``).
 
-A replay writes the rejected rows, as they first arrived, as new objects under ``replay/`` of the
-landing prefix. They arrive there like any other: a batch of their own, today's rules, counts of
-their own. A file that was corrected in place needs no replay: it is a new version.
+A replay writes the rejected rows of campaigns, as they first arrived, as new objects under
+``replay/`` of the landing prefix, and the files of music's rejects whole, under their own keys.
+They arrive there like any other: a batch of their own, today's rules, counts of their own. A file
+that was corrected in place needs no replay: it is a new version.
 """
 
 from __future__ import annotations
@@ -99,27 +100,20 @@ def _show(pipeline: LandedPipeline, batch: QuarantinedBatch, limit: int) -> int:
         )
     print(
         f"\nCorrect a file where it lies: the new version arrives by itself. When the rules have "
-        f"changed,\n`make quarantine BATCH={batch.batch_id} REPLAY=1` puts the rows back as they "
-        f"were."
+        f"changed,\n`make quarantine BATCH={batch.batch_id} REPLAY=1` puts them back as they were."
     )
     return 0
 
 
 def _replay(postgres: PostgresResource, pipeline: LandedPipeline, batch: QuarantinedBatch) -> int:
-    from ops.rejects import entries, put_back
+    from ops.rejects import entries
 
     if batch.replayed_at is not None:
         print(f"{batch.batch_id} was replayed before, at {batch.replayed_at:%F %T %Z}.")
     rejects = entries(quarantine.read(pipeline.open_bucket(batch.bucket), batch.key))
-    done = put_back(
-        rejects,
-        pipeline.open_bucket(pipeline.bucket),
-        prefix=pipeline.prefix,
-        suffix=pipeline.suffix,
-        batch_id=batch.batch_id,
-    )
+    done = pipeline.put_back(rejects, batch.batch_id)
     for uri, count in done.objects.items():
-        print(f"{count:,} rows → {uri}")
+        print(f"{count:,} → {uri}")
     for refusal, count in done.refused.most_common():
         print(f"{count:,} not put back: {refusal}")
     if not done.rows:

@@ -5,7 +5,6 @@ Belongs here: that command. Does not: the request itself, which the sensor's nex
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 
@@ -13,7 +12,7 @@ import dagster as dg
 
 from landing import ledger, retention
 from ops.environment import require
-from ops.pipelines import landed_pipeline
+from ops.pipelines import PARTITIONS
 from resources.postgres import PostgresResource
 
 
@@ -74,9 +73,7 @@ def _bring_back(
     postgres: PostgresResource, batch: ledger.Batch, instance: Callable[[], dg.DagsterInstance]
 ) -> None:
     """The partition first: if the ledger is not told, doing it again changes nothing."""
-    with landed_pipeline(batch.pipeline, os.environ) as pipeline:
-        partitions = pipeline.partitions
     with instance() as dagster:
-        dagster.add_dynamic_partitions(partitions, [batch.batch_id])
+        dagster.add_dynamic_partitions(PARTITIONS[batch.pipeline], [batch.batch_id])
     with postgres.connect() as connection:
         retention.mark_partition(connection, batch.batch_id, None)

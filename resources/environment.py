@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import os
 
+#: The pipelines that the code location can hold; QUINTET_PIPELINES chooses among them.
+PIPELINES: tuple[str, ...] = ("campaigns", "music")
+
 #: Names of buckets, datasets, collections and models. A variable that is set always wins.
 DEFAULTS: dict[str, str] = {
+    "QUINTET_PIPELINES": ",".join(PIPELINES),
     "NEO4J_DATABASE": "neo4j",
     "MILVUS_TOKEN": "",
     "BIGQUERY_API_ENDPOINT": "",
@@ -26,19 +30,64 @@ DEFAULTS: dict[str, str] = {
     "CAMPAIGNS_MILVUS_MESSAGES": "user_messages",
     "CAMPAIGNS_MILVUS_PROFILES": "user_profiles",
     "CAMPAIGNS_DATASET": "marketing",
+    "MUSIC_RAW_BUCKET": "music-raw",
+    "MUSIC_RAW_PREFIX": "",
+    "MUSIC_PROCESSED_BUCKET": "music-processed",
+    "MUSIC_QUARANTINE_BUCKET": "music-quarantine",
+    "RAW_REMOVE": "committed",
+    "MUSIC_TYPESENSE_COLLECTION": "songs",
+    "MUSIC_MILVUS_LYRICS": "lyrics",
+    "MUSIC_LYRICS_URL": "",
+    "MUSIC_MUSICBRAINZ_URL": "",
+    "MUSIC_MUSICBRAINZ_USER_AGENT": "",
+    "MUSIC_MUSICBRAINZ_PER_SECOND": "1",
 }
 
-#: Variables without which no pipeline can run.
-REQUIRED: tuple[str, ...] = (
-    "POSTGRES_URL",
-    "GOOGLE_CLOUD_PROJECT",
-    "MONGO_URI",
-    "NEO4J_URI",
-    "NEO4J_USER",
-    "NEO4J_PASSWORD",
-    "MILVUS_URI",
-    "OPENAI_API_KEY",
+#: Variables without which a pipeline cannot run.
+REQUIRED_BY: dict[str, tuple[str, ...]] = {
+    "campaigns": (
+        "POSTGRES_URL",
+        "GOOGLE_CLOUD_PROJECT",
+        "MONGO_URI",
+        "NEO4J_URI",
+        "NEO4J_USER",
+        "NEO4J_PASSWORD",
+        "MILVUS_URI",
+        "OPENAI_API_KEY",
+    ),
+    "music": (
+        "POSTGRES_URL",
+        "MINIO_ENDPOINT",
+        "MINIO_ACCESS_KEY",
+        "MINIO_SECRET_KEY",
+        "TYPESENSE_URL",
+        "TYPESENSE_API_KEY",
+        "MILVUS_URI",
+        "OPENAI_API_KEY",
+    ),
+}
+REQUIRED: tuple[str, ...] = tuple(
+    dict.fromkeys(name for names in REQUIRED_BY.values() for name in names)
 )
+
+
+class UnknownPipelineError(ValueError):
+    """QUINTET_PIPELINES names a pipeline that there is not."""
+
+
+def chosen_pipelines() -> tuple[str, ...]:
+    """The pipelines that QUINTET_PIPELINES names, in the order of PIPELINES; all when it is empty.
+
+    Raises:
+        UnknownPipelineError: it names another.
+    """
+    value = os.environ.get("QUINTET_PIPELINES", "")
+    names = {name.strip() for name in value.split(",") if name.strip()}
+    if unknown := sorted(names - set(PIPELINES)):
+        raise UnknownPipelineError(
+            f"QUINTET_PIPELINES names {', '.join(unknown)}. There are: {', '.join(PIPELINES)}."
+        )
+    return tuple(name for name in PIPELINES if name in names or not names)
 
 
 def apply_defaults() -> None:

@@ -4,8 +4,8 @@
     def test_scan(env: dict[str, str]) -> None:
         with psycopg.connect(env["POSTGRES_URL"]) as connection: ...
 
-Only the named servers are started (postgres, gcs, bigquery, mongo, bolt, milvus, openai), once per
-session, also under ``pytest -n``: the controlling process owns the stack, its workers share it.
+Only the named servers are started (those of ``local.services``), once per session, also
+under ``pytest -n``: the controlling process owns the stack, its workers share it.
 ``env`` holds every variable of the named servers with databases, buckets, collections and a key
 made for this test; they are in ``os.environ`` too, and variables of other servers are not.
 ``openai_admin`` sets faults and reads counters, ``stack`` is the shared stack (never stop a

@@ -18,8 +18,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local.service import HOST, REPOSITORY
-from local.services import gcs, postgres
+from local.services import gcs, music_services, postgres, s3
 from local.stack import Stack
+from resources.environment import REQUIRED_BY
 from resources.milvus import KEEPALIVE
 
 #: Every variable that application code reads. A test sees only those of its own servers.
@@ -27,6 +28,7 @@ VARIABLES = (
     "DAGSTER_HOME",
     "DAGSTER_POSTGRES_URL",
     "POSTGRES_URL",
+    "QUINTET_PIPELINES",
     "MONGO_URI",
     "NEO4J_URI",
     "NEO4J_USER",
@@ -59,6 +61,17 @@ VARIABLES = (
     "CAMPAIGNS_MILVUS_MESSAGES",
     "CAMPAIGNS_MILVUS_PROFILES",
     "CAMPAIGNS_DATASET",
+    "MUSIC_RAW_BUCKET",
+    "MUSIC_RAW_PREFIX",
+    "MUSIC_PROCESSED_BUCKET",
+    "MUSIC_QUARANTINE_BUCKET",
+    "RAW_REMOVE",
+    "MUSIC_TYPESENSE_COLLECTION",
+    "MUSIC_MILVUS_LYRICS",
+    "MUSIC_LYRICS_URL",
+    "MUSIC_MUSICBRAINZ_URL",
+    "MUSIC_MUSICBRAINZ_USER_AGENT",
+    "MUSIC_MUSICBRAINZ_PER_SECOND",
 )
 
 
@@ -85,6 +98,10 @@ def isolated_environment(stack: Stack, names: list[str], home: Path) -> Iterator
             isolate = _ISOLATE.get(name)
             if isolate:
                 variables.update(cleanup.enter_context(isolate(stack, variables, mark)))
+        # Sensors of pipelines without their servers would fail at every tick.
+        complete = [name for name, needed in REQUIRED_BY.items() if variables.keys() >= {*needed}]
+        if complete:
+            variables["QUINTET_PIPELINES"] = ",".join(complete)
         (home / "dagster.yaml").symlink_to(REPOSITORY / "dagster.yaml")
         yield variables
 
@@ -158,6 +175,14 @@ def _gcs(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dic
 
 
 @contextlib.contextmanager
+def _s3(stack: Stack, _variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    buckets = {variable: f"{name}-{mark}" for variable, name in s3.BUCKETS.items()}
+    for bucket in buckets.values():
+        s3.create_bucket(stack.place(), bucket)
+    yield buckets
+
+
+@contextlib.contextmanager
 def _mongo(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
     import pymongo
     from pymongo.errors import PyMongoError
@@ -202,6 +227,7 @@ def _milvus(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[
     names = {
         "CAMPAIGNS_MILVUS_MESSAGES": f"user_messages_{mark}",
         "CAMPAIGNS_MILVUS_PROFILES": f"user_profiles_{mark}",
+        "MUSIC_MILVUS_LYRICS": f"lyrics_{mark}",
     }
     yield names
     with contextlib.suppress(MilvusException):
@@ -210,6 +236,19 @@ def _milvus(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[
             if client.has_collection(name):
                 client.drop_collection(name)
         client.close()
+
+
+@contextlib.contextmanager
+def _typesense(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    name = f"songs_{mark}"
+    yield {"MUSIC_TYPESENSE_COLLECTION": name}
+    request = urllib.request.Request(
+        f"{variables['TYPESENSE_URL']}/collections/{name}",
+        headers={"X-TYPESENSE-API-KEY": variables["TYPESENSE_API_KEY"]},
+        method="DELETE",
+    )
+    with contextlib.suppress(OSError):  # 404 included: nothing was made
+        urllib.request.urlopen(request, timeout=10).close()
 
 
 @contextlib.contextmanager
@@ -223,17 +262,28 @@ def _openai(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[
     yield {"OPENAI_API_KEY": f"{variables['OPENAI_API_KEY']}.{mark}"}
 
 
+@contextlib.contextmanager
+def _music_services(
+    stack: Stack, _variables: Mapping[str, str], mark: str
+) -> Iterator[dict[str, str]]:
+    # Counters and faults belong to the caller's name, the first part of the path.
+    yield music_services.variables_for(stack.place(), mark)
+
+
 _Isolate = Callable[
     [Stack, Mapping[str, str], str], contextlib.AbstractContextManager[dict[str, str]]
 ]
 _ISOLATE: dict[str, _Isolate] = {
     "postgres": _postgres,
     "gcs": _gcs,
+    "s3": _s3,
     "bigquery": _bigquery,
     "mongo": _mongo,
     "bolt": _bolt,
     "milvus": _milvus,
     "openai": _openai,
+    "typesense": _typesense,
+    "music_services": _music_services,
 }
 
 

@@ -6,6 +6,7 @@ Belongs here: one module per pipeline and the list of them. Does not: running th
 from __future__ import annotations
 
 from local.demos.campaigns import CampaignsDemo
+from local.demos.music import MusicDemo
 from local.demos.pipeline import PipelineDemo
 
-DEMOS: dict[str, type[PipelineDemo]] = {"campaigns": CampaignsDemo}
+DEMOS: dict[str, type[PipelineDemo]] = {"campaigns": CampaignsDemo, "music": MusicDemo}

@@ -6,7 +6,18 @@ A further server is a module with one `Service` and a line here.
 from __future__ import annotations
 
 from local.service import Service
-from local.services import bigquery, bolt, gcs, milvus, mongo, openai, postgres, s3
+from local.services import (
+    bigquery,
+    bolt,
+    gcs,
+    milvus,
+    mongo,
+    music_services,
+    openai,
+    postgres,
+    s3,
+    typesense,
+)
 
 SERVICES: dict[str, Service] = {
     service.name: service
@@ -19,5 +30,7 @@ SERVICES: dict[str, Service] = {
         bolt.SERVICE,
         milvus.SERVICE,
         openai.SERVICE,
+        typesense.SERVICE,
+        music_services.SERVICE,
     )
 }

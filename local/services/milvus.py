@@ -51,6 +51,7 @@ def _variables(place: Place) -> dict[str, str]:
         "MILVUS_TOKEN": "",
         "CAMPAIGNS_MILVUS_MESSAGES": "user_messages",
         "CAMPAIGNS_MILVUS_PROFILES": "user_profiles",
+        "MUSIC_MILVUS_LYRICS": "lyrics",
     }
 
 

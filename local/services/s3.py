@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import subprocess
 
+import minio
+from minio.error import S3Error
+
 from local.service import HOST, Command, Place, Service, StackError, answers_http
 
 USER = "quintet"
+BUCKETS = {
+    "MUSIC_RAW_BUCKET": "music-raw",
+    "MUSIC_PROCESSED_BUCKET": "music-processed",
+    "MUSIC_QUARANTINE_BUCKET": "music-quarantine",
+}
+_OURS = "BucketAlreadyOwnedByYou"
 _FORMAT_SECONDS = 60
 
 
@@ -79,6 +88,28 @@ def _ready(place: Place) -> bool:
     return answers_http(f"http://{HOST}:{place.ports['s3']}/minio/health/live")
 
 
+def create_bucket(place: Place, name: str) -> None:
+    """Create bucket ``name``; nothing happens when it is there. Raises S3Error otherwise."""
+    client = minio.Minio(
+        endpoint=f"{HOST}:{place.ports['s3']}",
+        access_key=USER,
+        secret_key=place.secret("s3"),
+        secure=False,
+    )
+    if client.bucket_exists(name):
+        return
+    try:
+        client.make_bucket(name)
+    except S3Error as error:
+        if error.code != _OURS:
+            raise
+
+
+def _populate(place: Place) -> None:
+    for bucket in BUCKETS.values():
+        create_bucket(place, bucket)
+
+
 def _variables(place: Place) -> dict[str, str]:
     address, secret = f"{HOST}:{place.ports['s3']}", place.secret("s3")
     return {
@@ -88,6 +119,9 @@ def _variables(place: Place) -> dict[str, str]:
         "AWS_ENDPOINT_URL_S3": f"http://{address}",
         "AWS_ACCESS_KEY_ID": USER,
         "AWS_SECRET_ACCESS_KEY": secret,
+        **BUCKETS,
+        "MUSIC_RAW_PREFIX": "",
+        "RAW_REMOVE": "committed",
     }
 
 
@@ -98,5 +132,6 @@ SERVICE = Service(
     prepare=_prepare,
     command=_command,
     ready=_ready,
+    populate=_populate,
     variables=_variables,
 )

@@ -34,6 +34,7 @@ class CampaignDaemon:
 
     env: Mapping[str, str]
     processes: DagsterProcesses
+    job: str = "campaigns"
 
     @property
     def instance(self) -> dg.DagsterInstance:
@@ -98,7 +99,7 @@ class CampaignDaemon:
     def runs(self, **tags: str) -> list[dg.DagsterRun]:
         """Runs of the job with these tags (``/`` written as ``__``), oldest first."""
         filters = dg.RunsFilter(
-            job_name="campaigns", tags={k.replace("__", "/"): v for k, v in tags.items()}
+            job_name=self.job, tags={k.replace("__", "/"): v for k, v in tags.items()}
         )
         with self.instance as instance:
             return list(instance.get_runs(filters))[::-1]
@@ -127,7 +128,7 @@ class CampaignDaemon:
 
 @contextmanager
 def campaign_daemon(
-    env: Mapping[str, str], logs: Path, *, webserver: bool = False
+    env: Mapping[str, str], logs: Path, *, webserver: bool = False, job: str = "campaigns"
 ) -> Iterator[CampaignDaemon]:
     """A daemon with the sensors running, until the block ends.
 
@@ -137,6 +138,6 @@ def campaign_daemon(
     processes = DagsterProcesses(env=dict(os.environ), logs=logs, cwd=logs)
     processes.start(webserver=webserver)
     try:
-        yield CampaignDaemon(env, processes)
+        yield CampaignDaemon(env, processes, job)
     finally:
         processes.stop()

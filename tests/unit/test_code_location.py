@@ -22,6 +22,8 @@ HEAVY = [
     "google.api_core",
     "google.cloud",
     "grpc_status",
+    "h5py",
+    "httpx",
     "matplotlib",
     "minio",
     "neo4j",
@@ -35,6 +37,8 @@ HEAVY = [
     "pymilvus",
     "pymongo",
     "sqlalchemy",
+    "stamina",
+    "typesense",
 ]
 
 LOAD = f"""

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from assets.campaigns.pipeline import BATCHES
+from assets.music.pipeline import BATCHES as MUSIC_BATCHES
 from definitions import build_resources
 from jobs.maintenance import maintenance_job
 from landing.stores.gcs import GcsStore
@@ -58,13 +59,16 @@ def aged(landing, instance, name, age, state=None):
 
 def maintain(instance):
     wanted = build_resources()
-    result = maintenance_job.execute_in_process(
+    result = maintenance_job(["campaigns", "music"]).execute_in_process(
         instance=instance,
         resources={name: wanted[name] for name in ("postgres", "gcs", "campaigns")},
     )
-    (event,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
-    metadata = event.event_specific_data.metadata
-    return {name: value.value for name, value in metadata.items()}
+    outputs = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
+    return {
+        name: value.value
+        for event in outputs
+        for name, value in event.event_specific_data.metadata.items()
+    }
 
 
 def partitions(instance):
@@ -104,6 +108,18 @@ def test_ages(landing, instance):
 
     again = maintain(instance)
     assert (again["partitions_removed"], again["staged_parts_removed"]) == (0, 0)
+
+
+def test_music_gives_up_old_partitions_and_keeps_its_staging(landing, instance):
+    batch_id = aged(landing, instance, "a", 91 * DAY)
+    with landing.pg.connect() as connection:
+        connection.execute("UPDATE landing.batch SET pipeline = 'music'")
+    instance.delete_dynamic_partition(BATCHES.name, batch_id)
+    instance.add_dynamic_partitions(MUSIC_BATCHES.name, [batch_id])
+    told = maintain(instance)
+    assert (told["partitions_removed"], told["staged_parts_removed"]) == (1, 0)
+    assert instance.get_dynamic_partitions(MUSIC_BATCHES.name) == []
+    assert staged(landing) == {batch_id}
 
 
 def test_a_batch_without_staging_is_validated_again_by_a_backfill(landing, instance):

@@ -8,7 +8,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from assets.campaigns.pipeline import BATCHES
+from assets.campaigns import pipeline as campaigns
+from assets.music import pipeline as music
 from landing import ledger
 from migrations.upgrade import upgrade
 from ops import replay
@@ -17,12 +18,8 @@ pytestmark = pytest.mark.servers("postgres")
 
 
 @pytest.fixture
-def connection(env, monkeypatch):
+def connection(env):
     upgrade(env["POSTGRES_URL"])
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "unused")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    monkeypatch.setenv("CAMPAIGNS_BUCKET", "unused")
-    monkeypatch.setenv("CAMPAIGNS_PREFIX", "campaigns/")
     with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as opened:
         yield opened
 
@@ -41,16 +38,18 @@ def add(connection, number, state, **columns):
     return batch_id
 
 
-def test_a_batch_of_long_ago_becomes_a_partition_again(env, connection, capsys):
-    batch_id = add(connection, 1, "loaded", partition_removed_at=datetime(2026, 1, 1, tzinfo=UTC))
+@pytest.mark.parametrize("pipeline", [campaigns, music], ids=lambda one: one.PIPELINE)
+def test_a_batch_of_long_ago_becomes_a_partition_again(env, connection, capsys, pipeline):
+    removed_at, name = datetime(2026, 1, 1, tzinfo=UTC), pipeline.PIPELINE
+    batch_id = add(connection, 1, "loaded", partition_removed_at=removed_at, pipeline=name)
     with dg.DagsterInstance.get() as instance:
-        assert not instance.has_dynamic_partition(BATCHES.name, batch_id)
+        assert not instance.has_dynamic_partition(pipeline.BATCHES.name, batch_id)
         assert replay.run(batch_id) == 0
-        assert instance.has_dynamic_partition(BATCHES.name, batch_id)
+        assert instance.has_dynamic_partition(pipeline.BATCHES.name, batch_id)
     assert ledger.batch(connection, batch_id).partition_removed_at is None
     said = capsys.readouterr().out
-    assert "is a partition of campaigns again" in said
-    assert f"--job campaigns --partitions {batch_id} --noprompt" in said
+    assert f"is a partition of {name} again" in said
+    assert f"--job {name} --partitions {batch_id} --noprompt" in said
     assert replay.run(batch_id) == 0
     assert "again." not in capsys.readouterr().out
 

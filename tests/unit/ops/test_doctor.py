@@ -91,3 +91,17 @@ def test_every_required_variable_belongs_to_a_system():
     asked = {variable for system in SYSTEMS.values() for variable in system.variables}
     assert set(REQUIRED) <= asked
     assert asked <= {*REQUIRED, *DEFAULTS, "DAGSTER_POSTGRES_URL"}
+
+
+def test_only_systems_of_the_chosen_pipelines_are_asked(capsys, monkeypatch):
+    monkeypatch.setenv("QUINTET_PIPELINES", "music")
+    asked = {
+        "all": System((), lambda env: "here", "…"),
+        "ours": System((), lambda env: "here", "…", ("music",)),
+        "shared": System((), lambda env: "here", "…", ("campaigns", "music")),
+        "theirs": System((), refuse("asked"), "…", ("campaigns",)),
+    }
+    assert doctor.run(asked) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == [
+        "all", "ours", "shared",
+    ]  # fmt: skip

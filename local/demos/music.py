@@ -1,0 +1,241 @@
+"""The demo of music: song files into the raw bucket, counts in every table and index, one search.
+
+Belongs here: what is loaded, recounted and asked. Does not: the course of the demo (``demo``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from landing.stores.minio import MinioStore
+from local.demos.pipeline import Figures, Landed, PipelineDemo, ledger_figures
+from resources.milvus import MilvusResource
+from resources.minio import MinioResource
+from resources.openai import OpenAIResource
+from resources.postgres import PostgresResource
+from resources.typesense import TypesenseResource
+
+#: What the real files hold, counted apart from this code.
+REAL_FIGURES: Mapping[str, int] = {
+    "records": 9_938,
+    "songs": 1_539,
+    # 71 JSON objects, 17 HDF5 files, 16 tracks in both.
+    "songs with a Million Song id": 72,
+    "songs with words of musiXmatch": 23,
+    "songs with a hymn's text": 210,
+}
+REAL_REJECTED_OBJECTS = 1
+
+SAMPLE_SONGS = 80
+
+_REMOVAL_SECONDS = 60.0
+
+#: What a listener might ask of each kind of lyrics.
+_REAL_TERM, _SAMPLE_TERM = "redemption", "river"
+
+_COUNTS = {
+    "records": "SELECT count(*) FROM music.record",
+    "songs": "SELECT count(*) FROM music.fact_song",
+    "songs with a Million Song id": (
+        "SELECT count(*) FROM music.fact_song WHERE song_key LIKE 'SO%'"
+    ),
+    "songs with words of musiXmatch": (
+        "SELECT count(*) FROM music.song_lyrics WHERE source_record LIKE 'musixmatch:%'"
+    ),
+    "songs with a hymn's text": (
+        "SELECT count(*) FROM music.song_lyrics WHERE source_record LIKE 'lyrics:%'"
+    ),
+    "gold songs": "SELECT count(*) FROM music.gold_song_details",
+    "songs by genre and year": "SELECT coalesce(sum(songs), 0) FROM music.gold_genre_by_year",
+    "songs with a genre": "SELECT count(*) FROM music.fact_song WHERE genre_key IS NOT NULL",
+    "song sources": "SELECT count(*) FROM music.song_source",
+    "songs with lyrics": "SELECT count(*) FROM music.gold_song_details WHERE has_lyrics",
+    "archived files still in raw": (
+        "SELECT count(*) FROM music.archived_object WHERE removal IS NULL"
+    ),
+    "undecided lyrics": "SELECT count(*) FROM music.fact_song f LEFT JOIN music.song_lyrics l"
+    " USING (song_key) WHERE l.song_key IS NULL",
+}
+_REJECTED = "SELECT key FROM landing.object_version WHERE bucket = %s AND outcome = 'rejected'"
+_BY_KEY = "SELECT title, artist, year FROM music.gold_song_details WHERE song_key = %s"
+
+
+class MusicDemo(PipelineDemo):
+    """The real files where they are, else generated ones of every format."""
+
+    name: ClassVar[str] = "music"
+    services: ClassVar[tuple[str, ...]] = (
+        "postgres", "s3", "milvus", "openai", "typesense", "music_services",
+    )  # fmt: skip
+
+    #: Songs, records and refused files that the generated samples hold, by their own count.
+    _made: tuple[int, int, int] | None = None
+
+    def load(self) -> Sequence[Landed]:
+        """Upload the files into the raw bucket, in folders, as any S3 client would."""
+        store = MinioStore(self._minio().client(), self.env["MUSIC_RAW_BUCKET"])
+        landed = []
+        for file, key in self._files():
+            with file.open("rb") as stream:
+                version = store.put(self.env.get("MUSIC_RAW_PREFIX", "") + key, stream)
+            landed.append(Landed(store.bucket, version.key, version.version))
+        return landed
+
+    def figures(self, landed: Sequence[Landed]) -> Figures:
+        """The ledger's counts over the uploaded files."""
+        return ledger_figures(self._postgres(), landed)
+
+    def verify(self, figures: Figures) -> Sequence[str]:
+        """Recount the tables and indexes against each other and against the files' own figures."""
+        counts = self._when_removed()
+        accounted = figures.written + figures.unchanged + figures.superseded + figures.rejected
+        must = {
+            "rows accounted for": (accounted, figures.read),
+            "song sources": (counts["song sources"], counts["records"]),
+            "gold songs": (counts["gold songs"], counts["songs"]),
+            "songs by genre and year": (
+                counts["songs by genre and year"],
+                counts["songs with a genre"],
+            ),
+            "songs without a lyrics status": (counts["undecided lyrics"], 0),
+            **self._indexed(counts),
+            **self._expected(counts),
+        }
+        problems = [
+            f"{what}: {found} found, {expected} expected"
+            for what, (found, expected) in must.items()
+            if found != expected
+        ]
+        return problems + self._left_in_raw(counts)
+
+    def answer(self) -> Sequence[str]:
+        """The songs whose lyrics answer a term best, by meaning and by words."""
+        from assets.embeddings import Space
+        from assets.music.search import milvus_lyrics
+        from assets.music.search.answers import search_lyrics
+
+        term = _REAL_TERM if self.data_dir is not None else _SAMPLE_TERM
+        openai = OpenAIResource(
+            base_url=self.env["OPENAI_BASE_URL"],
+            api_key=self.env["OPENAI_API_KEY"],
+            embedding_model=self.env["OPENAI_EMBEDDING_MODEL"],
+        )
+        milvus = self._milvus().client()
+        try:
+            lyrics = milvus_lyrics.store(
+                milvus, self.env["MUSIC_MILVUS_LYRICS"], Space(openai.embedding_model)
+            )
+            lyrics.ensure()
+            with openai.client() as client:
+                found = search_lyrics(lyrics, client, term, 5)
+        finally:
+            milvus.close()
+        lines = [f"  The songs whose lyrics answer “{term}” best, by meaning and by words:"]
+        with self._postgres().connect() as connection:
+            for match in found:
+                title, artist, year = (
+                    connection.execute(_BY_KEY, [match.song_key]).fetchone() or (None,) * 3
+                )
+                passage = " ".join(match.passage.split())[:60]
+                by = f"{artist}, {year or 'year unknown'}"
+                lines.append(f"    {match.score:.6f}  {title} ({by}): {passage}")
+        return lines
+
+    def _files(self) -> Iterator[tuple[Path, str]]:
+        """Files and their keys."""
+        if self.data_dir is not None:
+            root = self.data_dir / "music"
+            for name, pattern in (
+                ("h5", "*.h5"),
+                ("h5_bad", "*.h5"),
+                ("song_json", "**/*.json"),
+                ("mxm", "mxm_dataset_*.txt"),
+                ("hymns", "*.json"),
+            ):
+                for file in sorted((root / name).glob(pattern)):
+                    yield file, str(file.relative_to(root))
+            yield root / "MSD_master_data.csv", "MSD_master_data.csv"
+            return
+        from samples.music import write
+
+        folder = self.work_dir / "music"
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest = write(folder, seed=1, songs=SAMPLE_SONGS)
+        figures = manifest.as_json()
+        refused = sum(1 for file in manifest.files.values() if file.reason)
+        self._made = (int(str(figures["songs"])), int(str(figures["records"])), refused)
+        for name in manifest.files:
+            yield folder / name, name
+
+    def _expected(self, counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+        """What the files hold, when nothing else was ever loaded."""
+        if self._made is None:
+            return {what: (counts[what], count) for what, count in REAL_FIGURES.items()}
+        songs, records, _ = self._made
+        return {"songs": (counts["songs"], songs), "records": (counts["records"], records)}
+
+    def _indexed(self, counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+        from assets.embeddings import Space
+        from assets.music.search import milvus_lyrics, typesense_songs
+
+        with TypesenseResource(
+            url=self.env["TYPESENSE_URL"], api_key=self.env["TYPESENSE_API_KEY"]
+        ).client() as client:
+            documents = typesense_songs.count(client, self.env["MUSIC_TYPESENSE_COLLECTION"])
+        milvus = self._milvus().client()
+        try:
+            name = self.env["MUSIC_MILVUS_LYRICS"]
+            milvus_lyrics.store(milvus, name, Space(self.env["OPENAI_EMBEDDING_MODEL"])).ensure()
+            with_vectors = milvus_lyrics.songs(milvus, name)
+        finally:
+            milvus.close()
+        return {
+            "songs in Typesense": (documents, counts["songs"]),
+            "songs in Milvus": (with_vectors, counts["songs with lyrics"]),
+        }
+
+    def _left_in_raw(self, counts: Mapping[str, int]) -> list[str]:
+        """Only files that were refused may stay."""
+        bucket = self.env["MUSIC_RAW_BUCKET"]
+        listed = self._minio().client().list_objects(bucket, recursive=True)
+        left = {str(entry.object_name) for entry in listed}
+        with self._postgres().connect() as connection:
+            refused = {row[0] for row in connection.execute(_REJECTED, [bucket])}
+        problems = [f"still in raw: {key}" for key in sorted(left - refused)]
+        problems += [f"refused and gone from raw: {key}" for key in sorted(refused - left)]
+        if counts["archived files still in raw"]:
+            problems.append(f"{counts['archived files still in raw']} archived files not removed")
+        expected = REAL_REJECTED_OBJECTS if self._made is None else self._made[2]
+        if len(refused) != expected:
+            problems.append(f"{len(refused)} files refused, {expected} expected")
+        return problems
+
+    def _when_removed(self) -> dict[str, int]:
+        """The counts once raw is cleared: that is the last step of a run, after its sinks."""
+        end = time.monotonic() + _REMOVAL_SECONDS
+        counts = self._counted()
+        while counts["archived files still in raw"] and time.monotonic() < end:
+            time.sleep(1)
+            counts = self._counted()
+        return counts
+
+    def _counted(self) -> dict[str, int]:
+        with self._postgres().connect() as connection:
+            rows = {what: connection.execute(query).fetchone() for what, query in _COUNTS.items()}
+        return {what: int(row[0]) if row else 0 for what, row in rows.items()}
+
+    def _postgres(self) -> PostgresResource:
+        return PostgresResource(url=self.env["POSTGRES_URL"])
+
+    def _minio(self) -> MinioResource:
+        return MinioResource(
+            endpoint=self.env["MINIO_ENDPOINT"],
+            access_key=self.env["MINIO_ACCESS_KEY"],
+            secret_key=self.env["MINIO_SECRET_KEY"],
+        )
+
+    def _milvus(self) -> MilvusResource:
+        return MilvusResource(uri=self.env["MILVUS_URI"], token=self.env.get("MILVUS_TOKEN", ""))

@@ -1,0 +1,175 @@
+"""Files of every format dropped into the raw bucket, loaded by the sensor, then backfilled."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import minio
+import psycopg
+import pytest
+
+from landing.stores.minio import MinioStore
+from local.service import REPOSITORY
+from samples.music import write
+from tests.e2e.campaign_daemon import CampaignDaemon, campaign_daemon
+from tests.e2e.music_files import expected_of, real_files, real_folder
+
+pytestmark = [
+    pytest.mark.servers("postgres", "s3", "milvus", "openai", "typesense", "music_services"),
+    pytest.mark.xdist_group("daemon"),
+]
+
+#: Tables whose whole content a backfill must leave as it was.
+TABLES = (
+    "fact_song", "dim_artist", "dim_album", "dim_genre", "dim_date", "bridge_song_artist",
+    "bridge_album_artist", "bridge_artist_term", "gold_song_details", "gold_artist_performance",
+    "gold_album_performance", "gold_genre_by_year", "gold_tempo_key_profile",
+)  # fmt: skip
+
+
+def store(env: Mapping[str, str]) -> MinioStore:
+    client = minio.Minio(
+        env["MINIO_ENDPOINT"].removeprefix("http://"),
+        access_key=env["MINIO_ACCESS_KEY"],
+        secret_key=env["MINIO_SECRET_KEY"],
+        secure=False,
+    )
+    return MinioStore(client, env["MUSIC_RAW_BUCKET"])
+
+
+def query(env: Mapping[str, str], statement: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(env["POSTGRES_URL"]) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def checksums(env: Mapping[str, str]) -> dict[str, str]:
+    statement = "SELECT md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '')) FROM music."
+    return {table: query(env, f"{statement}{table} AS t")[0][0] for table in TABLES}
+
+
+def keys_in(bucket: MinioStore) -> set[str]:
+    return {version.key for version in bucket.list_page("", None, 1_000).objects}
+
+
+def wait_settled(daemon: CampaignDaemon, env: Mapping[str, str], objects: int) -> None:
+    """Every object is decided, every batch loaded, every run ended and raw is cleared."""
+
+    def settled() -> bool:
+        (decided,) = query(env, "SELECT count(outcome) FROM landing.object_version")[0]
+        (left,) = query(env, "SELECT count(*) FROM music.archived_object WHERE removal IS NULL")[0]
+        batches = daemon.batches()
+        loaded = all(b.state in {"loaded", "loaded_with_rejects"} for b in batches)
+        return (
+            decided == objects
+            and not left
+            and loaded
+            and all(run.is_finished for run in daemon.runs())
+        )
+
+    daemon.wait(f"{objects} objects loaded", settled, 420)
+
+
+def backfill(daemon: CampaignDaemon, env: Mapping[str, str], cwd: Path) -> None:
+    """`dagster job backfill` of every music batch, until its runs have ended."""
+    before = len(daemon.runs())
+    batches = len(daemon.batches())
+    command = [
+        str(Path(sys.executable).parent / "dagster"), "job", "backfill", "--job", "music",
+        "--all", "all", "--noprompt", "-w", str(REPOSITORY / "workspace.yaml"),
+    ]  # fmt: skip
+    clean = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8", **env}
+    done = subprocess.run(
+        command, env=clean, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def ended() -> bool:
+        runs = daemon.runs()
+        return len(runs) == before + batches and all(run.is_finished for run in runs)
+
+    daemon.wait("the backfill's runs", ended, 420)
+    assert all(run.is_success for run in daemon.runs()[before:])
+
+
+@pytest.mark.timeout(1500)
+def test_files_of_every_format_then_a_backfill_of_all_batches(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    folder = real_folder()
+    bucket = store(env)
+    with campaign_daemon(env, tmp_path / "logs", job="music") as daemon:
+        if folder is not None:
+            files = dict(real_files(folder))
+            refused = {key for key in files if key.startswith("h5_bad/")}
+        else:
+            manifest = write(tmp_path / "music", seed=3)
+            files = {name: tmp_path / "music" / name for name in manifest.files}
+            refused = {name for name, one in manifest.files.items() if one.reason}
+        for key, file in files.items():
+            bucket.put(key, io.BytesIO(file.read_bytes()))
+        wait_settled(daemon, env, len(files))
+
+        # Only what was refused is still in raw, and is in quarantine with its reason.
+        assert keys_in(bucket) == refused
+        rejected = query(
+            env, "SELECT key, reason FROM landing.object_version WHERE outcome = 'rejected'"
+        )
+        assert {key for key, _ in rejected} == refused
+        assert all(reason for _, reason in rejected)
+        if folder is not None:
+            assert_real(env, folder)
+            assert "not_a_song_file" in rejected[0][1]
+        else:
+            figures = manifest.as_json()
+            assert query(env, "SELECT count(*) FROM music.fact_song") == [(figures["songs"],)]
+            assert query(env, "SELECT count(*) FROM music.record") == [(figures["records"],)]
+        before = checksums(env)
+        assert len(set(before.values())) > 10
+
+        backfill(daemon, env, tmp_path)
+
+        assert checksums(env) == before
+        assert keys_in(bucket) == refused
+
+
+def assert_real(env: Mapping[str, str], folder: Path) -> None:
+    """Song by song against the recount."""
+    expected = expected_of(folder)
+    counted = query(
+        env,
+        "SELECT sum(rows_read), sum(rows_written), sum(rows_rejected) FROM landing.object_version",
+    )
+    accepted = expected.rows - expected.rejected
+    assert counted == [(expected.rows, accepted, expected.rejected)]
+    songs = {
+        row[0]: row[1:]
+        for row in query(
+            env,
+            "SELECT f.song_key, f.title, f.tempo, d.year, f.track_ids, l.status, l.text, l.words,"
+            " l.source_record FROM music.fact_song f JOIN music.dim_date d USING (year_key)"
+            " JOIN music.song_lyrics l USING (song_key)",
+        )
+    }
+    assert set(songs) == set(expected.tracks)
+    million = {key for key in songs if key.startswith("SO")}
+    assert (len(songs), len(million)) == (1_539, 72)
+    for key, (title, tempo, year, tracks, _, text, words, source) in songs.items():
+        assert " ".join((title or "").split()) == expected.titles.get(key, ""), key
+        assert (tempo or 0.0) == pytest.approx(expected.tempos.get(key, 0.0)), key
+        if key not in expected.verses:
+            assert year == expected.years.get(key), key
+        assert set(tracks) == expected.tracks[key], key
+        assert (bool(words) and (source or "").startswith("musixmatch:")) == (
+            key in expected.words
+        ), key
+        for line in expected.verses.get(key, ()):
+            assert " ".join(line.split()) in " ".join(text.split()), key
+    gold = query(env, "SELECT count(*), count(DISTINCT song_key) FROM music.gold_song_details")
+    assert gold == [(1_539, 1_539)]
+    assert os.environ["QUINTET_DATA_DIR"]
