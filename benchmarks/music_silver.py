@@ -1,0 +1,262 @@
+"""What loading silver costs on top of copying the finished tables.
+
+Generated songs, staged as Parquet, are loaded into the star schema; then the bytes of every table
+that the load wrote are copied, raw, into the same tables of another database on the same server, in
+one transaction. ``replace`` fills empty tables; ``upsert`` brings a batch of which half the records
+are new and half replace others, and its raw COPY finds the tables without the replaced rows. Run:
+
+    python -m benchmarks.music_silver [--songs 1000000 --upsert 100000 --repetitions 3]
+        [--terms 0] [--peers] [--stack DIRECTORY]
+
+``--peers`` loads the same records with dlt (merge) and with pandas (to_sql), each into one table,
+in a virtual environment made for it.
+Without ``--stack`` the server is started in a temporary directory and stopped at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psycopg
+
+from assets.music.silver.load import load_batch
+from benchmarks.music_songs import Staged
+from local.stack import Stack
+from tests.servers import isolated_environment, start
+
+#: Seconds of the other over ours.
+GOALS = {
+    ("replace", "copy"): 0.9,
+    ("upsert", "copy"): 0.5,
+    ("replace", "dlt"): 1.3,
+    ("upsert", "dlt"): 1.3,
+}
+
+#: In the order in which references allow them.
+TABLES = (
+    "song_source", "dim_artist", "dim_album", "dim_genre", "dim_date", "fact_song",
+    "bridge_song_artist", "bridge_album_artist", "bridge_artist_term", "song_lyrics", "touched",
+)  # fmt: skip
+_COPY_BYTES = 1024 * 1024
+
+
+# -- peers -------------------------------------------------------------------------------------
+
+PEERS = ("dlt", "to_sql")
+_PACKAGES = ("dlt[postgres]", "pandas", "psycopg2-binary", "pyarrow", "sqlalchemy>=2.0,<2.1")
+
+
+def peers_python(folder: Path) -> Path:
+    """The interpreter of a virtual environment that has the peers."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *_PACKAGES]
+    subprocess.run(install, check=True)
+    return python
+
+
+def peer_seconds(
+    python: Path, peer: str, url: str, batches: Sequence[Staged], folder: Path
+) -> list[float]:
+    """Seconds that a peer takes for each batch."""
+    files = [folder / f"{batch.batch_id}.parquet" for batch in batches]
+    for file, batch in zip(files, batches, strict=True):
+        if not file.exists():
+            pl.concat(_flat(chunk) for chunk in batch.chunks()).write_parquet(file)
+    script = Path(__file__).with_name("music_peers.py")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "DLT_TELEMETRY": "0",
+                   "RUNTIME__DLTHUB_TELEMETRY": "false"}  # fmt: skip
+    done = subprocess.run(
+        [python, script, peer, url, *files], env=environment, check=True, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    seconds: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return seconds
+
+
+def _flat(chunk: pl.DataFrame) -> pl.DataFrame:
+    """Lists as JSON texts: neither peer takes them into a column."""
+    lists = [name for name, kind in chunk.schema.items() if isinstance(kind, pl.List)]
+    return chunk.with_columns(pl.struct(name).struct.json_encode().alias(name) for name in lists)
+
+
+# -- both sides --------------------------------------------------------------------------------
+
+
+def load(url: str, batch: Staged) -> float:
+    """Seconds until silver has committed the batch."""
+    with psycopg.connect(url) as conn:
+        began = time.monotonic()
+        _, found = load_batch(conn, batch)  # type: ignore[arg-type]
+        seconds = time.monotonic() - began
+    assert found.ok, found
+    return seconds
+
+
+def dump(url: str, folder: Path, where: Mapping[str, str]) -> int:
+    """The bytes of the tables, as CSV; how many."""
+    folder.mkdir()
+    total = 0
+    with psycopg.connect(url) as conn, conn.cursor() as cursor:
+        for table in TABLES:
+            path = folder / table
+            query = f"SELECT * FROM music.{table} {where.get(table, '')}"
+            with path.open("wb") as out, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT csv)") as c:
+                for data in c:
+                    out.write(data)
+            total += path.stat().st_size
+    return total
+
+
+def copy(url: str, folder: Path) -> float:
+    """Seconds until a raw COPY of the files, in one transaction, is committed."""
+    with psycopg.connect(url) as conn, conn.cursor() as cursor:
+        began = time.monotonic()
+        for table in TABLES:
+            with (
+                (folder / table).open("rb") as file,
+                cursor.copy(f"COPY music.{table} FROM STDIN (FORMAT csv)") as into,
+            ):
+                while data := file.read(_COPY_BYTES):
+                    into.write(data)
+        conn.commit()
+        return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def database(stack: Stack) -> Iterator[str]:
+    """A migrated database of its own."""
+    home = Path(tempfile.mkdtemp(prefix="quintet-benchmark-"))
+    try:
+        with isolated_environment(stack, ["postgres"], home) as variables:
+            yield variables["POSTGRES_URL"]
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def settle(url: str) -> None:
+    """Nothing that an earlier step left to the server is paid for by the next."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("VACUUM ANALYZE")
+        conn.execute("CHECKPOINT")
+
+
+@dataclass
+class Sizes:
+    """Songs at first, records of the batch after it, terms per artist."""
+
+    songs: int
+    upsert: int
+    terms: int
+
+
+def repeat(
+    stack: Stack, sizes: Sizes, scratch: Path, python: Path | None
+) -> dict[str, dict[str, float]]:
+    """Seconds of the load (``silver``), the raw COPY (``copy``) and the peers, by scenario."""
+    half = sizes.upsert // 2
+    everything = np.arange(sizes.songs)
+    spread = np.linspace(0, sizes.songs - 1, half).astype(np.int64)  # over all artists
+    fresh = np.arange(sizes.songs, sizes.songs + sizes.upsert - half)
+    first = Staged.of("b1", [everything], version=1, terms=sizes.terms)
+    second = Staged.of("b2", [spread, fresh], version=2, terms=sizes.terms)
+    measured: dict[str, dict[str, float]] = {"replace": {}, "upsert": {}}
+    with database(stack) as loaded:
+        seconds = load(loaded, first)
+        whole, part = scratch / "whole", scratch / "part"
+        shown("replace", dump(loaded, whole, {"dim_date": "WHERE year_key <> 0"}), first.rows)
+        with database(stack) as bare:
+            settle(bare)
+            measured["replace"] |= {"silver": seconds, "copy": copy(bare, whole)}
+        settle(loaded)
+        seconds = load(loaded, second)
+        of_batch = {
+            "song_source": "WHERE seq = 2",
+            "fact_song": "WHERE base_source IN (SELECT record_key FROM music.song_source"
+            " WHERE seq = 2)",
+            "touched": "WHERE batch_id = 'b2'",
+            "dim_date": "WHERE false",
+        }
+        of_songs = "WHERE song_key IN (SELECT song_key FROM music.song_source WHERE seq = 2)"
+        of_batch |= {"bridge_song_artist": of_songs, "song_lyrics": of_songs}
+        last = sizes.songs // 22
+        of_batch["dim_artist"] = f"WHERE artist_key > 'AR{last:014d}'"
+        of_batch["bridge_artist_term"] = of_batch["dim_artist"]
+        album = f"WHERE substr(album_key, 3)::bigint > {(sizes.songs - 1) // 8 + 1}"
+        of_batch["dim_album"] = of_batch["bridge_album_artist"] = album
+        of_batch["dim_genre"] = "WHERE false"
+        shown("upsert", dump(loaded, part, of_batch), second.rows)
+        with database(stack) as bare:
+            load(bare, first)
+            with psycopg.connect(bare) as conn:
+                keys = [f"hdf5:TR{number:014d}" for number in spread]
+                for table, name in (("fact_song", "base_source"), ("song_source", "record_key")):
+                    conn.execute(f"DELETE FROM music.{table} WHERE {name} = ANY (%s)", (keys,))
+            settle(bare)
+            measured["upsert"] |= {"silver": seconds, "copy": copy(bare, part)}
+    for peer in PEERS if python else ():
+        with database(stack) as other:
+            found = peer_seconds(python, peer, other, [first, second], scratch)
+        for scenario, seconds in zip(measured, found, strict=True):
+            measured[scenario][peer] = seconds
+    shutil.rmtree(whole)
+    shutil.rmtree(part)
+    return measured
+
+
+def shown(scenario: str, size: int, rows: int) -> None:
+    print(f"  {scenario}: {rows:,} records, {size / 1e6:.1f} MB in the tables", flush=True)
+
+
+def report(repetitions: Sequence[Mapping[str, Mapping[str, float]]], sizes: Sizes) -> None:
+    """Medians, and the medians of the ratios within the repetitions."""
+    for scenario, rows in (("replace", sizes.songs), ("upsert", sizes.upsert)):
+        measured = [one[scenario] for one in repetitions]
+        ours = statistics.median(one["silver"] for one in measured)
+        print(f"{scenario}: silver {ours:.1f} s, {rows / ours:,.0f} records/s")
+        for other in list(measured[0])[1:]:
+            seconds = statistics.median(one[other] for one in measured)
+            ratio = statistics.median(one[other] / one["silver"] for one in measured)
+            goal = f"  (goal ≥ {goals}x)" if (goals := GOALS.get((scenario, other))) else ""
+            print(f"    {other:8} {seconds:7.1f} s   {ratio:5.2f}x{goal}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--songs", type=int, default=1_000_000)
+    parser.add_argument("--upsert", type=int, default=100_000)
+    parser.add_argument("--terms", type=int, default=0)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--stack", type=Path, help="a state directory; left running")
+    arguments = parser.parse_args()
+    sizes = Sizes(arguments.songs, arguments.upsert, arguments.terms)
+    scratch = Path(tempfile.mkdtemp(prefix="quintet-benchmark-"))
+    scratch.chmod(0o755)  # Postgres may run as another user
+    stack = Stack(arguments.stack or scratch / "stack")
+    try:
+        start(stack, ["postgres"])
+        python = peers_python(scratch / "peers") if arguments.peers else None
+        report([repeat(stack, sizes, scratch, python) for _ in range(arguments.repetitions)], sizes)
+    finally:
+        if not arguments.stack:
+            stack.reset()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
