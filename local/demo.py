@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs without SIGINT
         signal.signal(number, signal.default_int_handler)
+    # It warns of the stand-in's having no clock of its own.
+    logging.getLogger("pymilvus").setLevel(logging.ERROR)
     names = _selected(arguments.pipelines)
     started = time.monotonic()
     stack = Stack(DEFAULT_ROOT)
