@@ -1,9 +1,10 @@
 """What music costs: all its benchmarks, one after another.
 
 Silver against a raw COPY, dlt and to_sql (``music_silver``), HDF5 files against bare h5py
-(``music_hdf5``), memory by the number of songs (``music_memory``); each can be run alone. Run:
+(``music_hdf5``), memory by the number of songs (``music_memory``), gold of what was touched against
+gold of all (``music_gold``); each can be run alone. Run:
 
-    python -m benchmarks.music [--songs 1000000 --repetitions 3] [--parts silver,hdf5,memory]
+    python -m benchmarks.music [--songs 1000000 --repetitions 3] [--parts silver,hdf5,memory,gold]
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--songs", type=int, default=1_000_000)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--parts", default="silver,hdf5,memory")
+    parser.add_argument("--parts", default="silver,hdf5,memory,gold")
     arguments = parser.parse_args()
     songs, repetitions = str(arguments.songs), str(arguments.repetitions)
     parts = {
         "silver": ["--songs", songs, "--upsert", str(arguments.songs // 10), "--peers",
                    "--repetitions", repetitions],
         "hdf5": ["--repetitions", repetitions],
+        "gold": ["--songs", str(arguments.songs // 10)],
         "memory": ["--songs", "1", str(arguments.songs // 10), songs],
     }  # fmt: skip
     for part in arguments.parts.split(","):
