@@ -53,7 +53,7 @@ class RecordTable:
 
 
 def create_candidates(conn: psycopg.Connection[Any], table: RecordTable) -> None:
-    """An empty temporary table of candidates in this session."""
+    """An empty temporary table of candidates, for as long as the connection lives."""
     conn.execute("DROP TABLE IF EXISTS pg_temp.candidate")
     conn.execute(
         "CREATE TEMP TABLE candidate AS"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -172,4 +171,3 @@ def assert_real(env: Mapping[str, str], folder: Path) -> None:
             assert " ".join(line.split()) in " ".join(text.split()), key
     gold = query(env, "SELECT count(*), count(DISTINCT song_key) FROM music.gold_song_details")
     assert gold == [(1_539, 1_539)]
-    assert os.environ["QUINTET_DATA_DIR"]

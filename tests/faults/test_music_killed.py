@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,4 +91,3 @@ def test_killed_and_run_again(runs: MusicRuns, tmp_path: Path, point: str) -> No
         " (SELECT count(*) FROM music.archived_object WHERE removal IS NULL)"
     ) == [(figures["songs"], 0)]
     assert runs.tick() == []
-    assert os.environ["MUSIC_RAW_BUCKET"] == runs.raw().bucket
