@@ -122,12 +122,13 @@ def test_acknowledged_writes_survive_kill_9_of_every_server(whole: Stack) -> Non
 def test_state_survives_down_and_up(whole: Stack) -> None:
     write_all(whole, "before-down")
     ports = {row.service: row.ports for row in whole.status()}
+    heads = [psutil.Process(row.pid) for row in whole.status()]
+    family = [member for head in heads for member in (head, *head.children(recursive=True))]
+    assert len(family) >= len(SERVICES)
     assert set(whole.down()) == set(SERVICES)
-    for row in whole.status():
-        assert (row.state, row.pid) == ("stopped", None)
-        for port in row.ports:
-            with pytest.raises(OSError, match="refused"):
-                socket.create_connection(("127.0.0.1", port), timeout=1)
+    # Not by their ports: another program may have taken one meanwhile.
+    assert [member for member in family if member.is_running()] == []
+    assert {(row.state, row.pid) for row in whole.status()} == {("stopped", None)}
     assert whole.down() == []
     assert [result.error for result in whole.up() if result.error] == []
     assert {row.service: row.ports for row in whole.status()} == ports
