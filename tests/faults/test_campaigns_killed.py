@@ -6,12 +6,15 @@ import signal
 
 import pytest
 
-from tests.faults.campaign_runs import SERVERS, SINKS, CampaignRuns, selected
+from tests.faults.batch_runs import selected
+from tests.faults.campaign_kills import POINTS
+from tests.faults.campaign_runs import CAMPAIGNS, SERVERS, SINKS, CampaignRuns
 from tests.faults.end_state import assert_profiles_are_means, assert_same, end_state
-from tests.faults.killed_run import POINTS, run_until_killed
+from tests.faults.killed_run import run_until_killed
 from tests.faults.oracle import expected, rewritten, sample
 
 pytestmark = pytest.mark.servers(*SERVERS)
+KILLS = "tests.faults.campaign_kills"
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -23,7 +26,7 @@ def test_killed_and_run_again(runs: CampaignRuns, point: str) -> None:
     (request,) = runs.tick()
     batch_id = request.partition_key or ""
 
-    assert run_until_killed(runs.env, request, point) == -signal.SIGKILL
+    assert run_until_killed(runs.env, CAMPAIGNS, request, point, of=KILLS) == -signal.SIGKILL
 
     batch = runs.batch(batch_id)
     assert batch.state == "running"  # nobody told the ledger

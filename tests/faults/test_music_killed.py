@@ -10,20 +10,21 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from resources.environment import DEFAULTS
 from resources.milvus import MilvusResource
 from resources.typesense import TypesenseResource
 from samples.music import Manifest, write
-from tests.faults.music_runs import POINTS, SERVERS, MusicRuns, run_until_killed
+from tests.faults.batch_runs import default_variables
+from tests.faults.killed_run import run_until_killed
+from tests.faults.music_kills import POINTS
+from tests.faults.music_runs import MUSIC, SERVERS, MusicRuns
 
 pytestmark = pytest.mark.servers(*SERVERS)
+KILLS = "tests.faults.music_kills"
 
 
 @pytest.fixture
-def runs(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[MusicRuns]:
-    for name in DEFAULTS.keys() - env.keys():  # for this test only
-        monkeypatch.setenv(name, DEFAULTS[name])
-    with dg.DagsterInstance.ephemeral() as instance:
+def runs(env: dict[str, str]) -> Iterator[MusicRuns]:
+    with default_variables(), dg.DagsterInstance.ephemeral() as instance:
         yield MusicRuns(env, instance)
 
 
@@ -61,7 +62,7 @@ def test_killed_and_run_again(runs: MusicRuns, tmp_path: Path, point: str) -> No
     (request,) = runs.tick()
     batch_id = request.partition_key or ""
 
-    assert run_until_killed(runs.env, request, point) == -signal.SIGKILL
+    assert run_until_killed(runs.env, MUSIC, request, point, of=KILLS) == -signal.SIGKILL
 
     assert runs.batch(batch_id).state == "running"  # nobody told the ledger
     in_raw = {version.key for version in runs.raw().list_page("", None, 1_000).objects}
