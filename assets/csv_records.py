@@ -1,6 +1,7 @@
 """CSV with defects, read as a stream: every physical line ends as a record, a reject or a blank.
 
-Belongs here: lines, quotes, encodings, field counts. Does not: what a column or a value means.
+Belongs here: lines, encodings, field counts. Does not: where a quoted field ends (``csv_quotes``),
+what a column or a value means.
 A line ends with LF or CRLF; a lone CR is data. A quote inside an unquoted field is data, too, as
 Python's csv module has it. Blank lines hold no record. Lines are numbered from 1, the header's.
 
@@ -25,6 +26,7 @@ import numpy as np  # noqa: TID253
 import polars as pl  # noqa: TID253
 import pyarrow as pa  # noqa: TID253
 
+from assets.csv_quotes import OpenRecordError, UnclosedQuoteError, scan_record
 from landing.chunks import REJECT_SCHEMA, Chunk, UnreadableObject, original_text
 
 _LF, _CR, _COMMA, _QUOTE, _NUL = 10, 13, 44, 34, 0
@@ -58,14 +60,6 @@ class _Found:
     covered: list[tuple[int, int]] = field(default_factory=list)
     #: Offset from which an open record waits for more input.
     carry_from: int | None = None
-
-
-class _OpenRecordError(Exception):
-    """The record is still open at the end of what was read."""
-
-
-class _UnclosedQuoteError(Exception):
-    """A quoted field that does not end where one may end."""
 
 
 def read_records(
@@ -312,14 +306,14 @@ class _Reader:
                 and available - start <= self._limits.record_bytes
             )
             try:
-                fields, end = self._scan(block, start, stop, grows=grows)
+                fields, end = scan_record(block, start, stop, grows=grows)
                 after = int(np.searchsorted(ends, end)) + 1
                 for inside in range(first + 1, after - 1):
                     self._refuse_record_inside(block, int(starts[inside]), int(ends[inside]))
-            except _OpenRecordError:
+            except OpenRecordError:
                 found.carry_from = start
                 break
-            except _UnclosedQuoteError as error:
+            except UnclosedQuoteError as error:
                 fields, end, after = [], int(ends[first]), first + 1
                 problem: tuple[str, str] | None = ("unclosed_quote", str(error))
             else:
@@ -355,54 +349,14 @@ class _Reader:
         if block.count(b",", start, end) < len(self._columns) - 1:
             return
         try:
-            fields, _ = self._scan(block, start, end, grows=False)
-        except _UnclosedQuoteError:
+            fields, _ = scan_record(block, start, end, grows=False)
+        except UnclosedQuoteError:
             return
         anchored = self._header.anchor_value.match
         if len(fields) == len(self._columns) and anchored(fields[self._anchor_at]):
-            raise _UnclosedQuoteError(
+            raise UnclosedQuoteError(
                 "a quoted field is open at the end of the line, records follow"
             )
-
-    def _scan(self, block: bytes, start: int, stop: int, *, grows: bool) -> tuple[list[bytes], int]:
-        """The fields of the record at ``start`` and the offset behind its line end."""
-        fields: list[bytes] = []
-        at = start
-        line_end = block.index(b"\n", start)
-        while True:
-            if block[at] == _QUOTE:
-                close = _closing_quote(block, at + 1, stop)
-                if close < 0 and grows:
-                    raise _OpenRecordError
-                if close < 0:
-                    raise _UnclosedQuoteError(
-                        f"field {len(fields) + 1} is not closed within its bounds"
-                    )
-                fields.append(block[at + 1 : close].replace(b'""', b'"'))
-                at = close + 1
-                if at > line_end:
-                    line_end = block.index(b"\n", at)
-                if block[at] == _COMMA:
-                    at += 1
-                    continue
-                if block[at:line_end] in (b"", b"\r"):
-                    return fields, line_end + 1
-                raise _UnclosedQuoteError(f"text follows the closing quote of field {len(fields)}")
-            comma = block.find(b",", at, line_end)
-            if comma < 0:
-                fields.append(block[at:line_end].removesuffix(b"\r"))
-                return fields, line_end + 1
-            fields.append(block[at:comma])
-            at = comma + 1
-
-
-def _closing_quote(block: bytes, at: int, stop: int) -> int:
-    """The offset of the quote that ends a field, doubled ones skipped; -1 when there is none."""
-    while (found := block.find(b'"', at, stop)) >= 0:
-        if block[found + 1] != _QUOTE:
-            return found
-        at = found + 2
-    return -1
 
 
 def _lines_with(
