@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.sink_result import SinkResult, Verification
+from assets.sink_result import HOLDS_BATCH, SinkResult, Verification
 from landing import ledger
 from landing.delivery import Delivery, deliver
 from landing.failures import TransientError, classify
@@ -86,21 +86,18 @@ def sink_events(
     context: dg.AssetExecutionContext,
     postgres: PostgresResource,
     store: ObjectStore,
-    *,
-    pipeline: str,
-    sink: str,
-    check: str,
     take: Callable[[Delivery], tuple[SinkResult, Verification]],
+    *,
     metadata: Callable[[], Mapping[str, Any]] = dict,
 ) -> StepEvents:
-    """Deliver the batch to one sink: its check and its materialization, for Dagster to record.
+    """Deliver the batch to the sink that the asset ``[pipeline, sink]`` is.
 
-    ``take`` writes the delivery and reads it back; it is not called for a batch without rows.
-    ``check`` names the check that says whether all winning rows of the batch are there, with the
-    same content hash.
+    Yields its check and its materialization, for Dagster to record. ``take`` writes the delivery
+    and reads it back; it is not called for a batch without rows.
     The sink is done in the ledger only when all was read back as written. ``metadata`` is asked
     for more once it is.
     """
+    pipeline, sink = context.asset_key.path
     with batch_step(context, postgres, sink) as batch_id:
         with deliver(
             postgres,
@@ -113,7 +110,7 @@ def sink_events(
             result, found = SinkResult(0, 0, 0, 0.0), Verification()
             if delivery.row_count:
                 result, found = take(delivery)
-            yield _check(check, found)
+            yield _check(found)
             if not found.ok:
                 raise SinkMismatchError(
                     f"{sink}: of {found.expected} rows {found.missing} are missing, "
@@ -124,9 +121,9 @@ def sink_events(
         yield dg.MaterializeResult(metadata={**_figures(result), **metadata()})
 
 
-def _check(name: str, found: Verification) -> dg.AssetCheckResult:
+def _check(found: Verification) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        check_name=name,
+        check_name=HOLDS_BATCH,
         passed=found.ok,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={k: v for k, v in asdict(found).items() if k != "sample"}

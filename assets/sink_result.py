@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 #: Ids named in a verification's sample.
 SAMPLE = 10
 
+#: The check of a sink: all winning rows of the batch are there, with the same content hash.
+HOLDS_BATCH = "holds_the_batch"
+
 
 @dataclass(frozen=True, slots=True)
 class SinkResult:

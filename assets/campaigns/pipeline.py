@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.sink_result import HOLDS_BATCH
+
 PIPELINE = "campaigns"
 
 #: One dynamic partition per landing batch.
@@ -39,7 +41,6 @@ SINKS = (
 #: audits of whole stores.
 ROWS_BALANCE = "rows_balance"
 REJECTED_SHARE = "rejected_share"
-HOLDS_BATCH = "holds_the_batch"
 BATCH_CHECKS = {
     "events": (ROWS_BALANCE, REJECTED_SHARE),
     **dict.fromkeys(SINKS, (HOLDS_BATCH,)),

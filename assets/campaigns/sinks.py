@@ -13,9 +13,9 @@ import dagster as dg
 from assets.batch_step import RETRY, StepEvents, sink_events
 from assets.buckets import gcs_bucket
 from assets.campaigns import columns
-from assets.campaigns.pipeline import BATCHES, HOLDS_BATCH, OWNERS, PIPELINE, WRITER, asset_key
+from assets.campaigns.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
 from assets.campaigns.settings import CampaignsSettings
-from assets.sink_result import SinkResult, Verification
+from assets.sink_result import HOLDS_BATCH, SinkResult, Verification
 from landing.delivery import Delivery
 from resources.bigquery import BigQueryResource
 from resources.gcs import GcsResource
@@ -71,16 +71,7 @@ def _deliver(
 ) -> StepEvents:
     """Give the sink of the asset that runs its batch."""
     with gcs_bucket(gcs, campaigns.bucket) as store:
-        yield from sink_events(
-            context,
-            postgres,
-            store,
-            pipeline=PIPELINE,
-            sink=context.asset_key.path[-1],
-            check=HOLDS_BATCH,
-            take=take,
-            metadata=metadata,
-        )
+        yield from sink_events(context, postgres, store, take, metadata=metadata)
 
 
 @_sink(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.sink_result import HOLDS_BATCH
+
 PIPELINE = "music"
 
 #: One dynamic partition per landing batch.
@@ -45,7 +47,6 @@ RAW_REMOVALS = "raw_removals"
 #: The checks that a batch's assets make themselves.
 ROWS_BALANCE = "rows_balance"
 REJECTED_SHARE = "rejected_share"
-HOLDS_BATCH = "holds_the_batch"
 BATCH_CHECKS = {
     VALIDATION: (ROWS_BALANCE, REJECTED_SHARE),
     **dict.fromkeys(SINKS, (HOLDS_BATCH,)),

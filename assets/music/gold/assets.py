@@ -13,9 +13,9 @@ from assets.batch_step import RETRY, StepEvents, sink_events
 from assets.buckets import minio_bucket
 from assets.music import tables
 from assets.music.gold.replacement import Replaced
-from assets.music.pipeline import BATCHES, HOLDS_BATCH, OWNERS, PIPELINE, WRITER, asset_key
+from assets.music.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
 from assets.music.settings import MusicSettings
-from assets.sink_result import SinkResult, Verification
+from assets.sink_result import HOLDS_BATCH, SinkResult, Verification
 from landing.delivery import Delivery
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
@@ -77,16 +77,7 @@ def _follow_silver(
             return shown(conn, name, done[0])
 
     with minio_bucket(minio, music.processed_bucket) as store:
-        yield from sink_events(
-            context,
-            postgres,
-            store,
-            pipeline=PIPELINE,
-            sink=name,
-            check=HOLDS_BATCH,
-            take=take,
-            metadata=metadata,
-        )
+        yield from sink_events(context, postgres, store, take, metadata=metadata)
 
 
 @_gold("gold_song_details")

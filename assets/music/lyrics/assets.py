@@ -10,9 +10,9 @@ import dagster as dg
 from assets.batch_step import RETRY, StepEvents, sink_events
 from assets.buckets import minio_bucket
 from assets.music import tables
-from assets.music.pipeline import BATCHES, HOLDS_BATCH, OWNERS, PIPELINE, WRITER, asset_key
+from assets.music.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
 from assets.music.settings import MusicSettings
-from assets.sink_result import SinkResult, Verification
+from assets.sink_result import HOLDS_BATCH, SinkResult, Verification
 from landing.delivery import Delivery
 from resources.lyrics_service import LyricsServiceResource
 from resources.minio import MinioResource
@@ -68,10 +68,7 @@ def song_lyrics(
             context,
             postgres,
             store,
-            pipeline=PIPELINE,
-            sink="song_lyrics",
-            check=HOLDS_BATCH,
-            take=take,
+            take,
             metadata=lambda: {"dagster/column_lineage": tables.lineage(_TABLE)},
         )
 

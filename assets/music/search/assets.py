@@ -12,10 +12,10 @@ import dagster as dg
 
 from assets.batch_step import RETRY, StepEvents, sink_events
 from assets.buckets import minio_bucket
-from assets.music.pipeline import BATCHES, HOLDS_BATCH, OWNERS, PIPELINE, WRITER, asset_key
+from assets.music.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
 from assets.music.search import columns
 from assets.music.settings import MusicSettings
-from assets.sink_result import SinkResult, Verification
+from assets.sink_result import HOLDS_BATCH, SinkResult, Verification
 from landing.delivery import Delivery
 from resources.milvus import MilvusResource
 from resources.minio import MinioResource
@@ -60,16 +60,7 @@ def _deliver(
 ) -> StepEvents:
     """Give the index of the asset that runs its batch."""
     with minio_bucket(minio, music.processed_bucket) as store:
-        yield from sink_events(
-            context,
-            postgres,
-            store,
-            pipeline=PIPELINE,
-            sink=context.asset_key.path[-1],
-            check=HOLDS_BATCH,
-            take=take,
-            metadata=metadata,
-        )
+        yield from sink_events(context, postgres, store, take, metadata=metadata)
 
 
 @_index("song_search", kinds={"typesense"}, pool="music_typesense", schema=columns.SONGS_SCHEMA)

@@ -11,9 +11,9 @@ import dagster as dg
 from assets.batch_step import RETRY, StepEvents, sink_events
 from assets.buckets import minio_bucket
 from assets.music import tables
-from assets.music.pipeline import BATCHES, HOLDS_BATCH, OWNERS, PIPELINE, WRITER, asset_key
+from assets.music.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
 from assets.music.settings import MusicSettings
-from assets.sink_result import SinkResult, Verification
+from assets.sink_result import HOLDS_BATCH, SinkResult, Verification
 from landing.delivery import Delivery
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
@@ -63,13 +63,4 @@ def silver_songs(
             return shown(connection, context.partition_key)
 
     with minio_bucket(minio, music.processed_bucket) as store:
-        yield from sink_events(
-            context,
-            postgres,
-            store,
-            pipeline=PIPELINE,
-            sink=NAME,
-            check=HOLDS_BATCH,
-            take=take,
-            metadata=metadata,
-        )
+        yield from sink_events(context, postgres, store, take, metadata=metadata)

@@ -8,9 +8,8 @@ import pytest
 
 from assets.music.gold import assets as gold_assets
 from assets.music.gold import replacement
-from assets.music.pipeline import HOLDS_BATCH
 from assets.music.settings import MusicSettings
-from assets.sink_result import Verification
+from assets.sink_result import HOLDS_BATCH, Verification
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 from tests.integration.music.star import GOLD, Song, Star, held, many, versions
