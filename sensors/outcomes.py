@@ -12,8 +12,7 @@ import dagster as dg
 from landing import ledger
 from landing.states import IN_FLIGHT, ErrorClass, run_key
 from resources.postgres import PostgresResource
-
-INTERVAL_SECONDS = 5
+from sensors.landing import INTERVAL_SECONDS
 
 
 def failure_of(
