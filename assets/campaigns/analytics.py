@@ -30,7 +30,7 @@ STAGING = "user_events_staging"
 
 #: Rows per load job: a table takes 1,500 load jobs a day, and a file is uploaded from disk.
 LOAD_ROWS = 500_000
-VERIFY_IDS = 5_000
+VERIFY_IDS = 10_000
 
 _SCHEMA = (
     ("record_id", "STRING", "REQUIRED"),
