@@ -59,8 +59,8 @@ def main() -> None:
         start(stack, ["postgres"])
         with database(stack) as url:
             load(url, Staged.of("b1", [np.arange(arguments.songs)], version=1, terms=0))
-            with psycopg.connect(url) as conn:
-                for target in TARGETS.values():
+            for target in TARGETS.values():
+                with psycopg.connect(url) as conn:  # its temporary tables end with the transaction
                     replace(conn, target, "b1", rebuild_share=0.0)
             settle(url)
             print(f"{arguments.songs:,} songs; seconds incrementally / in full", flush=True)
