@@ -56,10 +56,19 @@ class Delivery:
         May be iterated again. Raises landing.staging.StagingLost when a part is not what was
         staged.
         """
-        for frame in staging.read_parts(self._store, self._parts, rows=rows):
+        for frame in self.facts(rows):
             current = self._still_current(frame)
             if not current.is_empty():
                 yield current
+
+    @property
+    def parts(self) -> tuple[StagedPart, ...]:
+        """What is staged, for systems that read the store themselves; nothing is verified here."""
+        return self._parts
+
+    def facts(self, rows: int = staging.GROUP_ROWS) -> Iterator[pl.DataFrame]:
+        """All staged rows, as :meth:`chunks` gives them: of a FactPipeline all are current."""
+        return staging.read_parts(self._store, self._parts, rows=rows)
 
     def replaced(self) -> pl.DataFrame:
         """What this batch's winners replaced: key, event_time and the record's attributes."""

@@ -73,10 +73,16 @@ class ParquetFile:
                 compression="zstd",
                 compression_level=1,
                 write_statistics=False,
+                # Of numbers a dictionary is as large as they are.
+                use_dictionary=[one.name for one in table.schema if _is_text(one.type)],
             )
         self._writer.write_table(table, row_group_size=self._group_rows)
         # The pool would keep the freed pages of every group for the next one.
         pa.default_memory_pool().release_unused()
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def read_frames(file: IO[bytes], *, rows: int | None = None) -> Iterator[pl.DataFrame]:

@@ -1,7 +1,7 @@
 """A batch's rows on local disk and its candidates in Postgres, until the batch is decided.
 
 Belongs here: reading a batch's objects once, and the second pass over their rows. Does not: the
-decision (``winners.py``) and the transaction that it is part of (``validation.py``).
+decision (``decision.py``) and the transaction that it is part of (``validation.py``).
 Imported lazily: needs polars.
 """
 
@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl  # noqa: TID253
 
-from landing import quarantine, staging, winners
+from landing import quarantine, staging
 from landing.chunks import REJECT_SCHEMA, Chunk, UnreadableObject, cut_texts
 from landing.counts import ObjectCounts, Outcome, RowCounts, UnbalancedCounts
+from landing.decision import Decision
 from landing.failures import TransientError
 from landing.parquet import ParquetFile, read_frames
 from landing.reading import Reading
@@ -25,40 +25,33 @@ from landing.stores.base import ObjectGone, ObjectNotCurrent
 from landing.validation_ledger import LedgeredVersion, ValidationBatch
 
 if TYPE_CHECKING:
-    import psycopg
-
-    from landing.validation import Pipeline
+    from landing.validation import FilePipeline
 
 PREVIEW_ROWS = 10
 _LOG_EVERY = 5.0
-_GROUP_ROWS = 20_000
+_GROUP_ROWS = 100_000
 #: Rows, or about so many bytes, that are gathered before they are written: objects may be as small
 #: as one row.
 _GATHERED_ROWS = 5_000
 _GATHERED_BYTES = 4 * 1024 * 1024
 #: In batches of at most so many objects each one is logged, in larger ones one every 5 seconds.
 _OBJECTS_LOGGED = 20
-#: The event time of records that carry none: the ledger's sequence decides which is newer.
-_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Spool:
     """One batch's rows; use as a context manager."""
 
-    def __init__(
-        self, conn: psycopg.Connection[Any], pipeline: Pipeline, log: logging.Logger
-    ) -> None:
+    def __init__(self, pipeline: FilePipeline, decision: Decision, log: logging.Logger) -> None:
         self.pipeline = pipeline
+        self.decision = decision
         self.rejects = quarantine.QuarantineWriter()
         self.rows_read = 0
-        self._conn = conn
         self._log = log
         self._file = ParquetFile(group_rows=_GROUP_ROWS)
         self._read: list[tuple[LedgeredVersion, ObjectCounts]] = []
         self._versions: dict[int, LedgeredVersion] = {}
         self._pending: list[pl.DataFrame] = []
         self._pending_rows = self._pending_bytes = 0
-        winners.create_candidates(conn, pipeline.table)
 
     def __enter__(self) -> Self:
         return self
@@ -110,7 +103,7 @@ class Spool:
                 *self.pipeline.columns,
                 pl.lit(ledgered.seq, pl.Int64).alias("seq"),
                 "line",
-                "text",
+                *self.decision.needs,
             )
             self.rejects.add(ledgered.version, chunk.rejected)
             self._add(accepted)
@@ -135,19 +128,13 @@ class Spool:
             self._flush()
 
     def _flush(self) -> None:
-        """Spool what was gathered, and make it candidates."""
+        """Spool what was gathered, and offer it to the decision."""
         if not self._pending:
             return
         rows = pl.concat(self._pending)
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
         self._file.add(rows)
-        time_column = self.pipeline.event_time
-        happened = pl.col(time_column) if time_column else pl.lit(_NO_TIME)
-        winners.add_candidates(
-            self._conn,
-            self.pipeline.table,
-            rows.with_columns(pl.col(self.pipeline.key).alias("key"), happened.alias("event_time")),
-        )
+        self.decision.offer(rows)
 
     def outcomes(self, decided: dict[int, RowCounts]) -> tuple[ObjectCounts, ...]:
         """Counts per object, reader's and decided ones together; each must balance."""
@@ -170,7 +157,7 @@ class Spool:
         return tuple(objects)
 
     def stage(self, writer: staging.StagingWriter) -> tuple[dict[str, Any], ...]:
-        """Second pass: winners to ``writer``, duplicates to the rejects. Returns a preview."""
+        """Second pass: rows to ``writer``, duplicates to the rejects. Returns a preview."""
         preview: list[dict[str, Any]] = []
         if not self._file.rows:
             return ()
@@ -187,26 +174,19 @@ class Spool:
             },
             orient="row",
         )
-        with winners.StatusReader(self._conn) as statuses:
+        with self.decision.judge() as judge:
             for frame in read_frames(file):
-                decided = statuses.take(len(frame))
-                if not decided.select("seq", "line").equals(frame.select("seq", "line")):
-                    raise UnbalancedCounts("statuses and rows fell out of step")
-                rows = frame.with_columns(decided["status"], decided["kept_line"])
-                won = rows.filter(pl.col("status") == "written")
-                won = won.select(*self.pipeline.columns, "seq", "line").join(
+                verdict = judge(frame)
+                staged = verdict.staged.select(*self.pipeline.columns, "seq", "line").join(
                     origin, on="seq", how="left", maintain_order="left"
                 )
-                preview += won.head(PREVIEW_ROWS - len(preview)).to_dicts()
-                writer.add(won)
-                self._reject_duplicates(rows.filter(pl.col("status") == "duplicate"))
+                preview += staged.head(PREVIEW_ROWS - len(preview)).to_dicts()
+                writer.add(staged)
+                self._reject_duplicates(verdict.duplicates)
         return tuple(preview)
 
     def _reject_duplicates(self, rows: pl.DataFrame) -> None:
         for seq in rows.get_column("seq").unique(maintain_order=True):
-            duplicates = rows.filter(pl.col("seq") == seq).with_columns(
-                pl.lit(f"duplicate_{self.pipeline.key}").alias("reason"),
-                pl.format("line {} is kept", "kept_line").alias("detail"),
-            )
+            duplicates = rows.filter(pl.col("seq") == seq)
             rejects = cut_texts(duplicates).select(*REJECT_SCHEMA, "kept_line")
             self.rejects.add(self._versions[seq].version, rejects)

@@ -78,7 +78,8 @@ class StagingWriter:
         offset = 0
         while offset < len(frame):
             if self._file is None:
-                self._file = ParquetFile(group_rows=GROUP_ROWS)
+                # Row groups are bounded by their bytes: many small ones are slow to write and read.
+                self._file = ParquetFile(group_rows=PART_ROWS)
             step = min(GROUP_ROWS, PART_ROWS - self._file.rows)
             piece = frame.slice(offset, step)
             self._file.add(piece)

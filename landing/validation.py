@@ -18,6 +18,7 @@ import polars as pl  # noqa: TID253
 
 from landing import quarantine, staging, winners
 from landing.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
+from landing.decision import Decision, EveryRow, WinningRows
 from landing.delivery import close_if_done
 from landing.failures import TransientError
 from landing.reading import Parse, Reader, Reading, from_store
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What a pipeline of files supplies.
+    """What a pipeline of files supplies whose rows tell of records, the latest of each counting.
 
     ``read`` yields chunks whose accepted rows have the ``columns`` (the key first, the event time
     in UTC, if there is one, and ``row_hash`` among them), ``line`` and ``text``; it raises
@@ -61,6 +62,31 @@ class Pipeline:
     def table(self) -> RecordTable:
         """Its current records."""
         return RecordTable(self.name, self.attributes)
+
+    def decision(self, conn: psycopg.Connection[Any]) -> Decision:
+        """Which rows of a batch are staged."""
+        return WinningRows(conn, self.table, self.key, self.event_time)
+
+
+@dataclass(frozen=True, slots=True)
+class FactPipeline:
+    """What a pipeline of files supplies whose rows are facts, which no later row changes.
+
+    ``read`` yields chunks whose accepted rows have the ``columns`` and ``line``. All of them are
+    staged and count as written; a sink that has a row already takes it for what it has.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    sinks: tuple[str, ...]
+    read: Parse
+
+    def decision(self, _conn: psycopg.Connection[Any]) -> Decision:
+        """Every row of a batch is staged."""
+        return EveryRow()
+
+
+FilePipeline = Pipeline | FactPipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +118,7 @@ def validate(
     pg: PostgresResource,
     store: ObjectStore,
     quarantine_store: ObjectStore,
-    pipeline: Pipeline,
+    pipeline: FilePipeline,
     *,
     batch_id: str,
     run_id: str,
@@ -113,7 +139,7 @@ def validate(
         parts = staging.load_parts(conn, batch_id)
         if batch.validated_at is not None and _reusable(store, batch, parts):
             return _reuse(conn, store, pipeline, batch, parts, started=started)
-        spool = stack.enter_context(Spool(conn, pipeline, log))
+        spool = stack.enter_context(Spool(pipeline, pipeline.decision(conn), log))
         read = reader or from_store(store, pipeline.read)
         with read([version.version for version in batch.versions]) as reading:
             spool.read_batch(reading, batch, started=started)
@@ -138,7 +164,7 @@ def _reusable(store: ObjectStore, batch: ValidationBatch, parts: tuple[StagedPar
 def _reuse(
     conn: psycopg.Connection[Any],
     store: ObjectStore,
-    pipeline: Pipeline,
+    pipeline: FilePipeline,
     batch: ValidationBatch,
     parts: tuple[StagedPart, ...],
     *,
@@ -146,7 +172,7 @@ def _reuse(
 ) -> ValidationResult:
     preview = next(staging.read_parts(store, parts, rows=PREVIEW_ROWS), pl.DataFrame())
     with conn.transaction():
-        winners.lock_pipeline(conn, pipeline.table)
+        winners.lock_pipeline(conn, pipeline.name)
         reset_sinks(conn, batch.batch_id, pipeline.sinks, done=not parts)
         if not parts:
             close_if_done(conn, batch.batch_id)
@@ -190,24 +216,23 @@ def _commit(
     mode: Mode = "deliver" if batch.validated_at is None else "rewrite"
     pipeline, batch_id = spool.pipeline, batch.batch_id
     with conn.transaction():
-        winners.lock_pipeline(conn, pipeline.table)
+        winners.lock_pipeline(conn, pipeline.name)
         row = conn.execute(
             "SELECT validated_at FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch_id,)
         ).fetchone()
         if row != (batch.validated_at,):
             raise TransientError(f"batch {batch_id} was validated by another run meanwhile")
-        winners.decide(conn, pipeline.table, mode)
-        objects = spool.outcomes(winners.count_statuses(conn))
+        objects = spool.outcomes(spool.decision.decide(mode))
         with staging.StagingWriter(store, pipeline.name, batch_id) as writer:
             preview = spool.stage(writer)
             parts = writer.finish()
         staged = sum(part.rows for part in parts)
         written = sum(counts.rows.written for counts in objects)
         if staged != written:
-            raise UnbalancedCounts(f"batch {batch_id}: {written} rows won, {staged} were staged")
+            raise UnbalancedCounts(f"batch {batch_id}: {staged} rows staged, not {written}")
         if mode == "deliver":
             key = spool.rejects.put(quarantine_store, pipeline.name, batch_id)
-            winners.apply(conn, pipeline.table, batch_id)
+            spool.decision.apply(batch_id)
             save_outcomes(conn, batch_id, objects)
             reading.save(conn, objects)
             quarantine.save(conn, batch_id, quarantine_store.bucket, key, spool.rejects)

@@ -75,11 +75,9 @@ def add_candidates(conn: psycopg.Connection[Any], table: RecordTable, rows: pl.D
         copy.write(data.encode())
 
 
-def lock_pipeline(conn: psycopg.Connection[Any], table: RecordTable) -> None:
+def lock_pipeline(conn: psycopg.Connection[Any], pipeline: str) -> None:
     """Until the end of the transaction no other decision of the pipeline is taken."""
-    conn.execute(
-        "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK_NAMESPACE, table.pipeline)
-    )
+    conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK_NAMESPACE, pipeline))
 
 
 #: What a kept row becomes. ``r`` is the current record, ``w`` the row with its rank in the batch.
