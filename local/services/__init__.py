@@ -15,6 +15,7 @@ from local.services import (
     music_services,
     openai,
     postgres,
+    pubsub,
     s3,
     typesense,
 )
@@ -26,6 +27,7 @@ SERVICES: dict[str, Service] = {
         gcs.SERVICE,
         s3.SERVICE,
         bigquery.SERVICE,
+        pubsub.SERVICE,
         mongo.SERVICE,
         bolt.SERVICE,
         milvus.SERVICE,

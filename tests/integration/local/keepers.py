@@ -187,6 +187,30 @@ def _typesense_read(env: Env, word: str) -> bool:
     return bool(found["word"] == word)
 
 
+def _pubsub(env: Env) -> Any:
+    from resources.pubsub import PubSubResource
+
+    return PubSubResource(
+        project=env["GOOGLE_CLOUD_PROJECT"], emulator_host=env["PUBSUB_EMULATOR_HOST"]
+    )
+
+
+def _pubsub_write(env: Env, word: str) -> None:
+    pubsub = _pubsub(env)
+    topic, subscription = pubsub.topic_path(word), pubsub.subscription_path(word)
+    with pubsub.publisher() as publisher, pubsub.subscriber() as subscriber:
+        publisher.create_topic(name=topic)
+        subscriber.create_subscription(name=subscription, topic=topic)
+        publisher.publish(topic, word.encode()).result(20)
+
+
+def _pubsub_read(env: Env, word: str) -> bool:
+    pubsub = _pubsub(env)
+    with pubsub.subscriber() as subscriber:
+        pulled = subscriber.pull(subscription=pubsub.subscription_path(word), max_messages=9)
+    return [item.message.data for item in pulled.received_messages] == [word.encode()]
+
+
 KEEPERS: dict[str, Keeper] = {
     "postgres": Keeper(_postgres_write, _postgres_read),
     "gcs": Keeper(
@@ -194,6 +218,7 @@ KEEPERS: dict[str, Keeper] = {
         lambda env, word: _gcs_blob(env, word).download_as_text() == word,
     ),
     "bigquery": Keeper(_bigquery_write, _bigquery_read),
+    "pubsub": Keeper(_pubsub_write, _pubsub_read),
     "mongo": Keeper(_mongo_write, _mongo_read),
     "bolt": Keeper(_bolt_write, _bolt_read),
     "milvus": Keeper(_milvus_write, _milvus_read),
