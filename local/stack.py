@@ -22,6 +22,7 @@ from local.ports import Ports
 from local.process import PidFile, Running
 from local.service import REPOSITORY, Place, Service, StackError
 from local.services import SERVICES
+from resources.environment import DAGSTER_VARIABLES
 
 DEFAULT_ROOT = REPOSITORY / ".local"
 #: Written into every state directory; `reset` removes nothing from a directory without it.
@@ -168,7 +169,7 @@ class Stack:
     def env(self) -> dict[str, str]:
         """The variables of the servers that were ever started in this state directory."""
         place = self.place()
-        variables = {"DAGSTER_HOME": str(self.root / "dagster")}
+        variables = {"DAGSTER_HOME": str(self.root / "dagster"), **DAGSTER_VARIABLES}
         for service in self.services.values():
             if all(port in place.ports for port in service.ports):
                 variables.update(service.variables(place))

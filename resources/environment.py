@@ -10,15 +10,22 @@ from __future__ import annotations
 import os
 
 #: The pipelines that the code location can hold; QUINTET_PIPELINES chooses among them.
-PIPELINES: tuple[str, ...] = ("campaigns", "music")
+PIPELINES: tuple[str, ...] = ("campaigns", "music", "reading")
+
+#: Dagster's own. An automation tick that did not wait a little could pass over an event whose
+#: transaction commits late, and nothing would ask for what has changed.
+DAGSTER_VARIABLES: dict[str, str] = {"DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS": "1"}
 
 #: Names of buckets, datasets, collections and models. A variable that is set always wins.
 DEFAULTS: dict[str, str] = {
     "QUINTET_PIPELINES": ",".join(PIPELINES),
+    **DAGSTER_VARIABLES,
     "NEO4J_DATABASE": "neo4j",
     "MILVUS_TOKEN": "",
     "BIGQUERY_API_ENDPOINT": "",
     "BIGQUERY_GRPC_ENDPOINT": "",
+    "PUBSUB_EMULATOR_HOST": "",
+    "PUBSUB_COUNTS_URL": "",
     "OPENAI_BASE_URL": "https://api.openai.com/v1",
     "OPENAI_EMBEDDING_MODEL": "text-embedding-3-small",
     "QUARANTINE_BUCKET": "quintet-quarantine",
@@ -41,6 +48,22 @@ DEFAULTS: dict[str, str] = {
     "MUSIC_MUSICBRAINZ_URL": "",
     "MUSIC_MUSICBRAINZ_USER_AGENT": "",
     "MUSIC_MUSICBRAINZ_PER_SECOND": "1",
+    "READING_BUCKET": "quintet-reading",
+    "READING_PREFIX": "reading-history/",
+    "READING_DATASET": "reading",
+    "READING_INTERACTION_TOPIC": "user-interaction",
+    "READING_INTERACTION_SUBSCRIPTION": "user-interaction-quintet",
+    "READING_INTERACTION_DEAD_TOPIC": "user-interaction-dead",
+    "READING_META_TOPIC": "content-meta",
+    "READING_META_SUBSCRIPTION": "content-meta-quintet",
+    "READING_META_DEAD_TOPIC": "content-meta-dead",
+    "READING_STREAM": "session",
+    "READING_MERGE_MILLISECONDS": "400",
+    "READING_SESSION_SECONDS": "3600",
+    "READING_MAX_ATTEMPTS": "5",
+    "READING_DATAFLOW_REGION": "us-central1",
+    "READING_DATAFLOW_TEMP": "",
+    "READING_DATAFLOW_ENDPOINT": "",
 }
 
 #: Variables without which a pipeline cannot run.
@@ -65,6 +88,7 @@ REQUIRED_BY: dict[str, tuple[str, ...]] = {
         "MILVUS_URI",
         "OPENAI_API_KEY",
     ),
+    "reading": ("POSTGRES_URL", "GOOGLE_CLOUD_PROJECT"),
 }
 REQUIRED: tuple[str, ...] = tuple(
     dict.fromkeys(name for names in REQUIRED_BY.values() for name in names)

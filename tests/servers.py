@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local.service import HOST, REPOSITORY
-from local.services import gcs, music_services, postgres, s3
+from local.services import gcs, music_services, postgres, pubsub, s3
 from local.stack import Stack
 from resources.environment import REQUIRED_BY
 from resources.milvus import KEEPALIVE
@@ -44,6 +44,7 @@ VARIABLES = (
     "AWS_SECRET_ACCESS_KEY",
     "STORAGE_EMULATOR_HOST",
     "PUBSUB_EMULATOR_HOST",
+    "PUBSUB_COUNTS_URL",
     "BIGQUERY_API_ENDPOINT",
     "BIGQUERY_GRPC_ENDPOINT",
     "GOOGLE_CLOUD_PROJECT",
@@ -72,6 +73,22 @@ VARIABLES = (
     "MUSIC_MUSICBRAINZ_URL",
     "MUSIC_MUSICBRAINZ_USER_AGENT",
     "MUSIC_MUSICBRAINZ_PER_SECOND",
+    "READING_BUCKET",
+    "READING_PREFIX",
+    "READING_DATASET",
+    "READING_INTERACTION_TOPIC",
+    "READING_INTERACTION_SUBSCRIPTION",
+    "READING_INTERACTION_DEAD_TOPIC",
+    "READING_META_TOPIC",
+    "READING_META_SUBSCRIPTION",
+    "READING_META_DEAD_TOPIC",
+    "READING_STREAM",
+    "READING_MERGE_MILLISECONDS",
+    "READING_SESSION_SECONDS",
+    "READING_MAX_ATTEMPTS",
+    "READING_DATAFLOW_REGION",
+    "READING_DATAFLOW_TEMP",
+    "READING_DATAFLOW_ENDPOINT",
 )
 
 
@@ -253,7 +270,19 @@ def _typesense(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterat
 
 @contextlib.contextmanager
 def _bigquery(_stack: Stack, _variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
-    yield {"CAMPAIGNS_DATASET": f"marketing_{mark}"}
+    yield {"CAMPAIGNS_DATASET": f"marketing_{mark}", "READING_DATASET": f"reading_{mark}"}
+
+
+@contextlib.contextmanager
+def _pubsub(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
+
+    host, project = variables["PUBSUB_EMULATOR_HOST"], variables["GOOGLE_CLOUD_PROJECT"]
+    names = {variable: f"{name}-{mark}" for variable, name in pubsub.NAMES.items()}
+    pubsub.create(host, project, names)
+    yield names
+    with contextlib.suppress(GoogleAPICallError, RetryError):
+        pubsub.remove(host, project, names)
 
 
 @contextlib.contextmanager
@@ -278,6 +307,7 @@ _ISOLATE: dict[str, _Isolate] = {
     "gcs": _gcs,
     "s3": _s3,
     "bigquery": _bigquery,
+    "pubsub": _pubsub,
     "mongo": _mongo,
     "bolt": _bolt,
     "milvus": _milvus,

@@ -40,6 +40,7 @@ def _variables(place: Place) -> dict[str, str]:
         "BIGQUERY_GRPC_ENDPOINT": f"{HOST}:{place.ports['bigquery.grpc']}",
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "CAMPAIGNS_DATASET": "marketing",
+        "READING_DATASET": "reading",
     }
 
 

@@ -12,7 +12,11 @@ import urllib.request
 
 from local.service import HOST, PROJECT, Command, Place, Service, StackError, answers_http
 
-BUCKETS = {"CAMPAIGNS_BUCKET": "campaigns", "QUARANTINE_BUCKET": "quarantine"}
+BUCKETS = {
+    "CAMPAIGNS_BUCKET": "campaigns",
+    "READING_BUCKET": "reading",
+    "QUARANTINE_BUCKET": "quarantine",
+}
 _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _CONFLICT = 409
 
@@ -85,6 +89,7 @@ def _variables(place: Place) -> dict[str, str]:
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         **BUCKETS,
         "CAMPAIGNS_PREFIX": "campaigns/",
+        "READING_PREFIX": "reading-history/",
         # Empty: compute logs stay on the local disk.
         "COMPUTE_LOGS_BUCKET": "",
     }

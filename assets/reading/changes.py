@@ -1,0 +1,283 @@
+"""Which days of reading have changed, and telling Dagster so.
+
+Belongs here: noting days and contents in Postgres, contents to days, days to materializations of
+``user_interaction``. Does not: what is recomputed for them (automation conditions of the counts).
+
+A day is noted in the transaction that makes its events final, and let go only after Dagster has it:
+a crash in between tells a day twice, never not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.reading.pipeline import DAYS, FIRST_DAY, USER_INTERACTION_KEY
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from assets.reading.warehouse import Warehouse
+
+    Connection = psycopg.Connection[Any]
+
+log = logging.getLogger(__name__)
+
+#: Class of the lock of who reports, beside those of runs, writers and tables.
+REPORT_LOCK = 86
+
+#: Contents per query and days per round: a request of BigQuery's takes 10 MB.
+CONTENTS_AT_ONCE = 50_000
+DAYS_AT_ONCE = 200
+
+#: Every event that the contents' new categories make count. It reads three columns of the whole
+#: table, for a content's events may be of any day: hence not per micro-batch.
+DAYS_OF_CONTENTS = f"""
+SELECT DATE(updated_at) AS day
+FROM `{{user_interaction}}`
+WHERE content_id IN UNNEST(@content_ids) AND read_percent > 90
+  AND updated_at >= TIMESTAMP '{FIRST_DAY} 00:00:00+00'
+GROUP BY day
+ORDER BY day
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedDay:
+    """A day, how many events it gained since it was last told, and when the last of them came.
+
+    ``events`` is 0 when only categories of its contents did.
+    """
+
+    day: date
+    events: int
+    changed_at: datetime
+
+
+def note_changed_days(conn: Connection, days: Mapping[date, int]) -> None:
+    """Note that these days gained so many events, in the caller's transaction.
+
+    The rows are taken in the days' order, so that two writers never wait for each other. Raises
+    psycopg.Error.
+    """
+    if not days:
+        return
+    ordered = sorted(days)
+    conn.execute(
+        """
+        INSERT INTO reading.changed_day AS d (day, events)
+        SELECT day, events FROM unnest(%s::date[], %s::bigint[]) AS gained (day, events)
+        ORDER BY day
+        ON CONFLICT (day) DO UPDATE
+        SET events = d.events + excluded.events, changed_at = clock_timestamp()
+        """,
+        (ordered, [days[day] for day in ordered]),
+    )
+
+
+def note_changed_contents(conn: Connection, content_ids: Collection[int]) -> None:
+    """Note that these contents gained a category, in the caller's transaction.
+
+    Raises psycopg.Error.
+    """
+    if not content_ids:
+        return
+    conn.execute(
+        """
+        INSERT INTO reading.changed_content (content_id)
+        SELECT content_id FROM unnest(%s::bigint[]) AS gained (content_id)
+        ORDER BY content_id
+        ON CONFLICT (content_id) DO UPDATE SET changed_at = clock_timestamp()
+        """,
+        (sorted(set(content_ids)),),
+    )
+
+
+def quiet_seconds(conn: Connection) -> float | None:
+    """Seconds since the last change that was noted and not told; None when there is none."""
+    row = conn.execute(
+        """
+        SELECT extract(epoch FROM clock_timestamp() - max(changed_at))::double precision
+        FROM (
+            SELECT max(changed_at) AS changed_at FROM reading.changed_day
+            WHERE day BETWEEN %s AND %s
+            UNION ALL
+            SELECT max(changed_at) FROM reading.changed_content
+        ) AS noted
+        """,
+        _tellable(),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def days_of_contents(warehouse: Warehouse, content_ids: Sequence[int]) -> list[date]:
+    """The days with an event of these contents that counts, read beyond 90 percent."""
+    from google.cloud.bigquery import ArrayQueryParameter
+
+    from assets.reading.merges import ask
+
+    days: set[date] = set()
+    for start in range(0, len(content_ids), CONTENTS_AT_ONCE):
+        ids = list(content_ids[start : start + CONTENTS_AT_ONCE])
+        rows = ask(
+            warehouse.client,
+            warehouse.sql(DAYS_OF_CONTENTS),
+            [ArrayQueryParameter("content_ids", "INT64", ids)],
+        )
+        days.update(row["day"] for row in rows)
+    return sorted(days)
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What one call told Dagster: days, the events that they gained, contents resolved to days."""
+
+    days: int = 0
+    events: int = 0
+    contents: int = 0
+
+
+def report_changes(
+    where: dg.DagsterInstance | dg.OpExecutionContext | dg.AssetExecutionContext,
+    conn: Connection,
+    warehouse: Warehouse,
+    *,
+    seconds: float = math.inf,
+) -> Reported:
+    """Turn what was noted into materializations of ``user_interaction``, one per changed day.
+
+    They go to the run of a context, or to the instance without a run. ``conn`` must be in
+    autocommit mode: rows go round by round, and what is left after ``seconds`` waits for the next
+    call. A day that is no partition yet, since its date has not begun, waits too. Raises
+    psycopg.Error and google.api_core.exceptions errors; nothing noted is lost by them.
+    """
+    until = time.monotonic() + seconds
+    contents = days = events = 0
+    try:
+        while resolved := _resolve_contents(conn, warehouse):
+            contents += resolved
+            if time.monotonic() >= until:
+                break
+    finally:
+        # Days need no BigQuery: they are told whatever is the matter with it.
+        while told := _tell_days(_teller(where), conn):
+            days += len(told)
+            events += sum(change.events for change in told)
+            log.info("changed_days_told days=%d events=%d last=%s", days, events, told[-1].day)
+            if time.monotonic() >= until:
+                break
+    return Reported(days, events, contents)
+
+
+def materialization(change: ChangedDay) -> dg.AssetMaterialization:
+    """What Dagster is told of a changed day."""
+    return dg.AssetMaterialization(
+        USER_INTERACTION_KEY,
+        partition=change.day.isoformat(),
+        description=None if change.events else "Its contents gained categories.",
+        metadata={
+            "new_events": change.events,
+            "changed_at": dg.MetadataValue.timestamp(change.changed_at),
+        },
+    )
+
+
+def _teller(
+    where: dg.DagsterInstance | dg.OpExecutionContext | dg.AssetExecutionContext,
+) -> Callable[[dg.AssetMaterialization], None]:
+    if isinstance(where, dg.DagsterInstance):
+        return where.report_runless_asset_event
+    return where.log_event
+
+
+def _resolve_contents(conn: Connection, warehouse: Warehouse) -> int:
+    """Note the days of some changed contents, and let those contents go; how many there were.
+
+    The query sees every event that was final before; a later one notes its day itself.
+    """
+    rows = conn.execute(
+        """
+        SELECT content_id, changed_at FROM reading.changed_content
+        ORDER BY changed_at, content_id LIMIT %s
+        """,
+        (CONTENTS_AT_ONCE,),
+    ).fetchall()
+    if not rows:
+        return 0
+    days = days_of_contents(warehouse, [content_id for content_id, _ in rows])
+    with conn.transaction():
+        note_changed_days(conn, dict.fromkeys(days, 0))
+        conn.execute(
+            """
+            DELETE FROM reading.changed_content AS c
+            USING unnest(%s::bigint[], %s::timestamptz[]) AS seen (content_id, changed_at)
+            WHERE c.content_id = seen.content_id AND c.changed_at = seen.changed_at
+            """,
+            ([content_id for content_id, _ in rows], [changed_at for _, changed_at in rows]),
+        )
+    return len(rows)
+
+
+def _tell_days(
+    tell: Callable[[dg.AssetMaterialization], None], conn: Connection
+) -> list[ChangedDay]:
+    """Tell some changed days, oldest day first, and let them go; the days."""
+    with _reporting(conn):
+        rows = conn.execute(
+            """
+            SELECT day, events, changed_at FROM reading.changed_day
+            WHERE day BETWEEN %s AND %s ORDER BY day LIMIT %s
+            """,
+            (*_tellable(), DAYS_AT_ONCE),
+        ).fetchall()
+        changes = [ChangedDay(*row) for row in rows]
+        for change in changes:
+            tell(materialization(change))
+        if changes:
+            _let_go(conn, changes)
+    return changes
+
+
+def _tellable() -> tuple[str, str]:
+    """The first and the last day that is a partition now."""
+    return FIRST_DAY, DAYS.get_last_partition_key() or FIRST_DAY
+
+
+def _let_go(conn: Connection, changes: Sequence[ChangedDay]) -> None:
+    """Forget days as they were told; of one that gained more meanwhile, only what was told."""
+    with conn.transaction():
+        conn.execute(
+            """
+            WITH seen (day, events, changed_at) AS (
+                SELECT * FROM unnest(%s::date[], %s::bigint[], %s::timestamptz[])
+            ), same AS (
+                DELETE FROM reading.changed_day AS d USING seen
+                WHERE d.day = seen.day AND d.changed_at = seen.changed_at
+            )
+            UPDATE reading.changed_day AS d SET events = greatest(d.events - seen.events, 0)
+            FROM seen WHERE d.day = seen.day AND d.changed_at <> seen.changed_at
+            """,
+            (
+                [change.day for change in changes],
+                [change.events for change in changes],
+                [change.changed_at for change in changes],
+            ),
+        )
+
+
+@contextmanager
+def _reporting(conn: Connection) -> Iterator[None]:
+    """One reporter at a time: two would tell the same days twice."""
+    conn.execute("SELECT pg_advisory_lock(%s, 0)", (REPORT_LOCK,))
+    try:
+        yield
+    finally:
+        conn.execute("SELECT pg_advisory_unlock(%s, 0)", (REPORT_LOCK,))

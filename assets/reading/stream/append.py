@@ -1,0 +1,230 @@
+"""Rows appended to a table through the Storage Write API's default stream.
+
+Belongs here: rows as protocol buffers, the long-lived AppendRows call, which rows BigQuery refuses
+and which give trouble. Does not: retrying (``writing.py``), the tables (``warehouse.py``).
+Imported lazily: needs google.cloud.bigquery_storage_v1.
+
+The default stream commits each request as a whole before it answers, and at least once: a request
+that is sent again because its answer got lost appends its rows again.
+https://cloud.google.com/bigquery/docs/write-api#default_stream
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.api_core import exceptions  # noqa: TID253
+from google.cloud.bigquery_storage_v1.types import AppendRowsRequest  # noqa: TID253
+from google.protobuf import (  # noqa: TID253
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+)
+
+from assets.reading.warehouse import TableSpec
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+
+#: Bytes of rows in one request; BigQuery takes 10 MB with everything.
+REQUEST_BYTES = 9_000_000
+#: Seconds until a request without an answer counts as failed.
+APPEND_TIMEOUT = 30.0
+
+#: Requests that may fail before anything is appended, when it is tried in parts.
+_FAILED_PARTS = 8
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_TYPES = {
+    "STRING": _FIELD.TYPE_STRING,
+    "INTEGER": _FIELD.TYPE_INT64,
+    "FLOAT": _FIELD.TYPE_DOUBLE,
+    "TIMESTAMP": _FIELD.TYPE_INT64,  # microseconds since 1970
+}
+#: What the connection is to blame for, not the rows.
+_CONNECTION_ERRORS = (
+    exceptions.ServiceUnavailable,
+    exceptions.DeadlineExceeded,
+    exceptions.Cancelled,
+    exceptions.TooManyRequests,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Which rows were not appended, by index, and why: refused for good, or in trouble for now."""
+
+    refused: dict[int, str] = field(default_factory=dict)
+    troubled: dict[int, str] = field(default_factory=dict)
+
+
+def microseconds(time: datetime) -> int:
+    """A time as BigQuery takes it in a protocol buffer."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def row_class(spec: TableSpec) -> Any:
+    """The class of protocol buffers that are rows of a table."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"{spec.name}.proto", package="quintet", syntax="proto2"
+    )
+    row = file.message_type.add(name=spec.name)
+    for number, (name, kind, mode, _text) in enumerate(spec.columns, start=1):
+        label = _FIELD.LABEL_REQUIRED if mode == "REQUIRED" else _FIELD.LABEL_OPTIONAL
+        row.field.add(name=name, number=number, type=_TYPES[kind], label=label)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"quintet.{spec.name}"))
+
+
+class RowAppender:
+    """Appends to one table, by one thread. Keeps a call open between requests; ``close()`` it.
+
+    ``table`` is the full name, ``row`` what `row_class` made of its declaration.
+    """
+
+    def __init__(self, client: BigQueryWriteClient, table: str, row: Any) -> None:
+        project, dataset, name = table.rsplit(".", 2)
+        self._client = client
+        self._stream = f"projects/{project}/datasets/{dataset}/tables/{name}/streams/_default"
+        self._descriptor = descriptor_pb2.DescriptorProto()
+        row.DESCRIPTOR.CopyToProto(self._descriptor)
+        self._requests: queue.SimpleQueue[AppendRowsRequest | None] = queue.SimpleQueue()
+        self._call: Any = None
+
+    def append(self, rows: Sequence[bytes], *, isolate: bool = False) -> Appended:
+        """Append rows; returns which of them BigQuery refuses, the others are in the table.
+
+        With ``isolate``, a failure that is not the connection's is looked for in ever smaller
+        parts, down to the rows that have it. Raises google.api_core.exceptions errors when nothing
+        or not everything was appended: the rows are to be sent again.
+        """
+        result = Appended()
+        parts = list(_requests(rows))
+        done = failed = 0
+        while parts:
+            part = parts.pop()
+            try:
+                self._send([rows[index] for index in part])
+            except _RowsRefused as error:
+                result.refused.update((part[index], text) for index, text in error.rows.items())
+                parts.append([index for index in part if index not in result.refused])
+            except exceptions.InvalidArgument as error:
+                if len(part) == 1:
+                    result.refused[part[0]] = error.message
+                else:
+                    parts += _halves(part)
+            except exceptions.GoogleAPICallError as error:
+                failed += 1
+                hopeless = failed > _FAILED_PARTS and not done
+                if not isolate or hopeless or isinstance(error, _CONNECTION_ERRORS):
+                    raise
+                if len(part) == 1:
+                    result.troubled[part[0]] = error.message
+                else:
+                    parts += _halves(part)
+            else:
+                done += 1
+            parts = [part for part in parts if part]
+        if result.troubled and not done:
+            # Nothing got through: that is BigQuery's trouble, not these rows'.
+            raise exceptions.ServiceUnavailable(next(iter(result.troubled.values())))
+        return result
+
+    def close(self) -> None:
+        """End the call; the next request opens another."""
+        self._requests.put(None)  # ends the thread of gRPC that waits for requests
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _send(self, rows: list[bytes]) -> None:
+        # A call that nothing was sent on for ten minutes is ended by BigQuery.
+        was_open = self._call is not None
+        try:
+            self._exchange(rows)
+        except (exceptions.GoogleAPICallError, _RowsRefused) as error:
+            self.close()
+            if not was_open or isinstance(error, _RowsRefused | exceptions.InvalidArgument):
+                raise
+            self._exchange_afresh(rows)
+
+    def _exchange_afresh(self, rows: list[bytes]) -> None:
+        try:
+            self._exchange(rows)
+        except (exceptions.GoogleAPICallError, _RowsRefused):
+            self.close()
+            raise
+
+    def _exchange(self, rows: list[bytes]) -> None:
+        request = AppendRowsRequest(write_stream=self._stream, trace_id="quintet:reading")
+        data = AppendRowsRequest.pb(request).proto_rows
+        data.rows.serialized_rows.extend(rows)
+        if self._call is None:
+            data.writer_schema.proto_descriptor.CopyFrom(self._descriptor)
+            self._open()
+        self._requests.put(request)
+        # The call has no time limit of its own, since it stays open.
+        timer = threading.Timer(APPEND_TIMEOUT, self._call.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            response = next(self._call)
+        except StopIteration:
+            raise exceptions.ServiceUnavailable("BigQuery ended the stream") from None
+        except grpc.RpcError as error:
+            raise exceptions.from_grpc_error(error) from error
+        finally:
+            timer.cancel()
+        if response.row_errors:
+            raise _RowsRefused(
+                {
+                    error.index: f"{error.code.name}: {error.message}"
+                    for error in response.row_errors
+                }
+            )
+        if response.error.code:
+            raise exceptions.from_grpc_status(response.error.code, response.error.message)
+
+    def _open(self) -> None:
+        # The transport's method, since the client's waits for an answer before it returns the call.
+        self._requests = queue.SimpleQueue()
+        self._call = self._client.transport.append_rows(
+            iter(self._requests.get, None),
+            metadata=[("x-goog-request-params", f"write_stream={self._stream}")],
+        )
+
+
+class _RowsRefused(Exception):
+    """BigQuery appended nothing because of these rows: index in the request, and why."""
+
+    def __init__(self, rows: dict[int, str]) -> None:
+        super().__init__(f"{len(rows)} rows refused")
+        self.rows = rows
+
+
+def _requests(rows: Sequence[bytes]) -> Iterator[list[int]]:
+    """The indexes of the rows, in requests of at most REQUEST_BYTES."""
+    part: list[int] = []
+    size = 0
+    for index, row in enumerate(rows):
+        if part and size + len(row) > REQUEST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(index)
+        size += len(row)
+    if part:
+        yield part
+
+
+def _halves(part: list[int]) -> list[list[int]]:
+    middle = len(part) // 2
+    return [part[:middle], part[middle:]]

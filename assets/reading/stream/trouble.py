@@ -1,0 +1,94 @@
+"""What passes and what does not, and waiting for it to pass.
+
+Belongs here: which errors of the stream's systems another attempt may change, and the attempts.
+Does not: what is attempted (``writing.py``, ``serving.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from landing.failures import classify
+
+T = TypeVar("T")
+
+#: Seconds between two attempts, at first and at most.
+FIRST_WAIT, LONGEST_WAIT = 0.25, 5.0
+#: Seconds between two words about the same trouble.
+SAY_SECONDS = 10.0
+
+#: Reasons with which BigQuery refuses, under the status of a request that is wrong, what it takes
+#: a little later. https://cloud.google.com/bigquery/docs/error-messages
+_PASSING_REASONS = frozenset(
+    {"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded", "backendError",
+     "jobBackendError", "internalError", "jobInternalError", "tableUnavailable"}
+)  # fmt: skip
+_PASSING_WORDS = ("concurrent update", "Exceeded rate limits")
+
+
+class Abandoned(Exception):
+    """The session ends and does not wait any longer for the trouble to pass."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether another attempt may succeed."""
+    details = getattr(error, "errors", None) or ()
+    if any(isinstance(one, dict) and one.get("reason") in _PASSING_REASONS for one in details):
+        return True
+    if any(words in str(error) for words in _PASSING_WORDS):
+        return True
+    return classify(error) == "transient"
+
+
+class Patience:
+    """Attempts until one succeeds, or ``abandoned`` is set.
+
+    ``about`` names in the log whose trouble it is.
+    """
+
+    def __init__(
+        self, abandoned: threading.Event, log: logging.Logger, about: Mapping[str, str]
+    ) -> None:
+        self._abandoned = abandoned
+        self._log = log
+        self._about = " ".join(f"{name}={value}" for name, value in about.items())
+
+    def until_done(
+        self, what: str, attempt: Callable[[], T], start_over: Callable[[], None] = lambda: None
+    ) -> T:
+        """The result of the first attempt that succeeds.
+
+        ``start_over`` is called after each that does not. Raises Abandoned, and what no further
+        attempt would change.
+        """
+        wait, said_at, began = FIRST_WAIT, float("-inf"), time.monotonic()
+        while True:
+            try:
+                result = attempt()
+            except Exception as error:
+                start_over()
+                if not is_transient(error):
+                    raise
+                now = time.monotonic()
+                if now - said_at >= SAY_SECONDS:
+                    said_at = now
+                    self._log.warning(
+                        "waiting_for step=%s %s seconds=%d error=%s",
+                        what,
+                        self._about,
+                        now - began,
+                        str(error)[:300],
+                    )
+                if self._abandoned.wait(wait):
+                    raise Abandoned(f"{what} did not succeed before the session ended") from error
+            else:
+                if said_at > 0:
+                    self._log.info(
+                        "passed step=%s %s seconds=%d", what, self._about, time.monotonic() - began
+                    )
+                return result
+            wait = min(2 * wait, LONGEST_WAIT)
