@@ -1,7 +1,8 @@
 """Make sample files.
 
 ``python -m samples campaigns --rows N --out DIR [--dirty] [--seed S]``: campaign events;
-``python -m samples music --songs N --out DIR [--seed S]``: songs in every format.
+``python -m samples music --songs N --out DIR [--seed S]``: songs in every format;
+``python -m samples reading --events N --out DIR [--seed S]``: reading history and messages.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from samples import campaigns, music
+from samples import campaigns, music, reading
 
 
 def main() -> None:
@@ -19,6 +20,7 @@ def main() -> None:
     pipelines = parser.add_subparsers(dest="pipeline", required=True)
     _add_campaigns(pipelines.add_parser("campaigns", help="campaign events as CSV"))
     _add_music(pipelines.add_parser("music", help="songs in every format"))
+    _add_reading(pipelines.add_parser("reading", help="reading history and messages"))
     options = parser.parse_args()
     print(json.dumps(options.make(options)))
 
@@ -60,6 +62,27 @@ def _add_music(command: argparse.ArgumentParser) -> None:
 
 def _make_music(options: argparse.Namespace) -> dict[str, object]:
     return music.main(options.out, options.songs, options.seed)
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--events", type=int, default=2_000)
+    command.add_argument("--users", type=int, default=40)
+    command.add_argument("--contents", type=int, default=60)
+    command.add_argument("--days", type=int, default=20)
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(make=_make_reading)
+
+
+def _make_reading(options: argparse.Namespace) -> dict[str, object]:
+    return reading.main(
+        options.out,
+        seed=options.seed,
+        users=options.users,
+        contents=options.contents,
+        events=options.events,
+        days=options.days,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""A run of one history batch that kills itself (SIGKILL) at a named point: run by test_history."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from assets.reading import history_load
+from landing import staging
+from tests.integration.reading.history_world import HistoryWorld
+
+
+def die(*_args: Any, **_kwargs: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def instead(owner: Any, name: str) -> Callable[[], None]:
+    return lambda: setattr(owner, name, die)
+
+
+def after(owner: Any, name: str) -> Callable[[], None]:
+    original = getattr(owner, name)
+
+    def then_die(*args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
+        die()
+
+    return lambda: setattr(owner, name, then_die)
+
+
+#: Where, in the order in which a batch gets there.
+POINTS = {
+    "staged": instead(staging, "save_parts"),
+    "loaded": instead(history_load, "run_merge"),
+    "merged": after(history_load, "run_merge"),
+    "noted": after(history_load, "note_changed_days"),
+}
+
+
+def main(batch_id: str, point: str) -> None:
+    POINTS[point]()
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = HistoryWorld(instance)
+        instance.add_dynamic_partitions("reading_batches", [batch_id])
+        world.load(batch_id)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,222 @@
+"""History files from the bucket to BigQuery: counted once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import date
+
+import dagster as dg
+import pytest
+
+from assets.reading import history_load
+from assets.reading.history_assets import content_meta_history
+from assets.reading.pipeline import USER_INTERACTION_KEY
+from landing import staging
+from resources.bigquery import run
+from samples import reading as samples
+from tests.integration.reading import killed_history
+from tests.integration.reading.history_world import HistoryWorld
+
+pytestmark = pytest.mark.servers("postgres", "gcs", "bigquery")
+
+
+@pytest.fixture
+def world(env):
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield HistoryWorld(instance)
+
+
+@pytest.fixture
+def made(tmp_path):
+    return samples.write(tmp_path, seed=4, users=20, contents=40, events=600, days=6)
+
+
+def counts_by_object(world):
+    rows = world.ledger(
+        "SELECT key, outcome, reason, rows_read, rows_written, rows_rejected"
+        " FROM landing.object_version"
+    )
+    return {key.removeprefix(world.settings.prefix): found for key, *found in rows}
+
+
+def reported_days(world):
+    """Days of user_interaction that Dagster was told of, with their new events, summed."""
+    told = Counter()
+    records = world.instance.fetch_materializations(USER_INTERACTION_KEY, limit=500).records
+    for record in records:
+        new = record.asset_materialization.metadata["new_events"].value
+        told[date.fromisoformat(record.partition_key)] += new
+    return told
+
+
+def test_every_good_row_is_there_once_and_every_bad_one_in_quarantine(world, made, tmp_path):
+    world.put(tmp_path / "history")
+    batch = world.tick()
+    assert world.load(batch).success
+    assert world.events() == sorted(made.history_events)
+    assert world.categories() == sorted(made.history_categories)
+    found = counts_by_object(world)
+    for name, part in made.files.items():
+        outcome, reason, *rows = found.pop(name.removeprefix("history/"))
+        bad = part.rejects.total()
+        assert outcome == ("rejected" if part.reason else "loaded")
+        assert rows == [part.rows, part.rows - bad, bad]
+        assert (reason or "").partition(":")[0] == (part.reason or "")
+    assert not found
+    ((state, reasons),) = world.ledger(
+        "SELECT b.state, q.reasons FROM landing.batch b JOIN landing.quarantine q USING (batch_id)"
+    )
+    assert state == "loaded_with_rejects"
+    expected = Counter(part.reason for part in made.files.values() if part.reason)
+    for part in made.files.values():
+        expected += part.rejects
+    assert reasons == expected
+    days = Counter(event.updated_at.date() for event in made.history_events)
+    assert reported_days(world) == days
+    assert world.ledger("SELECT * FROM reading.changed_day") == []
+
+
+def test_the_same_rows_again_and_what_the_stream_brought_already_add_nothing(world, made, tmp_path):
+    early = sorted(made.history_events)[:50]
+    world.warehouse.ensure()
+    rows = ", ".join(
+        f"({event.user_id}, {event.content_id}, {event.read_percent!r},"
+        f" TIMESTAMP '{event.updated_at:%Y-%m-%d %H:%M:%S.%f}+00', 'message:7',"
+        " CURRENT_TIMESTAMP())"
+        for event in early
+    )
+    insert = (
+        "INSERT INTO `{user_interaction}` (user_id, content_id, read_percent, updated_at, source,"
+        f" ingested_at) VALUES {rows}"
+    )
+    run(world.warehouse.client, world.warehouse.sql(insert))
+    folder = tmp_path / "history"
+    world.put(folder)
+    first = world.tick()
+    assert world.load(first).success
+    new = made.history_events - set(early)
+    assert reported_days(world) == Counter(event.updated_at.date() for event in new)
+    for path in folder.iterdir():
+        path.rename(path.with_name(f"again_{path.name}"))
+    world.put(folder)
+    second = world.tick()
+    result = world.load(second)
+    assert result.success
+    assert world.events() == sorted(made.history_events)
+    assert world.categories() == sorted(made.history_categories)
+    assert reported_days(world) == Counter(event.updated_at.date() for event in new)
+    sources = run(
+        world.warehouse.client,
+        world.warehouse.sql("SELECT COUNT(*) FROM `{user_interaction}` WHERE source = 'message:7'"),
+    )
+    assert [tuple(row.values()) for row in sources] == [(50,)]
+    rows = sum(part.rows - part.rejects.total() for part in made.files.values())
+    written = world.ledger(
+        "SELECT batch_id, sink, state, rows_written FROM landing.batch_sink ORDER BY 1, 2"
+    )
+    assert written == [
+        (first, "content_meta_history", "done", len(made.history_categories)),
+        (first, "interaction_history", "done", len(new)),
+        (second, "content_meta_history", "done", 0),
+        (second, "interaction_history", "done", 0),
+    ]
+    staged = world.ledger("SELECT rows_written FROM landing.object_version")
+    assert sum(count for (count,) in staged) == 2 * rows
+
+
+@pytest.mark.parametrize("point", killed_history.POINTS)
+def test_a_run_that_was_killed_is_made_good_by_the_next(world, made, tmp_path, point):
+    world.put(tmp_path / "history")
+    batch = world.tick()
+    program = [sys.executable, "-m", "tests.integration.reading.killed_history", batch, point]
+    killed = subprocess.run(program, capture_output=True, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    assert world.load(batch).success
+    assert world.events() == sorted(made.history_events)
+    assert world.categories() == sorted(made.history_categories)
+    days = Counter(event.updated_at.date() for event in made.history_events)
+    # Told of twice, perhaps; never not at all.
+    assert set(reported_days(world)) == set(days)
+    assert all(count >= days[day] for day, count in reported_days(world).items())
+    assert world.ledger("SELECT * FROM reading.merge_fence") == []
+    done = world.ledger("SELECT sink, rows_written FROM landing.batch_sink ORDER BY 1")
+    assert done == [
+        ("content_meta_history", len(made.history_categories)),
+        ("interaction_history", len(made.history_events)),
+    ]
+
+
+def test_a_file_of_one_kind_leaves_the_other_table_alone(world, made, tmp_path):
+    world.put(tmp_path / "history", "categories.csv.gz")
+    assert world.load(world.tick()).success
+    assert world.events() == []
+    assert set(world.categories()) <= made.history_categories
+    assert world.categories()
+    world.put(tmp_path / "history", "people.csv")
+    rejected = world.tick()
+    assert world.load(rejected).success
+    assert world.ledger("SELECT state FROM landing.batch WHERE batch_id = %s", rejected) == [
+        ("loaded_with_rejects",)
+    ]
+
+
+def test_a_lost_staging_fails_for_good_and_is_staged_again(world, made, tmp_path):
+    world.put(tmp_path / "history")
+    batch = world.tick()
+    assert world.load(batch).success
+    world.store.delete(staging.part_key("reading", batch, 0))
+    again = world.load(batch, content_meta_history)
+    assert not again.success
+    sinks = "SELECT sink, state, error_class FROM landing.batch_sink ORDER BY 1"
+    assert world.ledger(sinks) == [
+        ("content_meta_history", "failed", "permanent"),
+        ("interaction_history", "done", None),
+    ]
+    assert world.load(batch).success
+    assert world.events() == sorted(made.history_events)
+
+
+def staged(world, batch):
+    with world.postgres.connect() as conn:
+        return staging.load_parts(conn, batch)
+
+
+def test_a_merge_that_did_not_do_its_work_is_noticed(world, made, tmp_path, monkeypatch):
+    world.put(tmp_path / "history")
+    batch = world.tick()
+    assert world.load(batch).success
+    one = min(made.history_events)
+    table = world.warehouse.table("user_interaction")
+    with world.postgres.connect(autocommit=True) as conn:
+        arguments = (world.warehouse, conn, world.settings.bucket, staged(world, batch))
+        run(
+            world.warehouse.client,
+            f"INSERT INTO `{table}` SELECT * FROM `{table}` WHERE user_id = {one.user_id} AND"
+            f" updated_at = TIMESTAMP '{one.updated_at:%Y-%m-%d %H:%M:%S.%f}+00'",
+        )
+        _, doubled = history_load.write_events(*arguments)
+        assert (doubled.missing, doubled.unexpected > 0, doubled.ok) == (0, True, False)
+        run(world.warehouse.client, f"DELETE FROM `{table}` WHERE user_id = {one.user_id}")
+        monkeypatch.setattr(history_load, "run_merge", lambda *_: 0)
+        _, lost = history_load.write_events(*arguments)
+        gone = sum(event.user_id == one.user_id for event in made.history_events)
+        assert (lost.missing >= gone, lost.unexpected, lost.ok) == (True, 0, False)
+        assert str(one.user_id) in lost.sample[0]
+
+
+def test_a_load_that_brought_other_rows_than_were_staged_is_not_merged(
+    world, made, tmp_path, monkeypatch
+):
+    world.put(tmp_path / "history")
+    batch = world.tick()
+    assert world.load(batch).success
+    monkeypatch.setattr(history_load, "_load_parts", lambda *_: None)
+    parts = [*staged(world, batch), *staged(world, batch)]
+    with (
+        world.postgres.connect(autocommit=True) as conn,
+        pytest.raises(history_load.TransientError, match="staged ones"),
+    ):
+        history_load.write_events(world.warehouse, conn, world.settings.bucket, parts)
