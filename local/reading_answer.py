@@ -1,0 +1,50 @@
+"""One user's category shares in words, as the demo prints them.
+
+Belongs here: the text. Does not: the question (``assets/reading/answer.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from assets.reading.affinity import window
+from assets.reading.answer import category_counts
+from resources.bigquery import BigQueryResource
+
+
+def lines(env: Mapping[str, str], user_id: int, query_date: date) -> list[str]:
+    """What was asked, then a line per category, largest share first; a line when there is none.
+
+    ``env`` holds the variables of BigQuery and READING_DATASET. Raises like
+    ``assets.reading.answer.category_shares``.
+    """
+    bigquery = BigQueryResource(
+        project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env.get("BIGQUERY_API_ENDPOINT", "")
+    )
+    with bigquery.client() as client:
+        counts = category_counts(client, env["READING_DATASET"], user_id, query_date)
+    days = window(query_date)
+    asked = f"user {user_id} on {query_date} (events of {days.first} to {days.last}):"
+    total = sum(counts.values())
+    width = max(map(len, counts), default=0)
+    told = [
+        f"  {category:<{width}} {events / total:6.1%} ({events} of {total})"
+        for category, events in counts.items()
+    ]
+    return [asked, *(told or ["  nothing read beyond 90 percent"])]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """``python -m local.reading_answer USER DATE``, with the variables of the environment."""
+    parser = argparse.ArgumentParser(prog="python -m local.reading_answer")
+    parser.add_argument("user_id", type=int)
+    parser.add_argument("query_date", type=date.fromisoformat)
+    chosen = parser.parse_args(arguments)
+    print("\n".join(lines(os.environ, chosen.user_id, chosen.query_date)))
+
+
+if __name__ == "__main__":
+    main()
