@@ -1,0 +1,59 @@
+"""The job that lets Google carry the messages, and merges what it landed, every minute.
+
+Belongs here: selection, tags, when. Does not: who carries (``assets/reading/carriage.py``).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.reading.dataflow_assets import EVERY_STREAM_CARRIED, JOBS_KEY, LANDED_KEY
+from assets.reading.settings import ReadingSettings
+from jobs.executor import guarded_executor, in_process
+
+#: One run at a time: two would only wait for each other's merges.
+CARRIER_TAG = "quintet/carrier"
+
+_SELECTION = dg.AssetSelection.assets(JOBS_KEY, LANDED_KEY)
+
+reading_dataflow_job = dg.define_asset_job(
+    name="reading_dataflow",
+    description="Dataflow jobs or BigQuery subscriptions as READING_STREAM says, and the merge of "
+    "what they landed.",
+    selection=_SELECTION.without_checks()
+    | dg.AssetSelection.checks(dg.AssetCheckKey(JOBS_KEY, EVERY_STREAM_CARRIED)),
+    config=in_process(),
+    executor_def=guarded_executor,
+    tags={CARRIER_TAG: "reading", "dagster/max_retries": "0", "dagster/max_runtime": "3600"},
+)
+
+
+@dg.schedule(
+    name="reading_dataflow_every_minute",
+    job=reading_dataflow_job,
+    cron_schedule="* * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Asks for a run a minute while READING_STREAM is not `session`.",
+)
+def reading_dataflow_schedule(
+    context: dg.ScheduleEvaluationContext, reading: dg.ResourceParam[ReadingSettings]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run, unless sessions carry the messages or the last run still goes on."""
+    if reading.stream == "session":
+        yield dg.SkipReason("READING_STREAM is session: nothing of Google's carries messages.")
+        return
+    unfinished = dg.RunsFilter(
+        job_name=reading_dataflow_job.name,
+        statuses=[
+            dg.DagsterRunStatus.QUEUED,
+            dg.DagsterRunStatus.NOT_STARTED,
+            dg.DagsterRunStatus.STARTING,
+            dg.DagsterRunStatus.STARTED,
+            dg.DagsterRunStatus.CANCELING,
+        ],
+    )
+    if context.instance.get_runs_count(unfinished):
+        yield dg.SkipReason("The last run still goes on.")
+        return
+    yield dg.RunRequest()
