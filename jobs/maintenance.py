@@ -14,6 +14,8 @@ from assets.buckets import gcs_bucket
 from assets.campaigns import pipeline as campaigns_pipeline
 from assets.campaigns.settings import CampaignsSettings
 from assets.music import pipeline as music_pipeline
+from assets.reading import pipeline as reading_pipeline
+from assets.reading.settings import ReadingSettings
 from jobs.executor import guarded_executor
 from landing import retention
 from resources.gcs import GcsResource
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 PARTITIONS = {
     campaigns_pipeline.PIPELINE: campaigns_pipeline.BATCHES,
     music_pipeline.PIPELINE: music_pipeline.BATCHES,
+    reading_pipeline.PIPELINE: reading_pipeline.BATCHES,
 }
 
 
@@ -52,13 +55,32 @@ def remove_campaigns_staging(
     campaigns: CampaignsSettings,
 ) -> None:
     """A backfill validates again."""
+    _remove_staging(context, postgres, gcs, campaigns.bucket, campaigns_pipeline.PIPELINE)
+
+
+@dg.op(description="Removes the staging of loaded history batches after 7 days.")
+def remove_reading_staging(
+    context: dg.OpExecutionContext,
+    postgres: PostgresResource,
+    gcs: GcsResource,
+    reading: ReadingSettings,
+) -> None:
+    """A backfill validates again."""
+    _remove_staging(context, postgres, gcs, reading.bucket, reading_pipeline.PIPELINE)
+
+
+def _remove_staging(
+    context: dg.OpExecutionContext,
+    postgres: PostgresResource,
+    gcs: GcsResource,
+    bucket: str,
+    pipeline: str,
+) -> None:
     with (
-        gcs_bucket(gcs, campaigns.bucket) as store,
+        gcs_bucket(gcs, bucket) as store,
         postgres.connect(autocommit=True) as connection,
     ):
-        removed = retention.remove_staging(
-            connection, store, campaigns_pipeline.PIPELINE, datetime.now(UTC)
-        )
+        removed = retention.remove_staging(connection, store, pipeline, datetime.now(UTC))
     context.add_output_metadata(
         {"staged_parts_removed": removed.parts, "staged_bytes_removed": removed.bytes}
     )
@@ -86,6 +108,8 @@ def maintenance_job(pipelines: Sequence[str]) -> dg.JobDefinition:
         remove_partitions()
         if campaigns_pipeline.PIPELINE in pipelines:
             remove_campaigns_staging()
+        if reading_pipeline.PIPELINE in pipelines:
+            remove_reading_staging()
 
     return maintenance
 

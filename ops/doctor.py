@@ -5,16 +5,18 @@ Belongs here: asking each resource and printing a line. Does not: how a resource
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
 from resources.bigquery import BigQueryResource
+from resources.bigquery_write import BigQueryWriteResource
 from resources.environment import REQUIRED, chosen_pipelines
 from resources.gcs import GcsResource
 from resources.lyrics_service import LyricsServiceResource
@@ -25,6 +27,7 @@ from resources.musicbrainz import MusicBrainzResource
 from resources.neo4j import Neo4jResource
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
+from resources.pubsub import PubSubResource
 from resources.typesense import TypesenseResource
 
 #: Seconds until a system that has said nothing counts as not there.
@@ -89,6 +92,32 @@ def _bucket(env: Mapping[str, str], variable: str) -> str:
     return f"gs://{env[variable]} can be listed"
 
 
+def _subscription(env: Mapping[str, str], variable: str) -> str:
+    pubsub = PubSubResource(
+        project=env["GOOGLE_CLOUD_PROJECT"], emulator_host=env["PUBSUB_EMULATOR_HOST"]
+    )
+    path = pubsub.subscription_path(env[variable])
+    with pubsub.subscriber() as client:
+        found = client.get_subscription(subscription=path, timeout=PATIENCE, retry=None)
+    return f"{path} of {found.topic}"
+
+
+def _subscriptions() -> dict[str, System]:
+    names = {
+        "interactions": "READING_INTERACTION_SUBSCRIPTION",
+        "categories": "READING_META_SUBSCRIPTION",
+    }
+    return {
+        f"{name} subscription": System(
+            ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST", variable),
+            partial(_subscription, variable=variable),
+            f"create the subscription that {variable} names: docs/reading.md has the commands",
+            pipelines=("reading",),
+        )
+        for name, variable in names.items()
+    }
+
+
 SYSTEMS: dict[str, System] = {
     "postgres": System(
         ("POSTGRES_URL",),
@@ -104,7 +133,7 @@ SYSTEMS: dict[str, System] = {
         ("GOOGLE_CLOUD_PROJECT",),
         lambda e: GcsResource(project=e["GOOGLE_CLOUD_PROJECT"]).check(),
         "check GOOGLE_APPLICATION_CREDENTIALS (or STORAGE_EMULATOR_HOST)",
-        pipelines=("campaigns",),
+        pipelines=("campaigns", "reading"),
     ),
     "campaigns bucket": System(
         ("GOOGLE_CLOUD_PROJECT", "CAMPAIGNS_BUCKET"),
@@ -116,7 +145,7 @@ SYSTEMS: dict[str, System] = {
         ("GOOGLE_CLOUD_PROJECT", "QUARANTINE_BUCKET"),
         lambda e: _bucket(e, "QUARANTINE_BUCKET"),
         "create the bucket that QUARANTINE_BUCKET names, or check who may read it",
-        pipelines=("campaigns",),
+        pipelines=("campaigns", "reading"),
     ),
     "bigquery": System(
         ("GOOGLE_CLOUD_PROJECT", "BIGQUERY_API_ENDPOINT"),
@@ -124,8 +153,31 @@ SYSTEMS: dict[str, System] = {
             project=e["GOOGLE_CLOUD_PROJECT"], api_endpoint=e["BIGQUERY_API_ENDPOINT"]
         ).check(),
         "check GOOGLE_APPLICATION_CREDENTIALS and BIGQUERY_API_ENDPOINT (empty for Google's own)",
-        pipelines=("campaigns",),
+        pipelines=("campaigns", "reading"),
     ),
+    "reading bucket": System(
+        ("GOOGLE_CLOUD_PROJECT", "READING_BUCKET"),
+        lambda e: _bucket(e, "READING_BUCKET"),
+        "create the bucket that READING_BUCKET names, or check who may read it",
+        pipelines=("reading",),
+    ),
+    "bigquery write": System(
+        ("GOOGLE_CLOUD_PROJECT", "BIGQUERY_GRPC_ENDPOINT"),
+        lambda e: BigQueryWriteResource(
+            project=e["GOOGLE_CLOUD_PROJECT"], grpc_endpoint=e["BIGQUERY_GRPC_ENDPOINT"]
+        ).check(),
+        "check BIGQUERY_GRPC_ENDPOINT (empty for Google's own)",
+        pipelines=("reading",),
+    ),
+    "pubsub": System(
+        ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST"),
+        lambda e: PubSubResource(
+            project=e["GOOGLE_CLOUD_PROJECT"], emulator_host=e["PUBSUB_EMULATOR_HOST"]
+        ).check(),
+        "check GOOGLE_APPLICATION_CREDENTIALS and PUBSUB_EMULATOR_HOST (empty for Google's own)",
+        pipelines=("reading",),
+    ),
+    **_subscriptions(),
     "mongodb": System(
         ("MONGO_URI",),
         lambda e: MongoResource(uri=e["MONGO_URI"]).check(),
@@ -147,6 +199,7 @@ SYSTEMS: dict[str, System] = {
         ("MILVUS_URI", "MILVUS_TOKEN"),
         lambda e: MilvusResource(uri=e["MILVUS_URI"], token=e["MILVUS_TOKEN"]).check(),
         "check MILVUS_URI and MILVUS_TOKEN",
+        pipelines=("campaigns", "music"),
     ),
     "openai": System(
         ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_EMBEDDING_MODEL"),
@@ -156,6 +209,7 @@ SYSTEMS: dict[str, System] = {
             embedding_model=e["OPENAI_EMBEDDING_MODEL"],
         ).check(),
         "check OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_EMBEDDING_MODEL",
+        pipelines=("campaigns", "music"),
     ),
     "minio": System(
         ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"),
@@ -205,6 +259,7 @@ def run(systems: Mapping[str, System] = SYSTEMS, *, patience: float = PATIENCE) 
     def ask(name: str, system: System) -> None:
         answers[name] = diagnose(name, system, env)
 
+    _import_shared(systems)
     # Daemons: a client that never returns must not keep the command from ending.
     threads = {
         name: threading.Thread(target=ask, args=(name, system), daemon=True)
@@ -221,6 +276,17 @@ def run(systems: Mapping[str, System] = SYSTEMS, *, patience: float = PATIENCE) 
         healthy = healthy and answered
         print(line, flush=True)
     return 0 if healthy else 1
+
+
+def _import_shared(systems: Collection[str]) -> None:
+    """Import what two checks would import at once.
+
+    Of packages whose parts import each other, a thread may otherwise see the half that another has
+    imported so far.
+    """
+    if "bigquery write" in systems:
+        importlib.import_module("google.cloud.bigquery_storage_v1")
+        importlib.import_module("google.cloud.bigquery")
 
 
 def diagnose(name: str, system: System, env: Mapping[str, str]) -> tuple[bool, str]:

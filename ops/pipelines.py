@@ -6,14 +6,16 @@ Belongs here: one entry per pipeline, built from the variables. Does not: what i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from assets.campaigns.pipeline import BATCHES as CAMPAIGNS_BATCHES
 from assets.campaigns.pipeline import PIPELINE as CAMPAIGNS
 from assets.music.pipeline import BATCHES as MUSIC_BATCHES
 from assets.music.pipeline import PIPELINE as MUSIC
+from assets.reading.pipeline import BATCHES as READING_BATCHES
+from assets.reading.pipeline import PIPELINE as READING
 from landing.stores.base import ObjectStore
 from ops.environment import require
 from resources.gcs import GcsResource
@@ -23,9 +25,16 @@ from resources.postgres import PostgresResource
 if TYPE_CHECKING:
     from ops.rejects import Reject, Replayed
 
+#: An object's stream to that of its text.
+Plain = Callable[[BinaryIO], AbstractContextManager[IO[bytes]]]
+
 
 #: The names of their dynamic partitions in Dagster.
-PARTITIONS = {CAMPAIGNS: CAMPAIGNS_BATCHES.name or "", MUSIC: MUSIC_BATCHES.name or ""}
+PARTITIONS = {
+    CAMPAIGNS: CAMPAIGNS_BATCHES.name or "",
+    MUSIC: MUSIC_BATCHES.name or "",
+    READING: READING_BATCHES.name or "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,23 @@ def landed_pipeline(name: str, env: Mapping[str, str]) -> Iterator[LandedPipelin
 
 @contextmanager
 def _campaigns(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
+    with _rows_on_gcs(env, CAMPAIGNS, "CAMPAIGNS") as pipeline:
+        yield pipeline
+
+
+@contextmanager
+def _reading(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
+    from assets.reading.history_formats import plain
+
+    with _rows_on_gcs(env, READING, "READING", plain) as pipeline:
+        yield pipeline
+
+
+@contextmanager
+def _rows_on_gcs(
+    env: Mapping[str, str], name: str, variables: str, plain: Plain = nullcontext
+) -> Iterator[LandedPipeline]:
+    """Rows of CSV files on GCS; ``plain`` is what a compressed file has to go through."""
     from landing.stores.gcs import GcsStore
 
     client = GcsResource(project=env["GOOGLE_CLOUD_PROJECT"]).client()
@@ -59,15 +85,16 @@ def _campaigns(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
 
         return put_rows_back(
             rejects,
-            GcsStore(client, env["CAMPAIGNS_BUCKET"]),
-            prefix=env["CAMPAIGNS_PREFIX"],
+            GcsStore(client, env[f"{variables}_BUCKET"]),
+            prefix=env[f"{variables}_PREFIX"],
             suffix=".csv",
             batch_id=batch_id,
+            plain=plain,
         )
 
     try:
         yield LandedPipeline(
-            name=CAMPAIGNS,
+            name=name,
             open_bucket=lambda bucket: GcsStore(client, bucket),
             put_back=put_back,
         )
@@ -103,4 +130,4 @@ def _music(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
     )
 
 
-_PIPELINES = {CAMPAIGNS: _campaigns, MUSIC: _music}
+_PIPELINES = {CAMPAIGNS: _campaigns, MUSIC: _music, READING: _reading}

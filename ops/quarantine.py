@@ -3,8 +3,9 @@
 Belongs here: that command and what it prints. Does not: the quarantine itself (``landing``), or
 what can be put back (``ops.rejects``).
 
-A replay writes the rejected rows of campaigns, as they first arrived, as new objects under
-``replay/`` of the landing prefix, and the files of music's rejects whole, under their own keys.
+A replay writes the rejected rows of campaigns and of reading's history, as they first arrived, as
+new objects under ``replay/`` of the landing prefix, and the files of music's rejects whole, under
+their own keys; rejected messages are published to their topic again (``rejected_messages``).
 They arrive there like any other: a batch of their own, today's rules, counts of their own. A file
 that was corrected in place needs no replay: it is a new version.
 """
@@ -18,12 +19,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from landing import ledger, quarantine
+from ops import rejected_messages
 from ops.environment import require
 from ops.pipelines import LandedPipeline, landed_pipeline
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
     from landing.quarantine import QuarantinedBatch
+    from ops.rejected_messages import RejectedMessages
     from ops.rejects import Reject
 
 _TEXT_CHARACTERS = 160
@@ -32,12 +35,23 @@ _TEXT_CHARACTERS = 160
 def run(batch_id: str | None, *, replay: bool, limit: int) -> int:
     """List the quarantined batches, show one batch's rejects (at most ``limit``), or replay it.
 
+    The rejected messages of a subscription go by its name, like those of a batch by its id.
+
     0 when there is nothing to object to; 1 for an unknown batch, for one without rejects, and when
     nothing of it could be replayed.
     """
     postgres = PostgresResource(url=require("POSTGRES_URL"))
+    messages = rejected_messages.counted(postgres)
     if batch_id is None:
-        return _list(postgres)
+        return _list(postgres, messages)
+    if batch_id in {one.subscription for one in messages}:
+        if replay:
+            return rejected_messages.replay(postgres, batch_id, os.environ)
+        return rejected_messages.show(postgres, batch_id, limit)
+    return _batch(postgres, batch_id, replay=replay, limit=limit)
+
+
+def _batch(postgres: PostgresResource, batch_id: str, *, replay: bool, limit: int) -> int:
     with postgres.connect() as connection:
         try:
             batch = ledger.batch(connection, batch_id)
@@ -58,7 +72,7 @@ def run(batch_id: str | None, *, replay: bool, limit: int) -> int:
             return 1
 
 
-def _list(postgres: PostgresResource) -> int:
+def _list(postgres: PostgresResource, messages: Sequence[RejectedMessages]) -> int:
     with postgres.connect() as connection:
         found = quarantine.quarantined(connection)
         pipelines = dict(
@@ -67,8 +81,13 @@ def _list(postgres: PostgresResource) -> int:
                 ([batch.batch_id for batch in found],),
             ).fetchall()
         )
-    if not found:
+    if not found and not messages:
         print("Nothing was rejected.")
+        return 0
+    if messages:
+        print(table(_message_rows(messages)) + "\n")
+    if not found:
+        print("`make quarantine BATCH=…` shows the messages of one subscription.")
         return 0
     rows = [("batch", "pipeline", "rows", "written", "replayed", "reasons")]
     rows += [
@@ -85,6 +104,20 @@ def _list(postgres: PostgresResource) -> int:
     print(table(rows))
     print("\n`make quarantine BATCH=…` shows the rows of one batch.")
     return 0
+
+
+def _message_rows(messages: Sequence[RejectedMessages]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("subscription", "messages", "replayed", "last", "reasons")]
+    return rows + [
+        (
+            one.subscription,
+            f"{one.count:,}",
+            f"{one.replayed:,}",
+            f"{one.last_at:%F %R}",
+            _reasons(one),
+        )
+        for one in messages
+    ]
 
 
 def _show(pipeline: LandedPipeline, batch: QuarantinedBatch, limit: int) -> int:
@@ -153,8 +186,8 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _reasons(batch: QuarantinedBatch) -> str:
+def _reasons(rejected: QuarantinedBatch | RejectedMessages) -> str:
     return ", ".join(
         f"{count:,} {reason}"
-        for reason, count in sorted(batch.reasons.items(), key=lambda item: (-item[1], item[0]))
+        for reason, count in sorted(rejected.reasons.items(), key=lambda item: (-item[1], item[0]))
     )

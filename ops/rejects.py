@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, BinaryIO
@@ -77,12 +78,19 @@ def entries(frames: Iterable[pl.DataFrame]) -> Iterator[Reject]:
 
 
 def put_back(
-    rejects: Iterable[Reject], landing: ObjectStore, *, prefix: str, suffix: str, batch_id: str
+    rejects: Iterable[Reject],
+    landing: ObjectStore,
+    *,
+    prefix: str,
+    suffix: str,
+    batch_id: str,
+    plain: Callable[[BinaryIO], AbstractContextManager[IO[bytes]]] = nullcontext,
 ) -> Replayed:
     """Write the rejects that can be as new objects, one per source object, under ``prefix``.
 
     Keys are ``<prefix>replay/<batch>-<n><suffix>``: the same call writes the same objects again.
-    Each has the header of its source object, whose columns may stand in any order.
+    Each has the header of its source object, whose columns may stand in any order. ``plain`` turns
+    an object's stream into that of its text, where objects may be compressed.
     """
     result = Replayed()
     number = 0
@@ -99,7 +107,7 @@ def put_back(
         target = f"{prefix}replay/{batch_id}-{number}{suffix}"
         number += 1
         with tempfile.TemporaryFile(prefix="quintet-") as file:
-            refusal = _copy(landing, key, version, willing, file)
+            refusal = _copy(landing, key, version, willing, file, plain=plain)
             if refusal is not None:
                 result.refused[refusal] += len(willing)
                 continue
@@ -114,7 +122,13 @@ def put_back(
 
 
 def _copy(
-    landing: ObjectStore, key: str, version: str, rejects: list[Reject], file: IO[bytes]
+    landing: ObjectStore,
+    key: str,
+    version: str,
+    rejects: list[Reject],
+    file: IO[bytes],
+    *,
+    plain: Callable[[BinaryIO], AbstractContextManager[IO[bytes]]],
 ) -> str | None:
     """Write the source's header and these rows to ``file``; why not, if that is impossible."""
     current = landing.stat(key)
@@ -123,8 +137,8 @@ def _copy(
     if current.version != version:
         return f"{key} was replaced: its newer version arrives by itself"
     try:
-        with landing.open(current) as stream:
-            return _cut_out(physical_lines(stream), rejects, file)
+        with landing.open(current) as stream, plain(stream) as text:
+            return _cut_out(physical_lines(text), rejects, file)
     except ObjectNotCurrent:
         return f"{key} changed while it was read: its newer version arrives by itself"
 
@@ -149,7 +163,7 @@ def _cut_out(
     return None
 
 
-def physical_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def physical_lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Lines with their numbers from 1 and their ends, each kept up to a little over 64 KiB."""
     number, kept = 1, b""
     while block := stream.read(_BLOCK_BYTES):
