@@ -30,13 +30,35 @@ from assets.music.lyrics import assets as music_lyrics
 from assets.music.search import assets as music_search
 from assets.music.settings import MusicSettings
 from assets.music.silver import assets as music_silver
+from assets.reading import affinity_assets as reading_affinity
+from assets.reading import affinity_checks as reading_affinity_checks
+from assets.reading import dataflow_assets as reading_dataflow
+from assets.reading import history_assets as reading_history
+from assets.reading import session as reading_session
+from assets.reading import session_checks as reading_checks
+from assets.reading import sources as reading_sources
+from assets.reading.settings import ReadingSettings
 from jobs.campaigns import campaigns_audit_job, campaigns_audit_schedule, campaigns_job
 from jobs.executor import guarded_executor
 from jobs.maintenance import maintenance_job, maintenance_schedule
 from jobs.music import music_job, music_raw_sweep_job, music_raw_sweep_schedule
 from jobs.music_audit import music_audit_job, music_audit_schedule
 from jobs.music_lyrics import music_lyrics_retry_job, music_lyrics_retry_schedule
+from jobs.reading import (
+    reading_audit_job,
+    reading_audit_schedule,
+    reading_history_job,
+    reading_stream_job,
+)
+from jobs.reading_affinity import (
+    reading_affinity_audit_job,
+    reading_affinity_audit_schedule,
+    reading_affinity_job,
+)
+from jobs.reading_dataflow import reading_dataflow_job, reading_dataflow_schedule
 from resources.bigquery import BigQueryResource
+from resources.bigquery_write import BigQueryWriteResource
+from resources.dataflow import DataflowResource
 from resources.environment import apply_defaults, chosen_pipelines
 from resources.gcs import GcsResource
 from resources.lyrics_service import LyricsServiceResource
@@ -47,10 +69,15 @@ from resources.musicbrainz import MusicBrainzResource
 from resources.neo4j import Neo4jResource
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
+from resources.pubsub import PubSubResource
+from resources.pubsub_counts import PubSubCountsResource
 from resources.typesense import TypesenseResource
 from sensors.campaigns import campaigns_gcs_sensor
 from sensors.music import music_minio_sensor
 from sensors.outcomes import batch_run_canceled, batch_run_failed
+from sensors.reading import reading_history_sensor
+from sensors.reading_affinity import reading_affinity_automation
+from sensors.reading_session import reading_session_sensor
 from sensors.reaper import dead_run_reaper
 
 
@@ -107,6 +134,35 @@ def build_resources() -> dict[str, Any]:
             typesense_collection=env("MUSIC_TYPESENSE_COLLECTION"),
             milvus_lyrics=env("MUSIC_MILVUS_LYRICS"),
         ),
+        "bigquery_write": BigQueryWriteResource(
+            project=env("GOOGLE_CLOUD_PROJECT"), grpc_endpoint=env("BIGQUERY_GRPC_ENDPOINT")
+        ),
+        "pubsub": PubSubResource(
+            project=env("GOOGLE_CLOUD_PROJECT"), emulator_host=env("PUBSUB_EMULATOR_HOST")
+        ),
+        "pubsub_counts": PubSubCountsResource(url=env("PUBSUB_COUNTS_URL")),
+        "dataflow": DataflowResource(
+            project=env("GOOGLE_CLOUD_PROJECT"),
+            region=env("READING_DATAFLOW_REGION"),
+            temp_location=env("READING_DATAFLOW_TEMP"),
+            endpoint=env("READING_DATAFLOW_ENDPOINT"),
+        ),
+        "reading": ReadingSettings(
+            dataset=env("READING_DATASET"),
+            bucket=env("READING_BUCKET"),
+            prefix=env("READING_PREFIX"),
+            quarantine_bucket=env("QUARANTINE_BUCKET"),
+            interaction_topic=env("READING_INTERACTION_TOPIC"),
+            interaction_subscription=env("READING_INTERACTION_SUBSCRIPTION"),
+            interaction_dead_topic=env("READING_INTERACTION_DEAD_TOPIC"),
+            meta_topic=env("READING_META_TOPIC"),
+            meta_subscription=env("READING_META_SUBSCRIPTION"),
+            meta_dead_topic=env("READING_META_DEAD_TOPIC"),
+            stream=env("READING_STREAM"),
+            merge_milliseconds=env.int("READING_MERGE_MILLISECONDS"),
+            session_seconds=env.int("READING_SESSION_SECONDS"),
+            max_attempts=env.int("READING_MAX_ATTEMPTS"),
+        ),
     }
 
 
@@ -135,6 +191,30 @@ PACKS: Mapping[str, Pack] = {
         jobs=(music_job, music_audit_job, music_lyrics_retry_job, music_raw_sweep_job),
         schedules=(music_audit_schedule, music_lyrics_retry_schedule, music_raw_sweep_schedule),
         sensors=(music_minio_sensor,),
+    ),
+    "reading": Pack(
+        assets=(
+            reading_sources,
+            reading_session,
+            reading_history,
+            reading_affinity,
+            reading_dataflow,
+        ),
+        checks=(reading_checks, reading_affinity_checks),
+        jobs=(
+            reading_stream_job,
+            reading_history_job,
+            reading_affinity_job,
+            reading_dataflow_job,
+            reading_audit_job,
+            reading_affinity_audit_job,
+        ),
+        schedules=(
+            reading_audit_schedule,
+            reading_affinity_audit_schedule,
+            reading_dataflow_schedule,
+        ),
+        sensors=(reading_session_sensor, reading_history_sensor, reading_affinity_automation),
     ),
 }
 

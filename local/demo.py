@@ -148,6 +148,7 @@ def _wait(demo: PipelineDemo, landed: Sequence[Landed], dagster: DagsterProcesse
         states = ", ".join(f"{batch} {state}" for batch, state in figures.batches.items())
         states = states or "waiting for the sensor"
         line = f"  {demo.name}: {figures.processed}/{figures.objects} objects, {states}"
+        line += "".join(f", {n:,} {what}" for what, n in figures.waiting.items() if n)
         if line != shown:
             print(line, flush=True)
             shown = line
@@ -174,6 +175,7 @@ def _table(name: str, figures: Figures, seconds: float) -> str:
         (f"→ {sink}", f"{f.rows_written:,} rows in {f.seconds:.1f} s")
         for sink, f in figures.sinks.items()
     ]
+    rows += figures.more.items()
     rows.append(("seconds", f"{seconds:.1f}"))
     width = max(len(label) for label, _ in rows)
     lines = [f"  {label:<{width}}  {value}" for label, value in rows]

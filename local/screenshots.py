@@ -71,7 +71,34 @@ def music(run_id: str) -> list[Shot]:
     ]
 
 
-SHOTS: dict[str, Callable[[str], list[Shot]]] = {"campaigns": campaigns, "music": music}
+def reading(run_id: str) -> list[Shot]:
+    """What the documentation shows of reading."""
+    asset = "/assets/reading"
+    return [
+        Shot(
+            "reading_graph",
+            "/locations/quintet/asset-groups/reading",
+            "user_category_shares",
+            height=1150,
+        ),
+        Shot("reading_session", f"{asset}/user_interaction_raw", "latency", height=1400),
+        Shot("reading_counts", f"{asset}/daily_category_counts", "daily_category_counts"),
+        Shot("reading_history", f"/runs/{run_id}", "interaction_history"),
+        Shot(
+            "reading_sensor",
+            "/locations/quintet/sensors/reading_session_sensor",
+            "reading_session_sensor",
+        ),
+    ]
+
+
+SHOTS: dict[str, Callable[[str], list[Shot]]] = {
+    "campaigns": campaigns,
+    "music": music,
+    "reading": reading,
+}
+#: The job whose last run is shown, where it is not called like its pipeline.
+JOBS = {"reading": "reading_history"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chromium is None:
         print("No Chromium: install it, or name it in CHROMIUM.", file=sys.stderr)
         return 1
-    query = {"query": _LAST_RUN, "variables": {"job": arguments.pipeline}}
+    job = JOBS.get(arguments.pipeline, arguments.pipeline)
+    query = {"query": _LAST_RUN, "variables": {"job": job}}
     answer = httpx.post(f"{arguments.url}/graphql", json=query, timeout=20).json()
     runs = answer["data"]["runsOrError"]["results"]
     if not runs:

@@ -8,5 +8,10 @@ from __future__ import annotations
 from local.demos.campaigns import CampaignsDemo
 from local.demos.music import MusicDemo
 from local.demos.pipeline import PipelineDemo
+from local.demos.reading import ReadingDemo
 
-DEMOS: dict[str, type[PipelineDemo]] = {"campaigns": CampaignsDemo, "music": MusicDemo}
+DEMOS: dict[str, type[PipelineDemo]] = {
+    "campaigns": CampaignsDemo,
+    "music": MusicDemo,
+    "reading": ReadingDemo,
+}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,7 +56,10 @@ class SinkFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The ledger's counts over the demo's objects; ``accepted`` is read less rejected."""
+    """The ledger's counts over the demo's objects; ``accepted`` is read less rejected.
+
+    ``waiting`` counts what else has to happen, until all of it is 0; ``more`` is shown below.
+    """
 
     objects: int
     processed: int
@@ -68,6 +71,8 @@ class Figures:
     batches: Mapping[str, str]
     errors: Sequence[str]
     sinks: Mapping[str, SinkFigures]
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def accepted(self) -> int:
@@ -76,11 +81,12 @@ class Figures:
 
     @property
     def finished(self) -> bool:
-        """Whether every object is processed and every batch loaded."""
+        """Whether every object is processed, every batch loaded, and nothing else waited for."""
         return (
             self.objects > 0
             and self.processed == self.objects
             and all(state in FINISHED for state in self.batches.values())
+            and not any(self.waiting.values())
         )
 
 

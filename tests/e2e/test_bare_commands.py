@@ -70,8 +70,9 @@ def test_the_code_location_is_found(tree):
 
 def test_sensors_are_found_and_run_by_default(tree):
     names = (
-        "campaigns_gcs_sensor", "music_minio_sensor", "dead_run_reaper", "batch_run_failed",
-        "batch_run_canceled",
+        "campaigns_gcs_sensor", "music_minio_sensor", "reading_session_sensor",
+        "reading_history_sensor", "reading_affinity_automation", "dead_run_reaper",
+        "batch_run_failed", "batch_run_canceled",
     )  # fmt: skip
     told = output_of(tree, "dagster sensor list -w workspace.yaml", *names)
     assert told.count("[RUNNING]") == len(names)
