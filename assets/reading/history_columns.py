@@ -93,8 +93,7 @@ def _usual_events(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
     percent, at = pl.col("read_percent"), pl.col("updated_at")
     typed = raw.select(
         pl.col("user_id", "content_id").cast(pl.Int64, strict=False),
-        # Adding zero makes -0.0 what it equals.
-        percent.cast(pl.Float64, strict=False) + 0.0,
+        _positive_zero(percent.cast(pl.Float64, strict=False)).alias("read_percent"),
         _usual_time(at).alias("updated_at"),
         pl.lit(None, pl.String).alias("category_name"),
         "line",
@@ -197,6 +196,11 @@ def _id(column: str, text: str) -> int:
     if len(text) > _SHOWN_CHARACTERS or int(text) not in _INT64:
         raise _BadValueError("out_of_range", column, text)
     return int(text)
+
+
+def _positive_zero(number: pl.Expr) -> pl.Expr:
+    """The number, with 0.0 for -0.0. Adding zero would do, but polars may leave that out."""
+    return pl.when(number == 0).then(pl.lit(0.0)).otherwise(number)
 
 
 def _percent(text: str) -> float:
