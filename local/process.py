@@ -118,7 +118,7 @@ def stop(running: Running, stop_signal: str, grace: float) -> None:
     _signal(process, getattr(signal, stop_signal))
     if not _gone([process], grace):
         _signal(process, signal.SIGKILL)
-    left = [member for member in family if member.is_running()]
+    left = [member for member in family if alive(member)]
     if left and not _gone(left, 1.0):
         for member in left:
             _signal(member, signal.SIGKILL)
@@ -137,14 +137,15 @@ def _gone(processes: list[psutil.Process], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while True:
         reap()
-        if not any(_alive(process) for process in processes):
+        if not any(alive(process) for process in processes):
             return True
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
 
 
-def _alive(process: psutil.Process) -> bool:
+def alive(process: psutil.Process) -> bool:
+    """False for a zombie too: an orphan's stays where the machine's init collects none."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from local.cli import main
+from local.process import alive
 from local.service import REPOSITORY, Command, Service, answers_http
 from local.services import SERVICES
 from local.stack import Stack
@@ -127,7 +128,7 @@ def test_state_survives_down_and_up(whole: Stack) -> None:
     assert len(family) >= len(SERVICES)
     assert set(whole.down()) == set(SERVICES)
     # Not by their ports: another program may have taken one meanwhile.
-    assert [member for member in family if member.is_running()] == []
+    assert [member for member in family if alive(member)] == []
     assert {(row.state, row.pid) for row in whole.status()} == {("stopped", None)}
     assert whole.down() == []
     assert [result.error for result in whole.up() if result.error] == []

@@ -13,6 +13,7 @@ import pytest
 
 from assets.music import parallel_reading
 from landing.failures import PermanentError, TransientError
+from local.process import alive
 from resources.minio_client import Access
 from tests.integration.music.bronze_world import BronzeWorld, minio_of
 from tests.integration.music.test_bronze_files import as_list, song
@@ -115,7 +116,7 @@ def test_reading_processes_end_with_the_one_that_asked(world):
     run.wait(10)
     run.stdout.close()
     end = time.monotonic() + 10
-    while any(worker.is_running() for worker in workers):
+    while any(alive(worker) for worker in workers):
         assert time.monotonic() < end, "they outlive it"
         time.sleep(0.1)
     world.validate(batch, access=minio_of(world.env).access)

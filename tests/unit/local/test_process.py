@@ -90,10 +90,21 @@ def test_children_do_not_outlive_a_stopped_server(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     running = process.start(Command(WITH_CHILD), log)
     wait(lambda: b"up" in log.read_bytes())
-    child = int(log.read_text().split()[1])
-    assert psutil.pid_exists(child)
+    child = psutil.Process(int(log.read_text().split()[1]))
+    assert process.alive(child)
     process.stop(running, "SIGTERM", 5)
-    wait(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
+    wait(lambda: not process.alive(child))
+
+
+def test_an_ended_process_that_nobody_collects_is_not_alive() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        seen = psutil.Process(child.pid)
+        assert process.alive(seen)
+        child.kill()
+        wait(lambda: seen.status() == psutil.STATUS_ZOMBIE)
+        assert seen.is_running()
+        assert not process.alive(seen)
+    assert not process.alive(seen)
 
 
 def test_a_dead_child_is_not_running_although_nobody_waited(tmp_path: Path) -> None:
