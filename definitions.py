@@ -30,13 +30,13 @@ from assets.music.lyrics import assets as music_lyrics
 from assets.music.search import assets as music_search
 from assets.music.settings import MusicSettings
 from assets.music.silver import assets as music_silver
-from assets.reading import affinity_assets as reading_affinity
-from assets.reading import affinity_checks as reading_affinity_checks
-from assets.reading import dataflow_assets as reading_dataflow
-from assets.reading import history_assets as reading_history
-from assets.reading import session as reading_session
-from assets.reading import session_checks as reading_checks
 from assets.reading import sources as reading_sources
+from assets.reading.affinity import assets as reading_affinity
+from assets.reading.affinity import checks as reading_affinity_checks
+from assets.reading.carriers import assets as reading_dataflow
+from assets.reading.history import assets as reading_history
+from assets.reading.session import assets as reading_session
+from assets.reading.session import checks as reading_checks
 from assets.reading.settings import ReadingSettings
 from jobs.campaigns import campaigns_audit_job, campaigns_audit_schedule, campaigns_job
 from jobs.executor import guarded_executor

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.reading.pipeline import BATCH_CHECKS, PIPELINE, WRITER, asset_key
-from assets.reading.session import META_KEY, RAW_KEY
-from assets.reading.session_checks import AUDITS
+from assets.reading.session.assets import META_KEY, RAW_KEY
+from assets.reading.session.checks import AUDITS
 from jobs.executor import guarded_executor, in_process
 
 #: Tag of a run that is a streaming session; the queue lets one at a time run per value.

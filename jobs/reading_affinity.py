@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets.reading.affinity_assets import COUNTS_KEY, SHARES_KEY
-from assets.reading.affinity_checks import changes_reach_the_answers
+from assets.reading.affinity.assets import COUNTS_KEY, SHARES_KEY
+from assets.reading.affinity.checks import changes_reach_the_answers
 from jobs.executor import WRITER_TAG, guarded_executor
 
 #: Also on the runs that the automation asks for: one at a time, however many days are scattered

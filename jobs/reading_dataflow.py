@@ -1,13 +1,14 @@
 """The job that lets Google carry the messages, and merges what it landed, every minute.
 
-Belongs here: selection, tags, when. Does not: who carries (``assets/reading/carriage.py``).
+Belongs here: selection, tags, when. Does not: who carries
+(``assets/reading/carriers/arrangement.py``).
 """
 
 from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.reading.dataflow_assets import EVERY_STREAM_CARRIED, JOBS_KEY, LANDED_KEY
+from assets.reading.carriers.assets import EVERY_STREAM_CARRIED, JOBS_KEY, LANDED_KEY
 from assets.reading.settings import ReadingSettings
 from jobs.executor import guarded_executor, in_process
 

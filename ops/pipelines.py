@@ -65,7 +65,7 @@ def _campaigns(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
 
 @contextmanager
 def _reading(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
-    from assets.reading.history_formats import plain
+    from assets.reading.history.formats import plain
 
     with _rows_on_gcs(env, READING, "READING", plain) as pipeline:
         yield pipeline

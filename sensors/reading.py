@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from assets.reading.history.source import history_source
 from assets.reading.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY
-from assets.reading.source import history_source
 from jobs.executor import in_process
 from jobs.reading import reading_history_job
 from landing.source import Source

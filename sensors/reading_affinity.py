@@ -1,14 +1,14 @@
 """Asks for counts and shares whose inputs have changed.
 
 Belongs here: how often, and as what. Does not: which partitions
-(``assets/reading/affinity_automation.py``).
+(``assets/reading/affinity/automation.py``).
 """
 
 from __future__ import annotations
 
 import dagster as dg
 
-from assets.reading.affinity_assets import COUNTS_KEY, SHARES_KEY
+from assets.reading.affinity.assets import COUNTS_KEY, SHARES_KEY
 from jobs.reading_affinity import AFFINITY_TAGS
 
 #: Seconds between two looks, which cost a few queries of Dagster's own records. The session tells

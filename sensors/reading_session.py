@@ -1,7 +1,7 @@
 """Keeps one streaming session alive.
 
 Belongs here: seeing sessions, asking for the next one, reporting dead ones. Does not: the decision
-(``session_liveness``), the session itself (``assets.reading.session``), other runs that died
+(``session_liveness``), the session itself (``assets.reading.session.assets``), other runs that died
 (``sensors.reaper``).
 
 A session is alive while its process holds the run's advisory lock, which the server frees when the

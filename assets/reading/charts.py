@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from assets.reading.session_progress import Course
+from assets.reading.session.progress import Course
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

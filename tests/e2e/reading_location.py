@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets.reading import session, session_checks, sources
+from assets.reading import sources
+from assets.reading.session import assets as session
+from assets.reading.session import checks as session_checks
 from definitions import build_resources
 from jobs.executor import guarded_executor
 from jobs.reading import reading_audit_job, reading_stream_job

@@ -205,8 +205,8 @@ def test_statements_of_every_kind_are_found():
         "assets/campaigns/analytics.py",
         "assets/campaigns/recommendation_table.py",
         "assets/campaigns/recommendations.py",
-        "assets/reading/affinity.py",
-        "assets/reading/answer.py",
+        "assets/reading/affinity/computation.py",
+        "assets/reading/affinity/answer.py",
         "assets/reading/changes.py",
         "resources/bigquery.py",
     }

@@ -1,6 +1,6 @@
 """What a session has done so far: counts, lag, latency, and its rows in Postgres.
 
-Belongs here: keeping and writing them. Does not: reading them (``session_progress.py``).
+Belongs here: keeping and writing them. Does not: reading them (``session/progress.py``).
 
 Every delivery that was received is one of: accepted (the first of a message whose event is in
 BigQuery now), redelivered (of a message that the session has dealt with, or has in hand), rejected,

@@ -3,7 +3,7 @@
 # No postponed annotations: Dagster reads them.
 import dagster as dg
 
-from assets.reading import affinity_assets
+from assets.reading.affinity import assets as affinity_assets
 from assets.reading.pipeline import DAYS, USER_INTERACTION_KEY
 from assets.reading.settings import ReadingSettings
 from jobs.executor import guarded_executor

@@ -16,10 +16,10 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from assets.reading.history_assets import content_meta_history, history_rows, interaction_history
+from assets.reading.history.assets import content_meta_history, history_rows, interaction_history
+from assets.reading.history.source import history_source
 from assets.reading.pipeline import BATCHES
 from assets.reading.settings import ReadingSettings
-from assets.reading.source import history_source
 from assets.reading.warehouse import Warehouse
 from landing.stores.gcs import GcsStore
 from landing.tick import evaluate_tick

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.reading import history_load
+from assets.reading.history import load as history_load
 from landing import staging
 from tests.integration.reading.history_world import HistoryWorld
 

@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 from google.api_core.exceptions import Forbidden
 
-from assets.reading import affinity
-from assets.reading.affinity_assets import COUNTS_KEY, SHARES_KEY
+from assets.reading.affinity import computation as affinity
+from assets.reading.affinity.assets import COUNTS_KEY, SHARES_KEY
 from local.reading_answer import lines
 from resources.bigquery import run
 from tests.integration.reading.affinity_location import defs

@@ -11,8 +11,8 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from assets.reading import history_load
-from assets.reading.history_assets import content_meta_history
+from assets.reading.history import load as history_load
+from assets.reading.history.assets import content_meta_history
 from assets.reading.pipeline import USER_INTERACTION_KEY
 from landing import staging
 from resources.bigquery import run

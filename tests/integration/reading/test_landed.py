@@ -10,8 +10,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from assets.reading.landed import INTERACTIONS_LANDED as LANDED
-from assets.reading.landed import META_LANDED, DeadLetters, ensure_landed, merge_landed
+from assets.reading.carriers.landed import INTERACTIONS_LANDED as LANDED
+from assets.reading.carriers.landed import META_LANDED, DeadLetters, ensure_landed, merge_landed
 from assets.reading.stream.messages import Rejection, parse_category, parse_interaction
 from assets.reading.warehouse import Warehouse
 from local.services.pubsub import kept_subscription
@@ -225,8 +225,8 @@ def test_a_merge_that_died_before_it_noted_what_changed_is_made_up_for(warehouse
 
 
 def test_the_asset_remembers_when_it_began(warehouse, env):
-    from assets.reading.dataflow_assets import BEGAN as KEY
-    from assets.reading.dataflow_assets import LANDED_KEY, reading_landed_messages
+    from assets.reading.carriers.assets import BEGAN as KEY
+    from assets.reading.carriers.assets import LANDED_KEY, reading_landed_messages
     from assets.reading.settings import ReadingSettings
     from resources.postgres import PostgresResource
 

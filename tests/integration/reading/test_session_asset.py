@@ -15,10 +15,10 @@ import dagster as dg
 import psycopg
 import pytest
 
-from assets.reading import session
 from assets.reading.changes import note_changed_days
 from assets.reading.pipeline import USER_INTERACTION_KEY
-from assets.reading.session import META_KEY, RAW_KEY, reading_session
+from assets.reading.session import assets as session
+from assets.reading.session.assets import META_KEY, RAW_KEY, reading_session
 from assets.reading.settings import ReadingSettings
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource

@@ -16,8 +16,10 @@ import dagster as dg
 import psycopg
 import pytest
 
-from assets.reading import session, session_checks, sources
-from assets.reading.session import RAW_KEY, reading_session
+from assets.reading import sources
+from assets.reading.session import assets as session
+from assets.reading.session import checks as session_checks
+from assets.reading.session.assets import RAW_KEY, reading_session
 from assets.reading.settings import ReadingSettings
 from assets.reading.warehouse import Warehouse
 from jobs.reading import reading_audit_job, reading_stream_job

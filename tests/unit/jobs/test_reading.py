@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from assets.reading.pipeline import DAYS, INTERACTION_TOPIC_KEY, USER_INTERACTION_KEY, asset_key
-from assets.reading.session_checks import AUDITS
+from assets.reading.session.checks import AUDITS
 from definitions import build_defs
 from jobs.executor import WRITER_TAG
 from jobs.reading import SESSION_TAG

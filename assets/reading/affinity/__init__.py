@@ -1,0 +1,1 @@
+"""Counts per day, shares per query date, and one user's answer."""

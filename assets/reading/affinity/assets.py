@@ -1,0 +1,274 @@
+"""The assets of reading's answers: counts per day, shares per query date.
+
+Belongs here: what Dagster shows. Does not: the statements (``computation.py``), the conditions
+(``automation.py``).
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.batch_step import RETRY
+from assets.reading.affinity.automation import recompute_counts, recompute_shares
+from assets.reading.affinity.columns import (
+    COUNTS_LINEAGE,
+    COUNTS_SCHEMA,
+    SHARES_LINEAGE,
+    SHARES_SCHEMA,
+)
+from assets.reading.pipeline import (
+    DAYS,
+    OWNERS,
+    PIPELINE,
+    USER_INTERACTION_KEY,
+    WINDOW_DAYS,
+    asset_key,
+)
+from assets.reading.settings import ReadingSettings
+from landing.failures import classify
+from resources.bigquery import BigQueryResource
+from resources.postgres import PostgresResource
+
+if TYPE_CHECKING:
+    from assets.reading.affinity.computation import DayFigures, Days, Replaced
+    from assets.reading.warehouse import Warehouse
+
+# Known to be beta; the version is pinned, and tests hold what is used of it.
+warnings.filterwarnings(
+    "ignore",
+    message=r"Parameter `(backfill_policy|allow_nonexistent_upstream_partitions)`",
+    category=dg.BetaWarning,
+)
+
+COUNTS_KEY = asset_key("daily_category_counts")
+SHARES_KEY = asset_key("user_category_shares")
+META_KEY = asset_key("content_meta")
+
+COUNTS_MATCH_EVENTS = "counts_match_events"
+SHARES_SUM_TO_ONE = "shares_sum_to_one"
+
+#: A query date sees its own day and the days before it.
+_WINDOW = dg.TimeWindowPartitionMapping(
+    start_offset=-WINDOW_DAYS, end_offset=0, allow_nonexistent_upstream_partitions=True
+)
+
+Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
+
+
+@dg.asset(
+    key=COUNTS_KEY,
+    deps=[USER_INTERACTION_KEY, META_KEY],
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    automation_condition=recompute_counts(USER_INTERACTION_KEY),
+    group_name=PIPELINE,
+    owners=OWNERS,
+    kinds={"bigquery"},
+    retry_policy=RETRY,
+    metadata={
+        "dagster/column_schema": COUNTS_SCHEMA,
+        "dagster/column_lineage": COUNTS_LINEAGE,
+    },
+    check_specs=[
+        dg.AssetCheckSpec(
+            COUNTS_MATCH_EVENTS,
+            asset=COUNTS_KEY,
+            description="The counts are what counting the events and categories directly gives.",
+        )
+    ],
+)
+def daily_category_counts(
+    context: dg.AssetExecutionContext,
+    bigquery: BigQueryResource,
+    postgres: PostgresResource,
+    reading: ReadingSettings,
+) -> Events:
+    """Per day, user and category: events read beyond 90 percent, counted once per category.
+
+    A range of days is one run and a statement per 100 days. A day is replaced as a whole, at once.
+    """
+    from assets.reading.affinity.computation import COUNT_SPAN, replace_counts
+
+    yield from _replace(
+        context,
+        bigquery,
+        postgres,
+        reading,
+        replace=replace_counts,
+        span=COUNT_SPAN,
+        check=COUNTS_MATCH_EVENTS,
+    )
+
+
+@dg.asset(
+    key=SHARES_KEY,
+    deps=[dg.AssetDep(COUNTS_KEY, partition_mapping=_WINDOW)],
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    automation_condition=recompute_shares(COUNTS_KEY),
+    group_name=PIPELINE,
+    owners=OWNERS,
+    kinds={"bigquery"},
+    retry_policy=RETRY,
+    metadata={
+        "dagster/column_schema": SHARES_SCHEMA,
+        "dagster/column_lineage": SHARES_LINEAGE,
+    },
+    check_specs=[
+        dg.AssetCheckSpec(
+            SHARES_SUM_TO_ONE,
+            asset=SHARES_KEY,
+            description="Every user's shares on a query date sum to 1.",
+        )
+    ],
+)
+def user_category_shares(
+    context: dg.AssetExecutionContext,
+    bigquery: BigQueryResource,
+    postgres: PostgresResource,
+    reading: ReadingSettings,
+) -> Events:
+    """Per query date and user: each category's share of the two weeks up to and with that date.
+
+    Made of the counts of 15 days. A range of dates is one run and a statement per 15 dates.
+    """
+    from assets.reading.affinity.computation import SHARE_SPAN, replace_shares
+
+    yield from _replace(
+        context,
+        bigquery,
+        postgres,
+        reading,
+        replace=replace_shares,
+        span=SHARE_SPAN,
+        check=SHARES_SUM_TO_ONE,
+    )
+
+
+def _replace(
+    context: dg.AssetExecutionContext,
+    bigquery: BigQueryResource,
+    postgres: PostgresResource,
+    reading: ReadingSettings,
+    *,
+    replace: "Callable[[Warehouse, Any, Days], Replaced]",
+    span: int,
+    check: str,
+) -> Events:
+    """Replace the run's partitions, ``span`` at a time; then the check and the materialization."""
+    from assets.reading.affinity.computation import Days, top_shares
+    from assets.reading.charts import category_chart
+    from assets.reading.warehouse import Warehouse
+
+    keys = context.partition_key_range
+    days = Days(date.fromisoformat(keys.start), date.fromisoformat(keys.end))
+    name = context.asset_key.path[-1]
+    figures: dict[date, DayFigures] = {}
+    wrong: dict[date, str] = {}
+    seconds = 0.0
+    with (
+        _no_vain_retries(name),
+        bigquery.client() as client,
+        postgres.connect(autocommit=True) as conn,
+    ):
+        warehouse = Warehouse(client, reading.dataset)
+        warehouse.ensure()
+        for part in days.spans(span):
+            replaced = replace(warehouse, conn, part)
+            figures.update(replaced.days)
+            wrong.update(replaced.wrong)
+            seconds += replaced.seconds
+            context.log.info(
+                "%s_replaced first=%s last=%s rows=%d seconds=%.2f",
+                name,
+                part.first,
+                part.last,
+                sum(day.row_count for day in replaced.days.values()),
+                replaced.seconds,
+            )
+        preview = top_shares(warehouse, days.last) if context.asset_key == SHARES_KEY else []
+        table = warehouse.table(name)
+    _tell_partitions(context, figures)
+    yield _check(check, wrong)
+    metadata: dict[str, Any] = {
+        "dagster/table_name": table,
+        "partitions": days.count,
+        "rows_in_all_partitions": sum(day.row_count for day in figures.values()),
+        "seconds": round(seconds, 3),
+    }
+    if preview:
+        means = {name: share for name, _, _, share in preview}
+        metadata["preview"] = dg.MetadataValue.md(_preview(preview))
+        metadata["shares"] = dg.MetadataValue.md(
+            category_chart(means, "Mean share of the most read categories")
+        )
+    yield dg.MaterializeResult(metadata=metadata)
+
+
+def _tell_partitions(
+    context: dg.AssetExecutionContext, figures: "Mapping[date, DayFigures]"
+) -> None:
+    """Each partition's own figures; zero where nothing is counted."""
+    from assets.reading.affinity.computation import DayFigures
+
+    for key in context.partition_keys:
+        day = figures.get(date.fromisoformat(key), DayFigures())
+        context.add_asset_metadata(
+            {
+                "dagster/partition_row_count": day.row_count,
+                "users": day.users,
+                "pairs": day.events,
+            },
+            partition_key=key,
+        )
+
+
+def _check(name: str, wrong: Mapping[date, str]) -> dg.AssetCheckResult:
+    sample = [f"- {day}: {what}" for day, what in sorted(wrong.items())[:10]]
+    metadata: dict[str, Any] = {"wrong_partitions": len(wrong)}
+    if sample:
+        metadata["sample"] = dg.MetadataValue.md("\n".join(sample))
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata=metadata,
+        description=(
+            "Materialize these partitions again; if it stays, the statement is wrong."
+            if wrong
+            else None
+        ),
+    )
+
+
+def _preview(rows: list[tuple[str, int, int, float]]) -> str:
+    from assets import markdown
+
+    return markdown.table(
+        ("category", "pairs", "users", "mean share"),
+        ((name, events, users, f"{share:.4f}") for name, events, users, share in rows),
+    )
+
+
+@contextmanager
+def _no_vain_retries(what: str) -> Iterator[None]:
+    """Let transient errors pass to the retry policy; end the step at once for the others.
+
+    Raises:
+        dg.Failure: no attempt will help, with what to do.
+    """
+    try:
+        yield
+    except Exception as error:
+        if classify(error) == "transient":
+            raise
+        raise dg.Failure(
+            description=f"{what} cannot succeed as it is: {error}. Mend the cause (see `make "
+            "doctor`); the partitions are asked for again within ten minutes.",
+            metadata={"error_type": type(error).__name__},
+            allow_retries=False,
+        ) from error

@@ -1,0 +1,188 @@
+"""The assets that let Google carry the messages, for more of them than one machine takes.
+
+Belongs here: what each is called, needs and shows. Does not: how anything is done (``carriers.py``,
+``landed.py``).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from assets.batch_step import RETRY
+from assets.reading.pipeline import (
+    INTERACTION_TOPIC_KEY,
+    META_TOPIC_KEY,
+    OWNERS,
+    PIPELINE,
+    asset_key,
+)
+from assets.reading.settings import ReadingSettings
+from resources.bigquery import BigQueryResource
+from resources.dataflow import DataflowResource
+from resources.gcs import GcsResource
+from resources.postgres import PostgresResource
+from resources.pubsub import PubSubResource
+
+JOBS_KEY = asset_key("dataflow_jobs")
+LANDED_KEY = asset_key("landed_messages")
+
+EVERY_STREAM_CARRIED = "every_stream_carried"
+
+#: Under which a merge says when it began, for the next one.
+BEGAN = "began_at"
+
+
+class CarrierConfig(dg.Config):
+    """``relaunch``: launch again what has failed or was cancelled, once."""
+
+    relaunch: bool = False
+
+
+@dg.asset(
+    key=JOBS_KEY,
+    deps=[INTERACTION_TOPIC_KEY, META_TOPIC_KEY],
+    group_name=PIPELINE,
+    owners=OWNERS,
+    kinds={"dataflow", "googlecloud"},
+    retry_policy=RETRY,
+    check_specs=[
+        dg.AssetCheckSpec(
+            EVERY_STREAM_CARRIED,
+            asset=JOBS_KEY,
+            description="Each subscription has what READING_STREAM says: one Dataflow job that "
+            "takes messages, or a BigQuery subscription that writes; a session needs neither.",
+        )
+    ],
+)
+def reading_dataflow_jobs(
+    context: dg.AssetExecutionContext,
+    config: CarrierConfig,
+    bigquery: BigQueryResource,
+    pubsub: PubSubResource,
+    gcs: GcsResource,
+    dataflow: DataflowResource,
+    reading: ReadingSettings,
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
+    """Google's own carriers as `READING_STREAM` wants them: launched, observed, or let go.
+
+    A job that failed or was cancelled is not launched again by itself: the step fails with its
+    errors and says how.
+    """
+    from assets.reading.carriers.arrangement import arrange
+
+    with _classed("The carriers cannot be arranged"):
+        carriers = arrange(reading, bigquery, pubsub, gcs, dataflow, relaunch=config.relaunch)
+    metadata: dict[str, Any] = {"stream": reading.stream, "carriers": len(carriers)}
+    for carrier in carriers:
+        context.log.info(
+            "carrier stream=%s kind=%s state=%s", carrier.stream, carrier.kind, carrier.state
+        )
+        metadata[carrier.stream] = f"{carrier.kind}: {carrier.state}"
+        if carrier.job_id:
+            metadata[f"{carrier.stream} job"] = dg.MetadataValue.url(
+                "https://console.cloud.google.com/dataflow/jobs/"
+                f"{dataflow.region}/{carrier.job_id}?project={dataflow.project}"
+            )
+    wanted = reading.stream != "session"
+    idle = [c for c in carriers if wanted and c.verdict != "carrying"]
+    lost = [c for c in idle if c.verdict == "gave_up"]
+    yield dg.AssetCheckResult(
+        check_name=EVERY_STREAM_CARRIED,
+        passed=not idle,
+        severity=dg.AssetCheckSeverity.ERROR if lost else dg.AssetCheckSeverity.WARN,
+        metadata={c.stream: f"{c.state} {c.detail}".strip() for c in carriers},
+    )
+    if lost:
+        raise dg.Failure(
+            description="Nothing carries "
+            + "; ".join(f"{c.stream} ({c.kind} {c.state} {c.detail})" for c in lost)
+            + ". Mend the cause, then launch this asset with `relaunch: true`.",
+            metadata=metadata,
+            allow_retries=False,
+        )
+    yield dg.MaterializeResult(metadata=metadata)
+
+
+# Not behind the jobs: when one has failed, what the other landed is merged all the same.
+@dg.asset(
+    key=LANDED_KEY,
+    deps=[INTERACTION_TOPIC_KEY, META_TOPIC_KEY],
+    group_name=PIPELINE,
+    owners=OWNERS,
+    kinds={"bigquery"},
+    retry_policy=RETRY,
+)
+def reading_landed_messages(
+    context: dg.AssetExecutionContext,
+    bigquery: BigQueryResource,
+    pubsub: PubSubResource,
+    postgres: PostgresResource,
+    reading: ReadingSettings,
+) -> dg.MaterializeResult[Any]:
+    """What Google's carriers landed, merged into `user_interaction` and `content_meta`, each once.
+
+    Does nothing where they never carried anything; after a change back to sessions it still brings
+    in what they landed last.
+    """
+    from dataclasses import asdict
+
+    from assets.reading.carriers.landed import DeadLetters, is_landed, merge_landed
+    from assets.reading.changes import report_changes
+    from assets.reading.warehouse import Warehouse
+
+    now = datetime.now(UTC)
+    with _classed("What landed cannot be merged"), bigquery.client() as client:
+        warehouse = Warehouse(client, reading.dataset)
+        if not is_landed(warehouse):
+            return dg.MaterializeResult(metadata={"messages": 0})
+        with pubsub.publisher() as publisher, postgres.connect(autocommit=True) as connection:
+            merged = merge_landed(
+                warehouse,
+                connection,
+                since=_last_began(context.instance),
+                now=now,
+                publisher=publisher,
+                dead_letters=DeadLetters(
+                    events=(
+                        reading.interaction_subscription,
+                        pubsub.topic_path(reading.interaction_dead_topic),
+                    ),
+                    categories=(
+                        reading.meta_subscription,
+                        pubsub.topic_path(reading.meta_dead_topic),
+                    ),
+                ),
+            )
+            report_changes(context, connection, warehouse)
+    figures = {**asdict(merged), "rejected": sum(merged.rejected.values())}
+    reasons = {f"rejected_{reason}": count for reason, count in merged.rejected.items()}
+    return dg.MaterializeResult(metadata={**figures, **reasons, BEGAN: now.isoformat()})
+
+
+@contextmanager
+def _classed(what: str) -> Iterator[None]:
+    """Let transient errors go to the retry policy; raise dg.Failure, not retried, for others."""
+    from assets.reading.carriers.arrangement import remedy
+    from landing.failures import classify
+
+    try:
+        yield
+    except Exception as error:
+        if classify(error) == "transient":
+            raise
+        raise dg.Failure(
+            description=f"{what}: {error}. {remedy(error)}",
+            metadata={"error_type": type(error).__name__},
+            allow_retries=False,
+        ) from error
+
+
+def _last_began(instance: dg.DagsterInstance) -> datetime | None:
+    """When the last merge began that came to its end; None when no one knows."""
+    event = instance.get_latest_materialization_event(LANDED_KEY)
+    materialization = event.asset_materialization if event else None
+    found = materialization.metadata.get(BEGAN) if materialization else None
+    return datetime.fromisoformat(str(found.value)) if found else None

@@ -1,0 +1,1 @@
+"""History files on GCS, from validation to the two tables."""

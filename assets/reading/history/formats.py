@@ -1,0 +1,147 @@
+"""History files: what a CSV file's first line says it holds, and reading it, compressed or not.
+
+Belongs here: compression, headers and their older names. Does not: CSV (``assets/csv_records.py``),
+what a value must be (``columns.py``).
+
+A file holds *events* when its columns include user_id, content_id, read_percent and updated_at, and
+*categories* when they include content_id and category_name; the old systems wrote pratilipi_id for
+content_id. Columns may stand in any order, others are ignored. A file is UTF-8, with or without a
+byte order mark, gzip or plain: its first bytes tell, whatever it is called.
+Imported lazily: needs polars.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, BinaryIO, Literal, cast
+
+from assets.csv_records import DATE, Limits, read_records
+from landing.chunks import Chunk, UnreadableObject, original_text
+
+Kind = Literal["events", "categories"]
+
+COLUMNS: dict[Kind, tuple[str, ...]] = {
+    "events": ("user_id", "content_id", "read_percent", "updated_at"),
+    "categories": ("content_id", "category_name"),
+}
+_OTHER_NAMES = {"pratilipi_id": "content_id"}
+
+#: The column that tells a record from the text of an open quote, and what stands in it.
+_ANCHORS: dict[Kind, tuple[str, re.Pattern[bytes]]] = {
+    "events": ("updated_at", DATE),
+    "categories": ("content_id", re.compile(rb"\s*[+-]?\d{1,20}\s*$")),
+}
+_GZIP_MAGIC = b"\x1f\x8b"
+_HEAD_BYTES = 64 * 1024
+_COPY_BYTES = 1024 * 1024
+#: Larger blocks than usual, for the lines are short.
+_LIMITS = Limits(block_bytes=4 * 1024 * 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a header says: the kind of rows, and every column's name, the file's other ones too."""
+
+    kind: Kind
+    columns: tuple[str, ...]
+
+
+def read_history_records(stream: BinaryIO) -> Iterator[tuple[Kind, Chunk]]:
+    """Chunks of raw records with the columns of their kind, ``line`` and ``text``.
+
+    A file without a line holds no record. Raises UnreadableObject before the first chunk:
+    ``bad_header`` for other CSV and what is none, ``bad_gzip`` for a compressed file that is
+    damaged or cut off, which is refused as a whole.
+    """
+    with plain(stream) as text:
+        head = text.read(_HEAD_BYTES)
+        if not head.removeprefix(codecs.BOM_UTF8).strip(b"\r\n"):
+            return
+        found = layout(head)
+        anchor, anchor_value = _ANCHORS[found.kind]
+        chunks = read_records(
+            cast("BinaryIO", _Rejoined(head, text)),
+            found.columns,
+            anchor=anchor,
+            anchor_value=anchor_value,
+            named=_named,
+            limits=_LIMITS,
+        )
+        for chunk in chunks:
+            yield found.kind, chunk
+
+
+def layout(head: bytes) -> Layout:
+    """What the first line that is not blank says. Raises UnreadableObject (``bad_header``)."""
+    line = head.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r")
+    try:
+        cells = next(csv.reader([line.decode()], strict=True), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UnreadableObject("bad_header", str(error), original_text(line)) from error
+    names = _named(cells)
+    kinds = [kind for kind, wanted in COLUMNS.items() if set(wanted) <= set(names)]
+    twice = {name for kind in kinds for name in COLUMNS[kind] if names.count(name) > 1}
+    if len(kinds) == 1 and not twice:
+        return Layout(kinds[0], names)
+    needed = " or ".join(", ".join(wanted) for wanted in COLUMNS.values())
+    detail = f"twice: {', '.join(sorted(twice))}" if twice else f"expected {needed}, not both"
+    raise UnreadableObject("bad_header", detail, original_text(line))
+
+
+def _named(cells: list[str]) -> tuple[str, ...]:
+    """Columns by the names that we use; others by their number, for no two may be called alike."""
+    known = {name for wanted in COLUMNS.values() for name in wanted}
+    names = [_OTHER_NAMES.get(cell.strip().lower(), cell.strip().lower()) for cell in cells]
+    return tuple(
+        name if name in known else f"column {number}" for number, name in enumerate(names, start=1)
+    )
+
+
+@contextmanager
+def plain(stream: BinaryIO) -> Iterator[IO[bytes]]:
+    """The file's text. A compressed file is copied to disk and tested to its end first."""
+    head = stream.read(len(_GZIP_MAGIC))
+    whole = _Rejoined(head, stream)
+    if head != _GZIP_MAGIC:
+        yield cast("IO[bytes]", whole)
+        return
+    with tempfile.TemporaryFile(prefix="quintet-") as file:
+        while data := whole.read(_COPY_BYTES):
+            file.write(data)
+        _test(file)
+        file.seek(0)
+        with gzip.open(file) as text:
+            yield cast("IO[bytes]", text)
+
+
+def _test(file: IO[bytes]) -> None:
+    file.seek(0)
+    read = 0
+    try:
+        with gzip.open(file) as text:
+            while data := text.read(_COPY_BYTES):
+                read += len(data)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        detail = f"{error} after {read} bytes of text"
+        raise UnreadableObject("bad_gzip", detail) from error
+
+
+class _Rejoined:
+    """A stream of which the first bytes were read already."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes, none at the end."""
+        data, self._head = self._head[:size], self._head[size:]
+        return data + self._rest.read(size - len(data)) if len(data) < size else data

@@ -1,0 +1,130 @@
+"""How a session gets on, read from the rows that it writes every second.
+
+Belongs here: reading them, figures for Dagster, the course of a session. Does not: writing them
+(``stream/progress.py``), drawing (``charts.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+#: Points of a course; beyond them every other one goes.
+MOST_SAMPLES = 600
+
+
+@dataclass(frozen=True, slots=True)
+class StreamProgress:
+    """What a session did with the deliveries of one subscription, so far.
+
+    ``lag``: age of the oldest message in hand; latencies: from publish to merged, over the last
+    minute. All in seconds; None before there was any.
+    """
+
+    subscription: str
+    received: int
+    redelivered: int
+    accepted: int
+    rejected: int
+    released: int
+    pending: int
+    written: int
+    micro_batches: int
+    lag: float | None
+    latency_p50: float | None
+    latency_p95: float | None
+
+    @property
+    def unaccounted(self) -> int:
+        """Deliveries of which nothing has become yet: 0 of a session that has ended, or it lies."""
+        return self.received - self.accepted - self.redelivered - self.rejected - self.released
+
+    @property
+    def duplicates(self) -> int:
+        """Accepted messages whose row was there already: the same event, sent or taken before."""
+        return self.accepted - self.written
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at a session: seconds since its start, messages accepted until then, latencies."""
+
+    at: float
+    accepted: int
+    latency_p50: float | None
+    latency_p95: float | None
+
+
+@dataclass(slots=True)
+class Course:
+    """The course of one subscription over a session, in at most MOST_SAMPLES looks."""
+
+    samples: list[Sample] = field(default_factory=list)
+
+    def add(self, at: float, progress: StreamProgress) -> None:
+        """Keep a look taken ``at`` seconds after the session's start."""
+        self.samples.append(
+            Sample(at, progress.accepted, progress.latency_p50, progress.latency_p95)
+        )
+        if len(self.samples) > MOST_SAMPLES:
+            # Counts only grow, so that what is left out is in the next look.
+            del self.samples[1:-1:2]
+
+    def per_minute(self) -> list[tuple[float, float]]:
+        """Seconds since the start, and messages per minute since the look before."""
+        return [
+            (later.at, 60 * (later.accepted - earlier.accepted) / (later.at - earlier.at))
+            for earlier, later in zip(self.samples, self.samples[1:], strict=False)
+            if later.at > earlier.at
+        ]
+
+    def last_minute(self) -> float:
+        """Messages per minute over the last minute, or since the start when that was later."""
+        if not self.samples:
+            return 0.0
+        last = self.samples[-1]
+        first = next(one for one in self.samples if one.at >= last.at - 60)
+        if first is last:
+            return 0.0
+        return 60 * (last.accepted - first.accepted) / (last.at - first.at)
+
+
+def progress(conn: Connection, session_id: str) -> dict[str, StreamProgress]:
+    """The session's counts by subscription; empty before it wrote any."""
+    rows = conn.execute(
+        """
+        SELECT subscription, received, redelivered, accepted, rejected, released, pending,
+               written, micro_batches, lag, latency_p50, latency_p95
+        FROM reading.session_stream WHERE session_id = %s
+        """,
+        (session_id,),
+    ).fetchall()
+    return {row[0]: StreamProgress(*row) for row in rows}
+
+
+def figures(one: StreamProgress, course: Course) -> dict[str, Any]:
+    """Numbers that the UI plots."""
+    timings: Mapping[str, float | None] = {
+        "lag_seconds": one.lag,
+        "latency_p50_seconds": one.latency_p50,
+        "latency_p95_seconds": one.latency_p95,
+    }
+    return {
+        "received": one.received,
+        "accepted": one.accepted,
+        "redelivered": one.redelivered,
+        "rejected": one.rejected,
+        "released": one.released,
+        "pending": one.pending,
+        "written": one.written,
+        "duplicates": one.duplicates,
+        "micro_batches": one.micro_batches,
+        "messages_per_minute": round(course.last_minute(), 1),
+        **{name: round(value, 3) for name, value in timings.items() if value is not None},
+    }
