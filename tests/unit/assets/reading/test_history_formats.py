@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assets.reading.history import formats as history_formats
@@ -171,6 +171,7 @@ def json_number(text: str) -> str | None:
 
 @given(st.lists(st.tuples(_NUMBERS, _NUMBERS, _NUMBERS, _TIMES), max_size=12))
 @settings(max_examples=150, deadline=None)
+@example([("9223372036854775808", "1e400", "-0.0", "2022-03-04"), ("x", "1", "-1", "")])
 def test_a_row_is_the_event_that_the_same_message_is(rows):
     """Each row is accepted as the message's event, or is rejected for the same reason."""
     buffer = io.StringIO()
