@@ -89,4 +89,4 @@ format: $(APP) ## Format the code and apply the linter's safe fixes
 
 .PHONY: test
 test: install check ## Everything: checks, then all tests
-	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)

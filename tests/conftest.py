@@ -70,6 +70,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         del os.environ[_SHARED]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # A file's fixtures are made once; xdist_group says which files never run side by side.
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
 @pytest.fixture(scope="session")
 def stack() -> Stack:
     """The stack shared by the session; nothing of it is started by this fixture."""

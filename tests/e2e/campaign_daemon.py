@@ -132,10 +132,12 @@ def campaign_daemon(
 ) -> Iterator[CampaignDaemon]:
     """A daemon with the sensors running, until the block ends.
 
-    It runs in a directory of its own: a ``.env`` of the repository would win over the test's.
+    It runs in a directory of its own: a ``.env`` of the repository would win over the test's. Of
+    the other pipelines, whose servers it has not, it holds nothing.
     """
     logs.mkdir(parents=True)
-    processes = DagsterProcesses(env=dict(os.environ), logs=logs, cwd=logs)
+    variables = {**os.environ, "QUINTET_PIPELINES": job}
+    processes = DagsterProcesses(env=variables, logs=logs, cwd=logs)
     processes.start(webserver=webserver)
     try:
         yield CampaignDaemon(env, processes, job)

@@ -22,7 +22,10 @@ from local.service import REPOSITORY
 from resources.bigquery import BigQueryResource, run
 from resources.pubsub import PubSubResource
 
-pytestmark = pytest.mark.servers("postgres", "bigquery", "pubsub")
+pytestmark = [
+    pytest.mark.servers("postgres", "bigquery", "pubsub"),
+    pytest.mark.xdist_group("daemon"),
+]
 
 WORKSPACE = f"""
 load_from:
