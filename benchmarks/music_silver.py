@@ -22,7 +22,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +34,7 @@ import psycopg
 
 from assets.music.silver.load import load_batch
 from benchmarks.music_songs import Staged
+from benchmarks.peers import interpreter
 from local.stack import Stack
 from tests.servers import isolated_environment, start
 
@@ -58,15 +58,6 @@ _COPY_BYTES = 1024 * 1024
 
 PEERS = ("dlt", "to_sql")
 _PACKAGES = ("dlt[postgres]", "pandas", "psycopg2-binary", "pyarrow", "sqlalchemy>=2.0,<2.1")
-
-
-def peers_python(folder: Path) -> Path:
-    """The interpreter of a virtual environment that has the peers."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *_PACKAGES]
-    subprocess.run(install, check=True)
-    return python
 
 
 def peer_seconds(
@@ -250,7 +241,7 @@ def main() -> None:
     stack = Stack(arguments.stack or scratch / "stack")
     try:
         start(stack, ["postgres"])
-        python = peers_python(scratch / "peers") if arguments.peers else None
+        python = interpreter(scratch / "peers", *_PACKAGES) if arguments.peers else None
         report([repeat(stack, sizes, scratch, python) for _ in range(arguments.repetitions)], sizes)
     finally:
         if not arguments.stack:

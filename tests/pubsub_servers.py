@@ -13,6 +13,7 @@ skipped.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import json
@@ -141,12 +142,18 @@ def either_pubsub(
     host = google_emulator()
     if host is None:
         pytest.skip("Google's Pub/Sub emulator is not installed (PUBSUB_EMULATOR_JAR, Java 17)")
+    with on_google_emulator(env, host) as variables:
+        for name in ("PUBSUB_EMULATOR_HOST", "PUBSUB_COUNTS_URL"):
+            monkeypatch.setenv(name, variables[name])
+        yield variables
+
+
+@contextlib.contextmanager
+def on_google_emulator(env: dict[str, str], host: str) -> Iterator[dict[str, str]]:
+    """``env`` with Google's emulator, its topics and subscriptions made there for the while."""
     project = env["GOOGLE_CLOUD_PROJECT"]
     names = {name: env[name] for name in pubsub.NAMES}
     pubsub.create(host, project, names)
     # Google's has no page of counts; ours would count nothing of it.
-    variables = {"PUBSUB_EMULATOR_HOST": host, "PUBSUB_COUNTS_URL": ""}
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    yield {**env, **variables}
+    yield {**env, "PUBSUB_EMULATOR_HOST": host, "PUBSUB_COUNTS_URL": ""}
     pubsub.remove(host, project, names)

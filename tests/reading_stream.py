@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import threading
 import time
 import uuid
@@ -85,6 +86,22 @@ class Systems:
                 max_attempts=int(value["READING_MAX_ATTEMPTS"]),
             ),
         )
+
+    def env(self) -> dict[str, str]:
+        """The variables of a process that is given the same."""
+        return {
+            **os.environ,
+            "POSTGRES_URL": self.postgres.url,
+            "GOOGLE_CLOUD_PROJECT": self.pubsub.project,
+            "PUBSUB_EMULATOR_HOST": self.pubsub.emulator_host,
+            "BIGQUERY_API_ENDPOINT": self.bigquery.api_endpoint,
+            "BIGQUERY_GRPC_ENDPOINT": self.bigquery_write.grpc_endpoint,
+            **{
+                f"READING_{name.upper()}": str(value)
+                for name, value in self.reading.model_dump().items()
+                if value is not None
+            },
+        }
 
     def serve(
         self,

@@ -1,13 +1,16 @@
 """The reading stream: seconds to queryable, draining a backlog, memory with a large one.
 
-    python -m benchmarks.reading_stream [latency] [drain] [memory] [--stack DIRECTORY]
+    python -m benchmarks.reading [latency] [drain] [memory] [beam] [--stack DIRECTORY]
 
 - latency: 1,000 messages published at once, from the moment that the publisher has all their ids
-  until a query of ``user_interaction`` counts all 1,000; a query every 30 ms, 20 rounds.
+  until a query of ``user_interaction`` counts all 1,000; a query every 30 ms, 20 rounds. Then the
+  same through Google's Pub/Sub emulator, where it is installed.
 - drain: 100,000 messages that wait (5% duplicates under other ids, 5% days late, 0.1% poison), from
   the start of a session until the last is acknowledged, against a loop that pulls with the same
   client, reads the JSON, appends to the same table and acknowledges: no MERGE, nothing unique, no
   dead letters. In turn, the median of each.
+- beam: fewer such messages, through a session and through apache-beam's DirectRunner, which is
+  installed into an environment of its own and left out where it cannot be.
 - memory: peak of a session's process with 1,000,000 messages waiting, less that of one with none.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import queue
@@ -36,27 +40,32 @@ from assets.reading.stream import writing
 from assets.reading.stream.append import RowAppender, microseconds, row_class
 from assets.reading.stream.serving import StreamLimits
 from assets.reading.warehouse import INTERACTIONS_RAW, TABLES, Warehouse
+from benchmarks.peers import interpreter
 from local.stack import Stack
+from tests.pubsub_servers import google_emulator, on_google_emulator
 from tests.reading_stream import Event, Systems, payload, session
 from tests.servers import isolated_environment, start
 
 SERVICES = ["postgres", "bigquery", "pubsub"]
 ROUNDS, BURST, POLL_SECONDS = 20, 1_000, 0.03
 DRAINED, DRAIN_ROUNDS = 100_000, 3
+DRAINED_BY_BEAM = 5_000
 BACKLOG = 1_000_000
-LATENCY_GOAL, DRAIN_GOAL, MEMORY_GOAL = 1.0, 0.7, 250
+LATENCY_GOAL, GOOGLE_LATENCY_GOAL, DRAIN_GOAL, MEMORY_GOAL = 1.0, 2.0, 0.7, 250
+BEAM = "apache-beam[gcp]==2.77.0"
 
 LIMITS = StreamLimits(merge_milliseconds=0)
 
 
 @contextlib.contextmanager
-def systems(stack: Stack) -> Iterator[Systems]:
-    """Topics, subscriptions, a dataset and a database of its own."""
+def systems(stack: Stack, google: str | None = None) -> Iterator[Systems]:
+    """Topics, subscriptions, a dataset and a database of its own; ``google``: its emulator."""
     with (
         tempfile.TemporaryDirectory() as home,
         isolated_environment(stack, SERVICES, Path(home)) as env,
+        on_google_emulator(env, google) if google else contextlib.nullcontext(env) as variables,
     ):
-        found = Systems.of(env)
+        found = Systems.of(variables)
         with found.bigquery.client() as client:
             Warehouse(client, found.reading.dataset).ensure()
         yield found
@@ -92,9 +101,23 @@ def messages(count: int, seed: int) -> tuple[list[str], int]:
 
 
 def latency(stack: Stack) -> None:
+    """Through our server, then through Google's."""
+    _latency(stack, "latency", LATENCY_GOAL)
+    google = google_emulator()
+    if google is None:
+        print("latency: Google's Pub/Sub emulator is not installed")
+    else:
+        _latency(stack, "latency, Google's emulator", GOOGLE_LATENCY_GOAL, google)
+
+
+def _latency(stack: Stack, name: str, goal: float, google: str | None = None) -> None:
     """Publish, then ask until everything is there."""
     seconds = []
-    with systems(stack) as found, session(found, limits=LIMITS), found.bigquery.client() as client:
+    with (
+        systems(stack, google) as found,
+        session(found, limits=LIMITS),
+        found.bigquery.client() as client,
+    ):
         table = f"{found.reading.dataset}.user_interaction"
         for number in range(ROUNDS + 1):
             made = events(BURST, number + 1)
@@ -113,8 +136,8 @@ def latency(stack: Stack) -> None:
     seconds.sort()
     p95 = seconds[int(0.95 * len(seconds)) - 1]
     print(
-        f"latency: {BURST} messages, {ROUNDS} rounds: p50 {statistics.median(seconds):.2f} s, "
-        f"p95 {p95:.2f} s, max {seconds[-1]:.2f} s (goal: p95 ≤ {LATENCY_GOAL} s)"
+        f"{name}: {BURST} messages, {ROUNDS} rounds: p50 {statistics.median(seconds):.2f} s, "
+        f"p95 {p95:.2f} s, max {seconds[-1]:.2f} s (goal: p95 ≤ {goal} s)"
     )
 
 
@@ -134,6 +157,40 @@ def drain(stack: Stack) -> None:
                 print(f"drain: {name} {DRAINED / seconds:,.0f} messages/s", flush=True)
     ratio = statistics.median(taken["bare"]) / statistics.median(taken["session"])
     print(f"drain: {ratio:.2f}x of the bare loop (goal: ≥ {DRAIN_GOAL}x)")
+
+
+def beam(stack: Stack) -> None:
+    """A session and apache-beam, in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            python = interpreter(Path(folder) / "venv", BEAM)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"beam: not measured, {BEAM} cannot be installed: {error}")
+            return
+        taken: dict[str, list[float]] = {"beam": [], "session": []}
+        runs = {"beam": functools.partial(_beam, python), "session": whole_session}
+        for number in range(DRAIN_ROUNDS):
+            for name, run in runs.items():
+                with systems(stack) as found:
+                    payloads, _ = messages(DRAINED_BY_BEAM, number + 1)
+                    found.publish(found.reading.interaction_topic, payloads)
+                    taken[name].append(run(found, len(payloads)))
+                print(f"beam: {name} {DRAINED_BY_BEAM / taken[name][-1]:,.0f} messages/s")
+    ratio = statistics.median(taken["beam"]) / statistics.median(taken["session"])
+    print(f"beam: {ratio:.2f}x of apache-beam's DirectRunner, {DRAINED_BY_BEAM:,} messages")
+
+
+def _beam(python: Path, found: Systems, count: int) -> float:
+    script = Path(__file__).with_name("reading_beam.py")
+    subscription = found.pubsub.subscription_path(found.reading.interaction_subscription)
+    done = subprocess.run(
+        [python, script, subscription, f"{found.reading.dataset}.{INTERACTIONS_RAW}", str(count)],
+        env=found.env(),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return float(done.stdout.splitlines()[-1])
 
 
 def whole_session(found: Systems, count: int) -> float:
@@ -237,21 +294,10 @@ def memory(stack: Stack) -> None:
 
 
 def _peak_of_session(found: Systems) -> float:
-    env = {
-        **os.environ,
-        "POSTGRES_URL": found.postgres.url,
-        "GOOGLE_CLOUD_PROJECT": found.pubsub.project,
-        "PUBSUB_EMULATOR_HOST": found.pubsub.emulator_host,
-        "BIGQUERY_API_ENDPOINT": found.bigquery.api_endpoint,
-        "BIGQUERY_GRPC_ENDPOINT": found.bigquery_write.grpc_endpoint,
-        **{
-            f"READING_{name.upper()}": str(value)
-            for name, value in found.reading.model_dump().items()
-            if value is not None
-        },
-    }
-    command = [sys.executable, "-m", "benchmarks.reading_stream", "session"]
-    printed = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", "benchmarks.reading", "session"]
+    printed = subprocess.run(
+        command, env=found.env(), capture_output=True, text=True, check=True
+    ).stdout
     peak, accepted = map(float, printed.split())
     print(f"memory: peak {peak:.0f} MB, {accepted:,.0f} messages accepted", flush=True)
     return peak
@@ -267,7 +313,7 @@ def one_session(seconds: float = 30.0) -> None:
 
 def main() -> None:
     """Run what is asked for."""
-    measures = {"latency": latency, "drain": drain, "memory": memory}
+    measures = {"latency": latency, "drain": drain, "memory": memory, "beam": beam}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="*", default=list(measures), help=" ".join(measures))
     parser.add_argument("--stack", type=Path, help="state directory of a running stack")
