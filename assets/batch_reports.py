@@ -6,6 +6,7 @@ pipeline previews.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from landing.validation import ValidationResult
+    from resources.postgres import PostgresResource
 
 _BALANCE = """
 SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
@@ -31,20 +33,49 @@ _QUARANTINED = "SELECT coalesce(sum(rows), 0)::bigint FROM landing.quarantine WH
 
 _OBJECTS_SHOWN = 20
 
+#: The checks of every validation.
+ROWS_BALANCE = "rows_balance"
+REJECTED_SHARE = "rejected_share"
+#: Share of rejected rows above which a batch deserves a look.
+MAX_REJECTED_SHARE = 0.05
 
-def rows_balance(
-    connection: psycopg.Connection[Any], batch_id: str, name: str
-) -> dg.AssetCheckResult:
-    """Whether the ledger's own rows of the batch add up, object by object and with quarantine.
 
-    ``name`` is the check's.
-    """
+def validation_checks(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """What is checked of every validated batch; ``rows_balance`` holds up what is behind it."""
+    return [
+        dg.AssetCheckSpec(
+            ROWS_BALANCE,
+            asset=asset,
+            blocking=True,
+            description="read = written + unchanged + superseded + rejected, for every object; "
+            "as many rows quarantined as were rejected.",
+        ),
+        dg.AssetCheckSpec(
+            REJECTED_SHARE,
+            asset=asset,
+            description=f"At most {MAX_REJECTED_SHARE:.0%} of the rows were rejected.",
+        ),
+    ]
+
+
+def validation_results(
+    postgres: PostgresResource, batch_id: str, rows: RowCounts
+) -> Iterator[dg.AssetCheckResult]:
+    """The results of :func:`validation_checks`."""
+    with postgres.connect() as connection:
+        balance = _rows_balance(connection, batch_id)
+    yield balance
+    yield _rejected_share(rows)
+
+
+def _rows_balance(connection: psycopg.Connection[Any], batch_id: str) -> dg.AssetCheckResult:
+    """Whether the ledger's own rows of the batch add up, object by object and with quarantine."""
     row = connection.execute(_BALANCE, (batch_id,)).fetchone()
     held = connection.execute(_QUARANTINED, (batch_id,)).fetchone()
     read, written, unchanged, superseded, rejected, off, open_, objects = row or (0,) * 8
     quarantined = int(held[0]) if held else 0
     return dg.AssetCheckResult(
-        check_name=name,
+        check_name=ROWS_BALANCE,
         passed=(
             read == written + unchanged + superseded + rejected
             and not off
@@ -65,14 +96,14 @@ def rows_balance(
     )
 
 
-def rejected_share(rows: RowCounts, limit: float, name: str) -> dg.AssetCheckResult:
-    """A warning when more than ``limit`` of the rows read were rejected."""
+def _rejected_share(rows: RowCounts) -> dg.AssetCheckResult:
+    """A warning when more than MAX_REJECTED_SHARE of the rows read were rejected."""
     share = rows.rejected / rows.read if rows.read else 0.0
     return dg.AssetCheckResult(
-        check_name=name,
-        passed=share <= limit,
+        check_name=REJECTED_SHARE,
+        passed=share <= MAX_REJECTED_SHARE,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"rejected_share": round(share, 6), "limit": limit},
+        metadata={"rejected_share": round(share, 6), "limit": MAX_REJECTED_SHARE},
     )
 
 

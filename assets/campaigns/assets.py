@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.batch_reports import validation_checks, validation_results
 from assets.batch_step import RETRY, StepEvents, batch_step, nothing_staged
 from assets.buckets import gcs_bucket
 from assets.campaigns import columns
@@ -17,8 +18,6 @@ from assets.campaigns.pipeline import (
     LANDING_KEY,
     OWNERS,
     PIPELINE,
-    REJECTED_SHARE,
-    ROWS_BALANCE,
     SINKS,
     WRITER,
     asset_key,
@@ -33,9 +32,6 @@ from resources.postgres import PostgresResource
 
 #: What a batch without a staged row leaves as it is.
 BEHIND_EVENTS = (*SINKS, "campaign_recommendations")
-
-#: Share of rejected rows above which a batch deserves a look.
-MAX_REJECTED_SHARE = 0.05
 
 gcs_landing = dg.AssetSpec(
     key=LANDING_KEY,
@@ -58,20 +54,7 @@ gcs_landing = dg.AssetSpec(
     retry_policy=RETRY,
     op_tags=WRITER,
     metadata={"dagster/column_schema": columns.STAGED_SCHEMA},
-    check_specs=[
-        dg.AssetCheckSpec(
-            ROWS_BALANCE,
-            asset=asset_key("events"),
-            blocking=True,
-            description="read = written + unchanged + superseded + rejected, for every object; "
-            "as many rows quarantined as were rejected.",
-        ),
-        dg.AssetCheckSpec(
-            REJECTED_SHARE,
-            asset=asset_key("events"),
-            description=f"At most {MAX_REJECTED_SHARE:.0%} of the rows were rejected.",
-        ),
-    ],
+    check_specs=validation_checks(asset_key("events")),
 )
 def events(
     context: dg.AssetExecutionContext,
@@ -83,7 +66,6 @@ def events(
 
     When no row won, because all are known or none is valid, the run ends here.
     """
-    from assets import batch_reports
     from assets.campaigns import reports
     from assets.campaigns.events import validate_batch
 
@@ -100,10 +82,7 @@ def events(
             run_id=context.run.run_id,
             log=context.log,
         )
-        with postgres.connect() as connection:
-            balance = batch_reports.rows_balance(connection, batch_id, ROWS_BALANCE)
-        yield balance
-        yield batch_reports.rejected_share(result.rows, MAX_REJECTED_SHARE, REJECTED_SHARE)
+        yield from validation_results(postgres, batch_id, result.rows)
         metadata = reports.validation_metadata(result, campaigns)
         if result.staged_rows:
             yield dg.MaterializeResult(metadata=metadata)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.batch_reports import REJECTED_SHARE, ROWS_BALANCE
 from assets.sink_result import HOLDS_BATCH
 
 PIPELINE = "campaigns"
@@ -39,8 +40,6 @@ SINKS = (
 
 #: The checks that a batch's assets make themselves: a retry of some assets runs theirs, and not the
 #: audits of whole stores.
-ROWS_BALANCE = "rows_balance"
-REJECTED_SHARE = "rejected_share"
 BATCH_CHECKS = {
     "events": (ROWS_BALANCE, REJECTED_SHARE),
     **dict.fromkeys(SINKS, (HOLDS_BATCH,)),

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.batch_reports import validation_checks, validation_results
 from assets.batch_step import RETRY, StepEvents, batch_step
 from assets.buckets import minio_bucket
 from assets.music.bronze_columns import BRONZE_SCHEMA
@@ -18,8 +19,6 @@ from assets.music.pipeline import (
     OWNERS,
     PIPELINE,
     RAW_REMOVALS,
-    REJECTED_SHARE,
-    ROWS_BALANCE,
     VALIDATION,
     WRITER,
     asset_key,
@@ -27,9 +26,6 @@ from assets.music.pipeline import (
 from assets.music.settings import MusicSettings
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
-
-#: Share of rejected rows above which a batch deserves a look.
-MAX_REJECTED_SHARE = 0.05
 
 #: Whoever removes from the raw bucket holds this pool's slot.
 RAW_POOL = "music_minio"
@@ -54,20 +50,7 @@ raw_landing = dg.AssetSpec(
     retry_policy=RETRY,
     op_tags=WRITER,
     metadata={"dagster/column_schema": BRONZE_SCHEMA},
-    check_specs=[
-        dg.AssetCheckSpec(
-            ROWS_BALANCE,
-            asset=asset_key(VALIDATION),
-            blocking=True,
-            description="read = written + unchanged + superseded + rejected, for every object; "
-            "as many rows quarantined as were rejected.",
-        ),
-        dg.AssetCheckSpec(
-            REJECTED_SHARE,
-            asset=asset_key(VALIDATION),
-            description=f"At most {MAX_REJECTED_SHARE:.0%} of the rows were rejected.",
-        ),
-    ],
+    check_specs=validation_checks(asset_key(VALIDATION)),
 )
 def bronze_records(
     context: dg.AssetExecutionContext,
@@ -79,7 +62,6 @@ def bronze_records(
 
     Files that were readable are copied to the processed bucket; the others stay where they are.
     """
-    from assets import batch_reports
     from assets.music import reports
     from assets.music.bronze import validate_batch
 
@@ -101,10 +83,7 @@ def bronze_records(
             formats=formats,
             access=minio.access,
         )
-        with postgres.connect() as connection:
-            balance = batch_reports.rows_balance(connection, batch_id, ROWS_BALANCE)
-        yield balance
-        yield batch_reports.rejected_share(result.rows, MAX_REJECTED_SHARE, REJECTED_SHARE)
+        yield from validation_results(postgres, batch_id, result.rows)
         yield dg.MaterializeResult(metadata=reports.validation_metadata(result, formats, music))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.batch_reports import REJECTED_SHARE, ROWS_BALANCE
 from assets.sink_result import HOLDS_BATCH
 
 PIPELINE = "music"
@@ -45,8 +46,6 @@ SINKS = ("silver_songs", "song_lyrics", *GOLD, "song_search", "lyrics_vectors")
 RAW_REMOVALS = "raw_removals"
 
 #: The checks that a batch's assets make themselves.
-ROWS_BALANCE = "rows_balance"
-REJECTED_SHARE = "rejected_share"
 BATCH_CHECKS = {
     VALIDATION: (ROWS_BALANCE, REJECTED_SHARE),
     **dict.fromkeys(SINKS, (HOLDS_BATCH,)),

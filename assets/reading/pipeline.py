@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.batch_reports import REJECTED_SHARE, ROWS_BALANCE
 from assets.sink_result import HOLDS_BATCH
 
 PIPELINE = "reading"
@@ -46,8 +47,6 @@ WRITER = {"quintet/writer": "reading_history"}
 #: The history's writing assets, each of which must have taken a batch before it is loaded.
 SINKS = ("interaction_history", "content_meta_history")
 
-ROWS_BALANCE = "rows_balance"
-REJECTED_SHARE = "rejected_share"
 BATCH_CHECKS = {
     "history_rows": (ROWS_BALANCE, REJECTED_SHARE),
     **dict.fromkeys(SINKS, (HOLDS_BATCH,)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.batch_reports import validation_checks, validation_results
 from assets.batch_step import RETRY, StepEvents, batch_step, nothing_staged, sink_events
 from assets.buckets import gcs_bucket
 from assets.reading.pipeline import (
@@ -17,8 +18,6 @@ from assets.reading.pipeline import (
     LANDING_KEY,
     OWNERS,
     PIPELINE,
-    REJECTED_SHARE,
-    ROWS_BALANCE,
     SINKS,
     WRITER,
     asset_key,
@@ -54,9 +53,6 @@ class _Servers:
     reading: ReadingSettings
 
 
-#: Share of rejected rows above which a batch deserves a look.
-MAX_REJECTED_SHARE = 0.05
-
 gcs_landing = dg.AssetSpec(
     key=LANDING_KEY,
     group_name=PIPELINE,
@@ -78,20 +74,7 @@ gcs_landing = dg.AssetSpec(
     retry_policy=RETRY,
     op_tags=WRITER,
     metadata={"dagster/column_schema": column_schema(INTERACTIONS_HISTORY)},
-    check_specs=[
-        dg.AssetCheckSpec(
-            ROWS_BALANCE,
-            asset=asset_key("history_rows"),
-            blocking=True,
-            description="read = written + rejected, for every object; as many rows quarantined as "
-            "were rejected.",
-        ),
-        dg.AssetCheckSpec(
-            REJECTED_SHARE,
-            asset=asset_key("history_rows"),
-            description=f"At most {MAX_REJECTED_SHARE:.0%} of the rows were rejected.",
-        ),
-    ],
+    check_specs=validation_checks(asset_key("history_rows")),
 )
 def history_rows(
     context: dg.AssetExecutionContext,
@@ -100,7 +83,6 @@ def history_rows(
     reading: ReadingSettings,
 ) -> StepEvents:
     """Valid rows of one batch of history files, staged as Parquet; rejects in quarantine."""
-    from assets import batch_reports
     from assets.reading.history import reports as history_reports
     from assets.reading.history.validation import validate_batch
 
@@ -117,10 +99,7 @@ def history_rows(
             run_id=context.run.run_id,
             log=context.log,
         )
-        with postgres.connect() as connection:
-            balance = batch_reports.rows_balance(connection, batch_id, ROWS_BALANCE)
-        yield balance
-        yield batch_reports.rejected_share(result.rows, MAX_REJECTED_SHARE, REJECTED_SHARE)
+        yield from validation_results(postgres, batch_id, result.rows)
         metadata = history_reports.validation_metadata(result, reading)
         if result.staged_rows:
             yield dg.MaterializeResult(metadata=metadata)
