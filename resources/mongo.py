@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import dagster as dg
 
@@ -19,7 +20,10 @@ Document = dict[str, Any]
 
 
 class MongoResource(dg.ConfigurableResource[Any]):
-    """One MongoDB. ``uri`` carries the credentials; timeouts are in seconds."""
+    """One MongoDB. ``uri`` carries the credentials; timeouts are in seconds.
+
+    Timeouts that the URI names (``?timeoutMS=5000``) win over those of the fields.
+    """
 
     uri: str
     connect_timeout: float = 10.0
@@ -34,14 +38,15 @@ class MongoResource(dg.ConfigurableResource[Any]):
         """A new client; use it as a context manager. It connects at its first operation."""
         from pymongo import MongoClient
 
-        return MongoClient(
-            self.uri,
-            appname="quintet",
-            tz_aware=True,
-            connectTimeoutMS=int(self.connect_timeout * 1000),
-            serverSelectionTimeoutMS=int(self.connect_timeout * 1000),
-            timeoutMS=int(self.operation_timeout * 1000),
-        )
+        named = {name.lower() for name, _ in parse_qsl(urlsplit(self.uri).query)}
+        timeouts = {
+            "connectTimeoutMS": int(self.connect_timeout * 1000),
+            "serverSelectionTimeoutMS": int(self.connect_timeout * 1000),
+            "timeoutMS": int(self.operation_timeout * 1000),
+        }
+        # pymongo lets an argument win over the URI.
+        unnamed = {name: value for name, value in timeouts.items() if name.lower() not in named}
+        return MongoClient(self.uri, appname="quintet", tz_aware=True, **unnamed)
 
     def check(self) -> str:
         """Who is reachable as whom, in one line. Raises pymongo.errors.PyMongoError."""

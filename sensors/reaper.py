@@ -67,3 +67,5 @@ def _report(instance: dg.DagsterInstance, run_id: str) -> None:
         instance.report_run_canceled(run, message=message)
     else:
         instance.report_run_failed(run, message=f"{message} The ledger requests its batch again.")
+    # Dagster lets go of a dead run's pools half a minute after it was reported.
+    instance.event_log_storage.free_concurrency_slots_for_run(run_id)

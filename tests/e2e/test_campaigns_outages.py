@@ -24,11 +24,12 @@ RECOVERY = 180.0
 
 @pytest.fixture
 def mongo(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[TcpProxy]:
-    """MongoDB behind a proxy; ``env`` keeps the direct way."""
+    """MongoDB behind a proxy, given up on after 5 s; ``env`` keeps the direct way."""
     parts = urlsplit(env["MONGO_URI"])
     user, at, _ = parts.netloc.rpartition("@")
     with TcpProxy((parts.hostname or "", parts.port or 27017)) as proxy:
-        uri = urlunsplit(parts._replace(netloc=f"{user}{at}{proxy.address}"))
+        query = f"{parts.query}&timeoutMS=5000".removeprefix("&")
+        uri = urlunsplit(parts._replace(netloc=f"{user}{at}{proxy.address}", query=query))
         monkeypatch.setenv("MONGO_URI", uri)
         yield proxy
 

@@ -17,6 +17,9 @@ from jobs.executor import WRITER_TAG, guarded_executor
 
 SECONDS = 1.5
 
+#: What the waiting job holds while it waits.
+POOL = "waiting"
+
 
 def _note_interval(context: dg.OpExecutionContext) -> None:
     """Append run id, start and end of this step to the file that the test reads."""
@@ -58,7 +61,7 @@ def reading_job():
     read_two(read_one())
 
 
-@dg.op
+@dg.op(pool=POOL)
 def wait_for_ever() -> None:
     time.sleep(600)
 

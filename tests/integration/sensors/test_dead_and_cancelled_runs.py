@@ -16,6 +16,7 @@ from migrations.upgrade import upgrade
 from resources.postgres import PostgresResource
 from sensors import reaper
 from sensors.outcomes import batch_run_canceled, batch_run_failed
+from tests.integration.jobs.guarded_jobs import POOL
 from tests.integration.jobs.run_process import kill, run_process, started_run, wait_until
 
 pytestmark = pytest.mark.servers("postgres")
@@ -103,6 +104,11 @@ def status(instance, run):
     return instance.get_run_by_id(run.run_id).status
 
 
+def holders(instance):
+    """The runs that hold the slot of the waiting job's pool."""
+    return instance.event_log_storage.get_concurrency_info(POOL).active_run_ids
+
+
 def test_a_killed_run_is_reported_after_the_grace_and_its_batch_tried_again(
     instance, postgres, connection, reap
 ):
@@ -111,13 +117,16 @@ def test_a_killed_run_is_reported_after_the_grace_and_its_batch_tried_again(
         ledger.mark_running(connection, BATCH, run.run_id, datetime.now(UTC))
         assert "1 runs started, 1 alive" in reap.tick()
         assert "1 alive" in reap.tick(after=1_000)
+        wait_until(lambda: holders(instance) == {run.run_id}, 20)
         kill(process)
     wait_until(lambda: not run_lock_held(connection, run.run_id), 20)
 
     assert "1 without a lock, 0 reported dead" in reap.tick()
     reap.tick(after=reaper.GRACE)
     assert status(instance, run) == dg.DagsterRunStatus.STARTED, "not a moment too soon"
+    assert holders(instance) == {run.run_id}
     assert "1 reported dead" in reap.tick(after=1)
+    assert holders(instance) == set(), "its successor would wait half a minute for the pool"
     assert status(instance, run) == dg.DagsterRunStatus.FAILURE
     assert "0 runs started" in reap.tick(after=1)
     assert json.loads(reap.cursor) == {}
