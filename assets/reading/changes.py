@@ -254,6 +254,11 @@ def _tellable() -> tuple[str, str]:
 def _let_go(conn: Connection, changes: Sequence[ChangedDay]) -> None:
     """Forget days as they were told; of one that gained more meanwhile, only what was told."""
     with conn.transaction():
+        # A writer between the statement's snapshot and its lock would escape both of its halves.
+        conn.execute(
+            "SELECT FROM reading.changed_day WHERE day = ANY(%s) ORDER BY day FOR UPDATE",
+            ([change.day for change in changes],),
+        )
         conn.execute(
             """
             WITH seen (day, events, changed_at) AS (

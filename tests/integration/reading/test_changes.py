@@ -46,7 +46,8 @@ def instance():
 
 def told(instance):
     """Events told by day, in the order of telling."""
-    records = instance.fetch_materializations(USER_INTERACTION_KEY, limit=1_000, ascending=True)
+    records = instance.fetch_materializations(USER_INTERACTION_KEY, limit=10_000, ascending=True)
+    assert not records.has_more
     return [
         (record.partition_key, record.asset_materialization.metadata["new_events"].value)
         for record in records.records
@@ -147,6 +148,26 @@ def test_writers_and_a_reporter_at_once_lose_no_event(env, conn, warehouse, inst
     for day, events in told(instance):
         sums[day] += events
     assert sums == {day.isoformat(): 80 for day in days}
+
+
+def test_a_gain_that_commits_while_a_day_is_let_go_is_told_alone(
+    env, conn, warehouse, instance, monkeypatch
+):
+    note_changed_days(conn, {FIRST: 5})
+    let_go = changes._let_go
+    with psycopg.connect(env["POSTGRES_URL"]) as writer:
+
+        def while_writing(own, told_now):
+            note_changed_days(writer, {FIRST: 1})
+            committing = threading.Timer(0.5, writer.commit)
+            committing.start()
+            let_go(own, told_now)
+            committing.join()
+
+        monkeypatch.setattr(changes, "_let_go", while_writing)
+        report_changes(instance, conn, warehouse, seconds=0.0)
+    assert told(instance) == [("2022-03-05", 5)]
+    assert noted(conn) == [(FIRST, 1)]
 
 
 @pytest.fixture
