@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from local.service import HOST, StackError
 #: never taken by a client's connection while its server is down.
 RANGE = range(20_000, 32_000)
 _ATTEMPTS = 2_000
+#: Seconds for which a kept port is waited for: a killed server's threads end a moment after it.
+_LET_GO = 2.0
 
 
 def is_free(port: int) -> bool:
@@ -28,6 +31,14 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _is_soon_free(port: int, deadline: float) -> bool:
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 class Ports:
@@ -49,10 +60,11 @@ class Ports:
     def assign(self, names: Iterable[str]) -> None:
         """Give each of ``names`` (of servers that do not run now) a port that is free.
 
-        A kept port stays when it is still free. Raises StackError when no port is free.
+        A kept port stays when it is still free, or soon is. Raises StackError when no port is free.
         """
+        deadline = time.monotonic() + _LET_GO
         for name in names:
-            if name not in self._numbers or not is_free(self._numbers[name]):
+            if name not in self._numbers or not _is_soon_free(self._numbers[name], deadline):
                 self._numbers[name] = self._choose()
         self._path.write_text(json.dumps(self._numbers, indent=1, sort_keys=True), "utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from pathlib import Path
 
 from local.ports import RANGE, Ports, is_free
@@ -35,6 +36,18 @@ def test_a_taken_port_is_chosen_again_and_others_stay(tmp_path: Path) -> None:
     assert after["a"] != before["a"]
     assert after["b"] == before["b"]
     assert Ports(tmp_path / "ports.json").numbers == after
+
+
+def test_a_port_that_is_let_go_at_once_is_kept(tmp_path: Path) -> None:
+    ports = Ports(tmp_path / "ports.json")
+    ports.assign(["a"])
+    before = ports.numbers
+    with socket.socket() as dying:
+        dying.bind(("127.0.0.1", before["a"]))
+        dying.listen()
+        threading.Timer(0.2, dying.close).start()
+        ports.assign(["a"])
+    assert ports.numbers == before
 
 
 def test_ports_of_running_servers_are_not_touched(tmp_path: Path) -> None:
