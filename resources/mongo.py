@@ -39,13 +39,15 @@ class MongoResource(dg.ConfigurableResource[Any]):
         from pymongo import MongoClient
 
         named = {name.lower() for name, _ in parse_qsl(urlsplit(self.uri).query)}
-        timeouts = {
+        timeouts: dict[str, Any] = {
             "connectTimeoutMS": int(self.connect_timeout * 1000),
             "serverSelectionTimeoutMS": int(self.connect_timeout * 1000),
             "timeoutMS": int(self.operation_timeout * 1000),
         }
         # pymongo lets an argument win over the URI.
-        unnamed = {name: value for name, value in timeouts.items() if name.lower() not in named}
+        unnamed: dict[str, Any] = {
+            name: value for name, value in timeouts.items() if name.lower() not in named
+        }
         return MongoClient(self.uri, appname="quintet", tz_aware=True, **unnamed)
 
     def check(self) -> str:

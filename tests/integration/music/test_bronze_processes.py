@@ -36,7 +36,7 @@ def world(env) -> BronzeWorld:
 
 def children(pid: int | None = None) -> list[psutil.Process]:
     return [p for p in psutil.Process(pid).children(recursive=True)
-            if "reading_process" in " ".join(p.cmdline())]  # fmt: skip
+            if alive(p) and "reading_process" in " ".join(p.cmdline())]  # fmt: skip
 
 
 def check(world, batch):

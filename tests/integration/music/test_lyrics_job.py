@@ -33,15 +33,16 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def evaluated(world: LyricsWorld, instance: dg.DagsterInstance) -> str:
     """The schedule's reason to skip, or "run"."""
     services = world.services()
-    context = dg.build_schedule_context(
+    # Left to the garbage collector, it would make this instance the current one once it is gone.
+    with dg.build_schedule_context(
         instance=instance,
         resources={
             "postgres": services.postgres,
             "lyrics_service": services.lyrics,
             "musicbrainz": services.musicbrainz,
         },
-    )
-    answer = music_lyrics_retry_schedule(context)
+    ) as context:
+        answer = music_lyrics_retry_schedule(context)
     return "run" if isinstance(answer, dg.RunRequest) else str(answer.skip_message)
 
 

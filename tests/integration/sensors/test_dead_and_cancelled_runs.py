@@ -65,11 +65,11 @@ class Reaper:
 
     def tick(self, after=0.0):
         self.now += after
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources={"postgres": self.postgres}
-        )
-        told = reaper.dead_run_reaper(context)
-        self.cursor = context.cursor
+        ) as context:
+            told = reaper.dead_run_reaper(context)
+            self.cursor = context.cursor
         return told.skip_message
 
 
@@ -90,14 +90,14 @@ def tell_ledger(sensor, instance, postgres, run_id):
         for record in instance.all_logs(run_id)
         if record.dagster_event and record.dagster_event.event_type == ending
     ]
-    context = dg.build_run_status_sensor_context(
+    with dg.build_run_status_sensor_context(
         sensor_name=sensor.name,
         dagster_event=event,
         dagster_instance=instance,
         dagster_run=run,
         resources={"postgres": postgres},
-    )
-    return sensor(context)
+    ) as context:
+        return sensor(context)
 
 
 def status(instance, run):

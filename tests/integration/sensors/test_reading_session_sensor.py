@@ -50,7 +50,7 @@ class Ticks:
     def tick(self, after=5.0):
         """Whether a session is requested, and what the tick says."""
         self.clock.now += after
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursor,
             resources={
@@ -61,8 +61,8 @@ class Ticks:
                 ),
                 "reading": self.settings(),
             },
-        )
-        told = reading_session_sensor(context)
+        ) as context:
+            told = reading_session_sensor(context)
         if isinstance(told, dg.SkipReason):
             return False, told.skip_message
         self.cursor = told.cursor

@@ -13,8 +13,8 @@ def evaluate(instance, stream):
     names = ReadingSettings.model_fields
     fields = {name: 1 if field.annotation is int else "name" for name, field in names.items()}
     settings = ReadingSettings(**{**fields, "stream": stream})
-    context = dg.build_schedule_context(instance=instance, resources={"reading": settings})
-    return list(reading_dataflow_schedule(context))
+    with dg.build_schedule_context(instance=instance, resources={"reading": settings}) as context:
+        return list(reading_dataflow_schedule(context))
 
 
 @pytest.fixture
