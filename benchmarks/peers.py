@@ -19,8 +19,6 @@ def interpreter(folder: Path, *packages: str) -> Path:
     uv = Path(sys.executable).with_name("uv")
     python = folder / "bin" / "python"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    subprocess.run(
-        [uv, "pip", "install", "--quiet", "--only-binary", ":all:", "--python", python, *packages],
-        check=True,
-    )
+    install = [uv, "pip", "install", "--quiet", "--python", python, *packages]
+    subprocess.run(install, check=True)
     return python

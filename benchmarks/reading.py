@@ -175,7 +175,9 @@ def beam(stack: Stack) -> None:
                     payloads, _ = messages(DRAINED_BY_BEAM, number + 1)
                     found.publish(found.reading.interaction_topic, payloads)
                     taken[name].append(run(found, len(payloads)))
-                print(f"beam: {name} {DRAINED_BY_BEAM / taken[name][-1]:,.0f} messages/s")
+                print(
+                    f"beam: {name} {DRAINED_BY_BEAM / taken[name][-1]:,.0f} messages/s", flush=True
+                )
     ratio = statistics.median(taken["beam"]) / statistics.median(taken["session"])
     print(f"beam: {ratio:.2f}x of apache-beam's DirectRunner, {DRAINED_BY_BEAM:,} messages")
 
@@ -189,6 +191,7 @@ def _beam(python: Path, found: Systems, count: int) -> float:
         check=True,
         capture_output=True,
         text=True,
+        timeout=300,
     )
     return float(done.stdout.splitlines()[-1])
 
