@@ -78,11 +78,19 @@ def reading(run_id: str) -> list[Shot]:
         Shot(
             "reading_graph",
             "/locations/quintet/asset-groups/reading",
-            "user_category_shares",
+            "history_rows",
             height=1150,
         ),
-        Shot("reading_session", f"{asset}/user_interaction_raw", "latency", height=1400),
-        Shot("reading_counts", f"{asset}/daily_category_counts", "daily_category_counts"),
+        Shot("reading_session", f"{asset}/user_interaction_raw?view=events", "micro_batches"),
+        Shot(
+            "reading_plots",
+            f"{asset}/user_interaction_raw?view=overview",
+            "Metadata",
+            "Plots",
+            height=2_600,
+        ),
+        Shot("reading_counts", f"{asset}/daily_category_counts", "rows_in_all_partitions"),
+        Shot("reading_shares", f"{asset}/user_category_shares", "seconds", "[Show Markdown]"),
         Shot("reading_history", f"/runs/{run_id}", "interaction_history"),
         Shot(
             "reading_sensor",

@@ -7,7 +7,7 @@ Belongs here: what Dagster shows. Does not: the statements (``computation.py``),
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -55,6 +55,9 @@ SHARES_SUM_TO_ONE = "shares_sum_to_one"
 _WINDOW = dg.TimeWindowPartitionMapping(
     start_offset=-WINDOW_DAYS, end_offset=0, allow_nonexistent_upstream_partitions=True
 )
+
+#: Of a range of dates, so many of the newest show their categories: a picture takes some kilobytes.
+_PREVIEWED = timedelta(days=30)
 
 Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
@@ -161,7 +164,6 @@ def _replace(
 ) -> Events:
     """Replace the run's partitions, ``span`` at a time; then the check and the materialization."""
     from assets.reading.affinity.computation import Days, top_shares
-    from assets.reading.charts import category_chart
     from assets.reading.warehouse import Warehouse
 
     keys = context.partition_key_range
@@ -190,41 +192,44 @@ def _replace(
                 sum(day.row_count for day in replaced.days.values()),
                 replaced.seconds,
             )
-        preview = top_shares(warehouse, days.last) if context.asset_key == SHARES_KEY else []
+        newest = Days(max(days.first, days.last - _PREVIEWED), days.last)
+        top = top_shares(warehouse, newest) if context.asset_key == SHARES_KEY else {}
         table = warehouse.table(name)
-    _tell_partitions(context, figures)
+    _tell_partitions(context, figures, top)
     yield _check(check, wrong)
-    metadata: dict[str, Any] = {
-        "dagster/table_name": table,
-        "partitions": days.count,
-        "rows_in_all_partitions": sum(day.row_count for day in figures.values()),
-        "seconds": round(seconds, 3),
-    }
-    if preview:
-        means = {name: share for name, _, _, share in preview}
-        metadata["preview"] = dg.MetadataValue.md(_preview(preview))
-        metadata["shares"] = dg.MetadataValue.md(
-            category_chart(means, "Mean share of the most read categories")
-        )
-    yield dg.MaterializeResult(metadata=metadata)
+    yield dg.MaterializeResult(
+        metadata={
+            "dagster/table_name": table,
+            "partitions": days.count,
+            "rows_in_all_partitions": sum(day.row_count for day in figures.values()),
+            "seconds": round(seconds, 3),
+        }
+    )
 
 
 def _tell_partitions(
-    context: dg.AssetExecutionContext, figures: "Mapping[date, DayFigures]"
+    context: dg.AssetExecutionContext,
+    figures: "Mapping[date, DayFigures]",
+    top: Mapping[date, list[tuple[str, int, int, float]]],
 ) -> None:
-    """Each partition's own figures; zero where nothing is counted."""
+    """Each partition's own figures, zero where nothing is counted, and its ``top`` categories."""
     from assets.reading.affinity.computation import DayFigures
+    from assets.reading.charts import category_chart
 
     for key in context.partition_keys:
-        day = figures.get(date.fromisoformat(key), DayFigures())
-        context.add_asset_metadata(
-            {
-                "dagster/partition_row_count": day.row_count,
-                "users": day.users,
-                "pairs": day.events,
-            },
-            partition_key=key,
-        )
+        own = date.fromisoformat(key)
+        day = figures.get(own, DayFigures())
+        metadata: dict[str, Any] = {
+            "dagster/partition_row_count": day.row_count,
+            "users": day.users,
+            "pairs": day.events,
+        }
+        if own in top:
+            means = {name: share for name, _, _, share in top[own]}
+            title = f"Mean share of the most read categories, {own}"
+            metadata["preview"] = dg.MetadataValue.md(_preview(top[own]))
+            metadata["shares"] = dg.MetadataValue.md(category_chart(means, title))
+        context.add_asset_metadata(metadata, partition_key=key)
 
 
 def _check(name: str, wrong: Mapping[date, str]) -> dg.AssetCheckResult:

@@ -133,12 +133,13 @@ ORDER BY day
 
 # The most read categories of the last day of a range, for a look at the result.
 TOP_SHARES = """
-SELECT category_name, SUM(events) AS events, COUNT(*) AS users, AVG(share) AS mean_share
+SELECT query_date, category_name,
+    SUM(events) AS pairs, COUNT(*) AS users, AVG(share) AS mean_share
 FROM `{user_category_shares}`
-WHERE query_date = @last
-GROUP BY category_name
-ORDER BY events DESC, category_name
-LIMIT 10
+WHERE query_date BETWEEN @first AND @last
+GROUP BY query_date, category_name
+QUALIFY ROW_NUMBER() OVER (PARTITION BY query_date ORDER BY SUM(events) DESC, category_name) <= 10
+ORDER BY query_date, pairs DESC, category_name
 """
 
 
@@ -274,13 +275,16 @@ def differences(warehouse: Warehouse, days: Days) -> dict[date, Difference]:
     return {row.day: Difference(row.counted, row.direct, row.beyond) for row in rows}
 
 
-def top_shares(warehouse: Warehouse, query_date: date) -> list[tuple[str, int, int, float]]:
-    """At most ten categories: name, pairs, users, mean share among these; most pairs first."""
-    bounds = Days(query_date, query_date).parameters()[1:2]
-    return [
-        (row.category_name, row.events, row.users, row.mean_share)
-        for row in run(warehouse.client, warehouse.sql(TOP_SHARES), bounds)
-    ]
+def top_shares(warehouse: Warehouse, days: Days) -> dict[date, list[tuple[str, int, int, float]]]:
+    """At most ten categories of each query date: name, pairs, users, mean share among these.
+
+    Most pairs first. A date without a share is not there.
+    """
+    found: dict[date, list[tuple[str, int, int, float]]] = {}
+    for row in run(warehouse.client, warehouse.sql(TOP_SHARES), days.parameters()[:2]):
+        shares = (row.category_name, row.pairs, row.users, row.mean_share)
+        found.setdefault(row.query_date, []).append(shares)
+    return found
 
 
 def _replace(

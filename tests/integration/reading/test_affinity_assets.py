@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -73,7 +75,22 @@ def test_a_range_is_one_run_and_every_partition_shows_its_own_figures(world):
         assert newest is not None
         metadata = newest.asset_materialization.metadata
         assert metadata["partitions"].value == 42
-        assert "genre 1" in metadata["preview"].value
+        previews = {
+            event.partition: event.materialization.metadata["preview"].value
+            for event in result.get_asset_materialization_events()
+            if event.asset_key == SHARES_KEY and "preview" in event.materialization.metadata
+        }
+    for day in every[-30:]:
+        readers = Counter(
+            name for shares in world.shares(date.fromisoformat(day)).values() for name in shares
+        )
+        assert (day in previews) == bool(readers)
+        told = previews.get(day, "").strip().splitlines()[2:]
+        assert len(told) == min(len(readers), 10)
+        for line in told:
+            name, _, users, _ = re.split(r" (?<!\\)\| ", line.strip("| "))
+            name = re.sub(r"\\(.)", r"\1", name)
+            assert int(users) == readers[name]
     assert stored(world, LAST).keys() == world.shares(LAST).keys()
 
 
