@@ -87,16 +87,15 @@ def reading(run_id: str) -> list[Shot]:
             f"{asset}/user_interaction_raw?view=overview",
             "Metadata",
             "Plots",
-            height=2_600,
+            height=2_200,
         ),
-        Shot("reading_counts", f"{asset}/daily_category_counts", "rows_in_all_partitions"),
-        Shot("reading_shares", f"{asset}/user_category_shares", "seconds", "[Show Markdown]"),
-        Shot("reading_history", f"/runs/{run_id}", "interaction_history"),
         Shot(
-            "reading_sensor",
-            "/locations/quintet/sensors/reading_session_sensor",
-            "reading_session_sensor",
+            "reading_shares",
+            f"{asset}/user_category_shares?view=partitions&partition=2022-03-23",
+            "mean share",
+            "[Show Markdown]",
         ),
+        Shot("reading_history", f"/runs/{run_id}", "interaction_history"),
     ]
 
 
