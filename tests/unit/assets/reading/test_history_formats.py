@@ -126,7 +126,7 @@ def test_headers_that_are_none(header):
     assert refused(f"{header}\n1,2\n".encode()) == "bad_header"
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\r\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize("data", [b"", b"\n\r\n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
 def test_an_empty_file_holds_nothing(data):
     assert read(data) == ([], [])
 
