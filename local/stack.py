@@ -93,8 +93,9 @@ class Stack:
         stay up. Raises StackError for an unknown name.
         """
         chosen = self._select(names)
-        self._make_root()
+        self.root.mkdir(parents=True, exist_ok=True)
         with self._lock():
+            self._make_root()
             dead = [service for service in chosen if not self._healthy(service)]
             for service in dead:
                 self._stop(service)
@@ -261,7 +262,7 @@ class Stack:
 
     def _make_root(self) -> None:
         for name in ("data", "logs", "pids", "dagster"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            (self.root / name).mkdir(exist_ok=True)
         (self.root / _MARK).touch()
         instance = self.root / "dagster" / "dagster.yaml"
         if not instance.is_symlink() and not instance.exists():

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -159,6 +160,13 @@ def test_two_at_once_start_one_server(small: Stack) -> None:
     printed = [process.communicate(timeout=60)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sorted("already running" in text for text in printed) == [False, True]
+
+
+def test_many_at_once_make_one_state_directory(tmp_path: Path) -> None:
+    for number in range(20):
+        stack = Stack(tmp_path / f"{number}" / "state", {})
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(lambda _, made=stack: made.up([]), range(8))) == [[]] * 8
 
 
 def test_reset_removes_state_and_the_next_up_starts_empty(small: Stack) -> None:
