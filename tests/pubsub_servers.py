@@ -155,5 +155,7 @@ def on_google_emulator(env: dict[str, str], host: str) -> Iterator[dict[str, str
     names = {name: env[name] for name in pubsub.NAMES}
     pubsub.create(host, project, names)
     # Google's has no page of counts; ours would count nothing of it.
-    yield {**env, "PUBSUB_EMULATOR_HOST": host, "PUBSUB_COUNTS_URL": ""}
-    pubsub.remove(host, project, names)
+    try:
+        yield {**env, "PUBSUB_EMULATOR_HOST": host, "PUBSUB_COUNTS_URL": ""}
+    finally:
+        pubsub.remove(host, project, names)
