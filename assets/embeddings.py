@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from landing.failures import PermanentError, TransientError
+from landing.batch.failures import PermanentError, TransientError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -114,7 +114,7 @@ def load_milvus(data: FloorData) -> Callable[[], None]:
     """Upsert of the messages' vectors, then of the users', and a flush of each."""
     from assets.campaigns import message_embeddings, profiles
     from assets.embeddings import Space
-    from assets.vector_store import BATCH_ROWS
+    from assets.sinks.milvus import BATCH_ROWS
     from resources.milvus import MilvusResource
 
     env = os.environ

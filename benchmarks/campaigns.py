@@ -79,11 +79,11 @@ def land(path: Path, key: str) -> dict[str, Any]:
     from assets.campaigns.pipeline import BATCHES
     from assets.campaigns.source import campaigns_source
     from jobs.executor import in_process, multiprocess
+    from landing.arrival.tick import evaluate_tick
     from landing.stores.gcs import GcsStore
-    from landing.tick import evaluate_tick
     from resources.gcs import GcsResource
     from resources.postgres import PostgresResource
-    from sensors.landing import InstanceRuns
+    from sensors.landed import InstanceRuns
 
     env = os.environ
     client = GcsResource(project=env["GOOGLE_CLOUD_PROJECT"]).client()

@@ -21,8 +21,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.landing_scan import PeakMemory
-from landing.scan import DEADLINE_SECONDS
-from landing.source import Source
+from landing.arrival.scan import DEADLINE_SECONDS
+from landing.arrival.source import Source
 from local.stack import Stack
 from tests.servers import isolated_environment, start
 
@@ -41,7 +41,7 @@ def cycle(store: Any, env: dict[str, str]) -> Iterator[tuple[float, int]]:
     """Ticks until the bucket's end: seconds and new objects of each."""
     import psycopg
 
-    from landing.tick import evaluate_tick
+    from landing.arrival.tick import evaluate_tick
 
     source = Source(
         name=f"gateway_{store.kind}",

@@ -184,12 +184,12 @@ class PeakMemory:
 def measure_landing(interface: str, keys: int, url: str) -> dict[str, Any]:
     import psycopg
 
-    from landing.scan import DEADLINE_SECONDS
-    from landing.source import Source
+    from landing.arrival.scan import DEADLINE_SECONDS
+    from landing.arrival.source import Source
+    from landing.arrival.tick import evaluate_tick
     from landing.stores.base import ObjectStore
     from landing.stores.gcs import GcsStore
     from landing.stores.s3 import S3Store
-    from landing.tick import evaluate_tick
     from migrations.upgrade import upgrade
 
     upgrade(url)

@@ -48,8 +48,8 @@ def bare(files: Sequence[Path]) -> int:
 
 def ours(files: Sequence[Path]) -> int:
     """Accepted records."""
-    from assets.music.formats.reading import read_records
-    from landing.identity import ObjectVersion
+    from assets.music.formats.sniffing import read_records
+    from landing.arrival.identity import ObjectVersion
 
     records = 0
     for path in files:

@@ -14,7 +14,7 @@ import polars as pl
 import psycopg
 
 from assets.music import records
-from landing.parquet import ParquetFile, read_frames
+from landing.batch.parquet import ParquetFile, read_frames
 
 _CHUNK = 10_000
 
@@ -120,7 +120,7 @@ class Staged:
         return cls(batch_id, out.finish(), out.rows)
 
     def chunks(self) -> Iterator[pl.DataFrame]:
-        """As landing.delivery.Delivery gives them."""
+        """As landing.batch.delivery.Delivery gives them."""
         self.file.seek(0)
         yield from read_frames(self.file, rows=_CHUNK)
 

@@ -18,7 +18,7 @@ from dagster._core.execution.retries import RetryMode
 from dagster._core.execution.step_dependency_config import StepDependencyConfig
 from dagster._core.executor.base import Executor
 
-from landing.locks import hold_locks
+from landing.batch.locks import hold_locks
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ def multiprocess(processes: int = 4) -> dict[str, Any]:
         "definitions",
         "dagster_postgres",
         "google.cloud.storage",
-        "landing.delivery",
-        "landing.parquet",
+        "landing.batch.delivery",
+        "landing.batch.parquet",
         "psycopg",
     ]
     return {

@@ -1,7 +1,7 @@
 """The daily clean-up of what landing keeps only for a time.
 
 Belongs here: the job, its schedule, Dagster's partitions. Does not: what is due
-(``landing.retention``).
+(``landing.batch.retention``).
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.buckets import gcs_bucket
 from assets.campaigns import pipeline as campaigns_pipeline
 from assets.campaigns.settings import CampaignsSettings
+from assets.frame.buckets import gcs_bucket
 from assets.music import pipeline as music_pipeline
 from assets.reading import pipeline as reading_pipeline
 from assets.reading.settings import ReadingSettings
 from jobs.executor import guarded_executor
-from landing import retention
+from landing.batch import retention
 from resources.gcs import GcsResource
 from resources.postgres import PostgresResource
 

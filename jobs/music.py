@@ -7,7 +7,7 @@ import time
 
 import dagster as dg
 
-from assets.buckets import minio_bucket
+from assets.frame.buckets import minio_bucket
 from assets.music.assets import RAW_POOL
 from assets.music.checks import AUDITS
 from assets.music.pipeline import LANDING_KEY, PIPELINE

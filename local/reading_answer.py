@@ -1,6 +1,6 @@
 """One user's category shares in words, as the demo prints them.
 
-Belongs here: the text. Does not: the question (``assets/reading/affinity/answer.py``).
+Belongs here: the text. Does not: the question (``assets/reading/answers.py``).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from assets.reading.affinity.answer import category_counts
 from assets.reading.affinity.computation import window
+from assets.reading.answers import category_counts
 from resources.bigquery import BigQueryResource
 
 
@@ -19,7 +19,7 @@ def lines(env: Mapping[str, str], user_id: int, query_date: date) -> list[str]:
     """What was asked, then a line per category, largest share first; a line when there is none.
 
     ``env`` holds the variables of BigQuery and READING_DATASET. Raises like
-    ``assets.reading.affinity.answer.category_shares``.
+    ``assets.reading.answers.category_shares``.
     """
     bigquery = BigQueryResource(
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env.get("BIGQUERY_API_ENDPOINT", "")

@@ -18,14 +18,15 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from landing import ledger, quarantine
+from landing.arrival import ledger
+from landing.batch import quarantine
 from ops import rejected_messages
 from ops.environment import require
 from ops.pipelines import LandedPipeline, landed_pipeline
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
-    from landing.quarantine import QuarantinedBatch
+    from landing.batch.quarantine import QuarantinedBatch
     from ops.rejected_messages import RejectedMessages
     from ops.rejects import Reject
 

@@ -18,8 +18,8 @@ from itertools import groupby
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from assets.music.archive import Archive
-from landing.chunks import UnreadableObject
-from landing.identity import ObjectVersion
+from landing.arrival.identity import ObjectVersion
+from landing.batch.chunks import UnreadableObject
 from landing.stores.base import ObjectNotCurrent
 from ops.rejects import Reject, Replayed
 from resources.postgres import PostgresResource
@@ -99,7 +99,7 @@ def _fetch(
 
 def _overtaken(version: ObjectVersion, stream: BinaryIO, postgres: PostgresResource) -> int:
     """How many of the file's records, by today's rules, say something else now."""
-    from assets.music.formats.reading import read_records
+    from assets.music.formats.sniffing import read_records
 
     def count(rows: pl.DataFrame) -> int:
         with postgres.connect() as conn:

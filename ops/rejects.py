@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, BinaryIO
 
-from landing.chunks import TEXT_BYTES, original_text
+from landing.batch.chunks import TEXT_BYTES, original_text
 from landing.stores.base import ObjectNotCurrent, ObjectStore
 
 if TYPE_CHECKING:

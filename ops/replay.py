@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from landing import ledger, retention
+from landing.arrival import ledger
+from landing.batch import retention
 from ops.environment import require
 from ops.pipelines import PARTITIONS
 from resources.postgres import PostgresResource

@@ -1,6 +1,6 @@
 """Watches the campaigns prefix on GCS.
 
-Belongs here: which source starts which job. Does not: how a tick works (``sensors.landing``).
+Belongs here: which source starts which job. Does not: how a tick works (``sensors.landed``).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from assets.campaigns.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY
 from assets.campaigns.source import campaigns_source
 from jobs.campaigns import campaigns_job
 from jobs.executor import in_process, multiprocess
-from landing.source import Source
+from landing.arrival.source import Source
 from landing.stores.base import ObjectStore
-from sensors.landing import landing_sensor
+from sensors.landed import landing_sensor
 
 
 def _source(resources: Any) -> Source:

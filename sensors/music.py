@@ -1,6 +1,6 @@
 """Watches the raw bucket on MinIO.
 
-Belongs here: which source starts which job. Does not: how a tick works (``sensors.landing``).
+Belongs here: which source starts which job. Does not: how a tick works (``sensors.landed``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from assets.music.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY, RAW_REMOVA
 from assets.music.source import music_source
 from jobs.executor import in_process, multiprocess
 from jobs.music import music_job
-from landing.events import LISTENERS, Listener
-from landing.source import Source
+from landing.arrival.events import LISTENERS, Listener
+from landing.arrival.source import Source
 from landing.stores.base import ObjectStore
-from sensors.landing import landing_sensor
+from sensors.landed import landing_sensor
 
 #: Seconds without any sign of life, which MinIO gives twice a second, after which a subscription
 #: is broken; and between two attempts to subscribe, so that a server that hangs up is not hammered.

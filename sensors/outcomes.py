@@ -1,7 +1,8 @@
 """Tells the ledger which runs ended without loading their batch.
 
 Belongs here: from a run's end to the batch's state. Does not: the rules of states and backoff
-(``landing.states``), nor success, which the last sink of a batch reports in its own transaction.
+(``landing.arrival.states``), nor success, which the last sink of a batch reports in its own
+transaction.
 """
 
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from landing import ledger
-from landing.states import IN_FLIGHT, ErrorClass, run_key
+from landing.arrival import ledger
+from landing.arrival.states import IN_FLIGHT, ErrorClass, run_key
 from resources.postgres import PostgresResource
-from sensors.landing import INTERVAL_SECONDS
+from sensors.landed import INTERVAL_SECONDS
 
 
 def failure_of(

@@ -1,6 +1,6 @@
 """Watches the prefix of reading history on GCS.
 
-Belongs here: which source starts which job. Does not: how a tick works (``sensors.landing``), and
+Belongs here: which source starts which job. Does not: how a tick works (``sensors.landed``), and
 the streaming session (``reading_session``).
 """
 
@@ -12,9 +12,9 @@ from assets.reading.history.source import history_source
 from assets.reading.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY
 from jobs.executor import in_process
 from jobs.reading import reading_history_job
-from landing.source import Source
+from landing.arrival.source import Source
 from landing.stores.base import ObjectStore
-from sensors.landing import landing_sensor
+from sensors.landed import landing_sensor
 
 
 def _source(resources: Any) -> Source:

@@ -19,7 +19,7 @@ import dagster as dg
 from assets.reading.pipeline import PIPELINE
 from assets.reading.settings import ReadingSettings
 from jobs.reading import SESSION_TAG, reading_stream_job
-from landing import locks
+from landing.batch import locks
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
 from sensors.session_liveness import Ended, Seen, SessionRow, SessionRun, decide, is_lost

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 import dagster as dg
 
-from landing import locks
+from landing.batch import locks
 from resources.postgres import PostgresResource
 
 #: Seconds that a STARTED run may be without its lock: start-up, or a reconnect after a restart.

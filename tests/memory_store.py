@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
-from landing.identity import ObjectVersion, StoreKind
+from landing.arrival.identity import ObjectVersion, StoreKind
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from assets.campaigns.touched import touched
-from assets.sink_result import SinkResult, Verification, compared
+from assets.sinks.result import SinkResult, Verification, compared
 from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT, run, table_id
 
 if TYPE_CHECKING:

@@ -9,9 +9,6 @@ from typing import Any
 
 import dagster as dg
 
-from assets.batch_reports import validation_checks, validation_results
-from assets.batch_step import RETRY, StepEvents, batch_step, nothing_staged
-from assets.buckets import gcs_bucket
 from assets.campaigns import columns
 from assets.campaigns.pipeline import (
     BATCHES,
@@ -23,7 +20,10 @@ from assets.campaigns.pipeline import (
     asset_key,
 )
 from assets.campaigns.settings import CampaignsSettings
-from landing.delivery import read_staged
+from assets.frame.buckets import gcs_bucket
+from assets.frame.reports import validation_checks, validation_results
+from assets.frame.step import RETRY, StepEvents, batch_step, nothing_staged
+from landing.batch.delivery import read_staged
 from resources.bigquery import BigQueryResource
 from resources.gcs import GcsResource
 from resources.milvus import MilvusResource

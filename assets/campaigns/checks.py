@@ -45,7 +45,7 @@ def no_profile_without_event(
 )
 def no_batch_failed_for_good(postgres: PostgresResource) -> dg.AssetCheckResult:
     """Names the batches in `failed_permanent` and how to bring them back."""
-    from landing import ledger
+    from landing.arrival import ledger
 
     with postgres.connect() as connection:
         batches = ledger.batches(connection, states=["failed_permanent"])

@@ -1,7 +1,7 @@
 """Validation of a batch of campaign events: what the thin asset calls.
 
 Belongs here: what campaigns supply to the shared validation. Does not: the steps themselves
-(``landing/validation.py``), CSV (``assets/csv_records.py``), rules (``schema.py``).
+(``landing/batch/validation.py``), CSV (``assets/formats/csv_records.py``), rules (``schema.py``).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from assets.campaigns.pipeline import PIPELINE, SINKS
 if TYPE_CHECKING:
     import logging
 
-    from landing.chunks import Chunk
-    from landing.identity import ObjectVersion
+    from landing.arrival.identity import ObjectVersion
+    from landing.batch.chunks import Chunk
+    from landing.batch.validation import Pipeline, ValidationResult
     from landing.stores.base import ObjectStore
-    from landing.validation import Pipeline, ValidationResult
     from resources.postgres import PostgresResource
 
 
 def read_events(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
     """Validated chunks of one CSV object. Raises UnreadableObject (``bad_header``)."""
     from assets.campaigns.schema import COLUMNS, validated
-    from assets.csv_records import read_records
+    from assets.formats.csv_records import read_records
 
     for chunk in read_records(stream, COLUMNS, anchor="timestamp"):
         yield validated(chunk)
@@ -33,7 +33,7 @@ def read_events(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
 def pipeline() -> Pipeline:
     """What campaigns supply to the shared validation."""
     from assets.campaigns.schema import COLUMNS
-    from landing.validation import Pipeline
+    from landing.batch.validation import Pipeline
 
     return Pipeline(
         name=PIPELINE,
@@ -58,9 +58,9 @@ def validate_batch(
     """Validate a batch of campaign events into staging and quarantine.
 
     ``store`` is the campaigns bucket, ``quarantine_store`` the quarantine bucket. Errors are
-    those of landing.validation.validate.
+    those of landing.batch.validation.validate.
     """
-    from landing.validation import validate
+    from landing.batch.validation import validate
 
     return validate(
         pg, store, quarantine_store, pipeline(), batch_id=batch_id, run_id=run_id, log=log

@@ -20,7 +20,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assets.campaigns.touched import Touched, touched
-from assets.sink_result import SinkResult, Verification, compared
+from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,7 +1,7 @@
 """One vector per message in Milvus, keyed by record id.
 
 Belongs here: which records have one, and how they are written and read back. Does not: how a
-message becomes a vector (``assets/embeddings.py``) and the collection (``assets/vector_store.py``).
+message becomes a vector (``assets/embeddings.py``) and the collection (``assets/sinks/milvus.py``).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from assets.embeddings import EmbeddingResult, Space, embedder
-from assets.sink_result import SinkResult, Verification, compared
-from assets.vector_store import BATCH_ROWS, IndexKind, VectorStore
-from landing.failures import TransientError
+from assets.sinks.milvus import BATCH_ROWS, IndexKind, VectorStore
+from assets.sinks.result import SinkResult, Verification, compared
+from landing.batch.failures import TransientError
 
 if TYPE_CHECKING:
     import polars as pl

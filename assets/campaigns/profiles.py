@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from assets.campaigns.message_embeddings import distinct_messages
 from assets.campaigns.touched import Touched, touched
 from assets.embeddings import Space, VectorCache, embedder
-from assets.sink_result import SinkResult, Verification, compared
-from assets.vector_store import BATCH_ROWS, IndexKind, VectorStore
+from assets.sinks.milvus import BATCH_ROWS, IndexKind, VectorStore
+from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
     import numpy as np

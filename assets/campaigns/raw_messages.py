@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from assets.sink_result import SinkResult, Verification, compared
+from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,7 +1,7 @@
 """What campaigns show of a validated batch, and of recommendations.
 
 Belongs here: from results to what Dagster displays. Does not: validation, and what every pipeline
-of files shows (``assets/batch_reports.py``).
+of files shows (``assets/frame/reports.py``).
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets import batch_reports, markdown
+from assets.frame import markdown
+from assets.frame import reports as batch_reports
 
 if TYPE_CHECKING:
     from assets.campaigns.recommendation_table import Kept
     from assets.campaigns.settings import CampaignsSettings
-    from landing.validation import ValidationResult
+    from landing.batch.validation import ValidationResult
 
 _PREVIEW = ("record_id", "user_id", "message", "campaign", "timestamp", "line")
 

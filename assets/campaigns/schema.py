@@ -1,6 +1,6 @@
 """What a campaign event must be: values made regular, rules with a reason each, content hashes.
 
-Belongs here: the columns, their rules, their spelling. Does not: CSV (``assets/csv_records.py``).
+Belongs here: the columns, their rules, their spelling. Does not: CSV (``assets/formats``).
 Ids, campaign and timestamp lose surrounding white space; the message is kept as it came. What is
 then empty is null, and so is a message of white space only: there is nothing to embed in it.
 Imported lazily: needs polars and dataframely.
@@ -14,7 +14,7 @@ from dataclasses import replace
 import dataframely as dy  # noqa: TID253
 import polars as pl  # noqa: TID253
 
-from landing.chunks import REJECT_SCHEMA, Chunk, cut_texts
+from landing.batch.chunks import REJECT_SCHEMA, Chunk, cut_texts
 
 COLUMNS = ("record_id", "user_id", "message", "campaign", "timestamp")
 

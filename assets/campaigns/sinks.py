@@ -10,13 +10,13 @@ from typing import Any
 
 import dagster as dg
 
-from assets.batch_step import RETRY, StepEvents, sink_events
-from assets.buckets import gcs_bucket
 from assets.campaigns import columns
 from assets.campaigns.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
 from assets.campaigns.settings import CampaignsSettings
-from assets.sink_result import HOLDS_BATCH, SinkResult, Verification
-from landing.delivery import Delivery
+from assets.frame.buckets import gcs_bucket
+from assets.frame.step import RETRY, StepEvents, sink_events
+from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
+from landing.batch.delivery import Delivery
 from resources.bigquery import BigQueryResource
 from resources.gcs import GcsResource
 from resources.milvus import MilvusResource

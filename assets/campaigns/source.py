@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from assets.campaigns.pipeline import PIPELINE, SINKS
-from landing.source import Source
+from landing.arrival.source import Source
 
 
 def campaigns_source(bucket: str, prefix: str) -> Source:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from assets.music.batch_reading import ArchiveReading
 from assets.music.copies import Copy, KnownCopies, copy_key
 from assets.music.held_objects import Held, hold
-from landing.failures import PermanentError
-from landing.identity import ObjectVersion
-from landing.reading import Parse, Reader, Reading
+from landing.arrival.identity import ObjectVersion
+from landing.batch.failures import PermanentError
+from landing.batch.object_reading import Parse, Reader, Reading
 from landing.stores.base import ObjectNotCurrent
 
 if TYPE_CHECKING:

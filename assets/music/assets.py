@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.batch_reports import validation_checks, validation_results
-from assets.batch_step import RETRY, StepEvents, batch_step
-from assets.buckets import minio_bucket
+from assets.frame.buckets import minio_bucket
+from assets.frame.reports import validation_checks, validation_results
+from assets.frame.step import RETRY, StepEvents, batch_step
 from assets.music.bronze_columns import BRONZE_SCHEMA
 from assets.music.pipeline import (
     BATCHES,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets import markdown
+from assets.frame import markdown
 
 if TYPE_CHECKING:
     import psycopg

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from assets.music.copies import Copy, save_copies
 from assets.music.held_objects import Held
-from landing.identity import ObjectVersion
-from landing.reading import Parse
+from landing.arrival.identity import ObjectVersion
+from landing.batch.object_reading import Parse
 
 if TYPE_CHECKING:
     import psycopg
 
     from assets.music.archive import Archive
-    from landing.chunks import Chunk
-    from landing.counts import ObjectCounts
+    from landing.batch.chunks import Chunk
+    from landing.batch.counts import ObjectCounts
 
 #: Objects, and about so many bytes of them, that are held ready or wait to be archived.
 AHEAD_OBJECTS = 32
@@ -52,7 +52,7 @@ class ArchiveReading:
         self.made: dict[str, Copy] = {}
 
     def chunks(self, version: ObjectVersion) -> Iterator[Chunk]:
-        """See landing.reading.Reading; the object is archived once it was parsed to its end."""
+        """See object_reading.Reading; the object is archived once it was parsed to its end."""
         held = self._coming.take(version)
         try:
             with held.open() as stream:

@@ -1,7 +1,7 @@
 """Validation of a batch of music files: what the thin asset calls.
 
 Belongs here: what music supplies to the shared validation. Does not: the steps themselves
-(``landing/validation.py``), formats (``formats/``), copies (``archive.py``).
+(``landing/batch/validation.py``), formats (``formats/``), copies (``archive.py``).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from landing.chunks import Chunk
-    from landing.counts import ObjectCounts
-    from landing.identity import ObjectVersion
-    from landing.reading import Reader, Reading
+    from landing.arrival.identity import ObjectVersion
+    from landing.batch.chunks import Chunk
+    from landing.batch.counts import ObjectCounts
+    from landing.batch.object_reading import Reader, Reading
+    from landing.batch.validation import Pipeline, ValidationResult
     from landing.stores.base import ObjectStore
     from landing.stores.minio import MinioStore
-    from landing.validation import Pipeline, ValidationResult
     from resources.minio_client import Access
     from resources.postgres import PostgresResource
 
 
 def pipeline() -> Pipeline:
     """What music supplies to the shared validation."""
-    from assets.music.formats.reading import read_records
+    from assets.music.formats.sniffing import read_records
     from assets.music.records import SCHEMA
-    from landing.validation import Pipeline
+    from landing.batch.validation import Pipeline
 
     return Pipeline(
         name=PIPELINE,
@@ -64,12 +64,12 @@ def validate_batch(
     A batch that was validated before is staged again from what is staged, or else from the copies.
     ``formats`` gets the rows that were read and not rejected, by format. With ``access`` to the
     server that has ``raw`` and ``processed``, many small objects are read in several processes.
-    Errors are those of landing.validation.validate, and assets.music.archive.CopyLost.
+    Errors are those of landing.batch.validation.validate, and assets.music.archive.CopyLost.
     """
     from assets.music.archive import Archive
     from assets.music.copies import copies_in
     from assets.music.parallel_reading import parallel_reader, pays
-    from landing.validation import validate
+    from landing.batch.validation import validate
 
     music, known = pipeline(), copies_in(pg, raw.bucket)
     serial = Archive(raw, processed, known).reader(music.read)

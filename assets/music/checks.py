@@ -62,7 +62,7 @@ def no_raw_object_left_waiting(postgres: PostgresResource) -> dg.AssetCheckResul
 @dg.asset_check(asset=asset_key(VALIDATION), description="No batch waits for an operator.")
 def no_batch_failed_for_good(postgres: PostgresResource) -> dg.AssetCheckResult:
     """Names the batches in `failed_permanent` and how to bring them back."""
-    from landing import ledger
+    from landing.arrival import ledger
 
     with postgres.connect() as conn:
         batches = ledger.batches(conn, states=["failed_permanent"])

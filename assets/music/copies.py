@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from landing.identity import ObjectVersion
+from landing.arrival.identity import ObjectVersion
 
 if TYPE_CHECKING:
     import psycopg
 
-    from landing.counts import ObjectCounts
+    from landing.batch.counts import ObjectCounts
     from resources.postgres import PostgresResource
 
 _KEY_BYTES = 1_024  # S3's limit

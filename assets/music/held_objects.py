@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import IO, BinaryIO, cast
 
-from landing.identity import ObjectVersion
+from landing.arrival.identity import ObjectVersion
 from landing.stores.base import ObjectStore
 
 #: Objects up to this size are held in memory.

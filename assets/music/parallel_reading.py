@@ -29,16 +29,16 @@ from assets.music.reading_process import (
     Settled,
     Task,
 )
-from landing.chunks import Chunk, UnreadableObject
-from landing.failures import PermanentError, TransientError
-from landing.identity import ObjectVersion
-from landing.reading import Reader, Reading
+from landing.arrival.identity import ObjectVersion
+from landing.batch.chunks import Chunk, UnreadableObject
+from landing.batch.failures import PermanentError, TransientError
+from landing.batch.object_reading import Reader, Reading
 from landing.stores.base import ObjectGone, ObjectSuperseded
 
 if TYPE_CHECKING:
     import psycopg
 
-    from landing.counts import ObjectCounts
+    from landing.batch.counts import ObjectCounts
     from resources.minio_client import Access
 
 PROCESSES = 2
@@ -147,7 +147,7 @@ class ParallelReading:
         self._made: dict[str, Copy] = {}
 
     def chunks(self, version: ObjectVersion) -> Iterator[Chunk]:
-        """See landing.reading.Reading; objects are asked for in the batch's order."""
+        """See landing.batch.object_reading.Reading; objects are asked for in the batch's order."""
         worker = self._owner[version]
         while isinstance(message := worker.next(), Chunk):
             yield message

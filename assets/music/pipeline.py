@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets.batch_reports import REJECTED_SHARE, ROWS_BALANCE
-from assets.sink_result import HOLDS_BATCH
+from assets.frame.reports import REJECTED_SHARE, ROWS_BALANCE
+from assets.sinks.result import HOLDS_BATCH
 
 PIPELINE = "music"
 

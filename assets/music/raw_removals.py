@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from assets.music.archive import REQUESTS
 from assets.music.copies import Copy
-from landing.identity import ObjectVersion
+from landing.arrival.identity import ObjectVersion
 
 if TYPE_CHECKING:
     from landing.stores.minio import MinioStore

@@ -22,15 +22,15 @@ from typing import IO, TYPE_CHECKING, Any
 from assets.music.archive import Archive
 from assets.music.batch_reading import ArchiveReading
 from assets.music.copies import Copy
-from landing.chunks import Chunk, UnreadableObject
-from landing.failures import FailureClass, classify
-from landing.identity import ObjectVersion
+from landing.arrival.identity import ObjectVersion
+from landing.batch.chunks import Chunk, UnreadableObject
+from landing.batch.failures import FailureClass, classify
 from landing.stores.base import ObjectGone, ObjectNotCurrent
 from landing.stores.minio import MinioStore
 from resources.minio_client import Access
 
 if TYPE_CHECKING:
-    from landing.reading import Reading
+    from landing.batch.object_reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ Message = Chunk | Read | Refused | NotCurrent | Failed | Settled
 
 def answers(task: Task) -> Iterator[Message]:
     """Read the task's objects."""
-    from assets.music.formats.reading import read_records
+    from assets.music.formats.sniffing import read_records
 
     client = task.access.client()
     archive = Archive(

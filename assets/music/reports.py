@@ -1,7 +1,7 @@
 """What music shows of a validated batch, and of the raw bucket.
 
 Belongs here: from results to what Dagster displays. Does not: validation, and what every pipeline
-of files shows (``assets/batch_reports.py``).
+of files shows (``assets/frame/reports.py``).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets import batch_reports, markdown
+from assets.frame import markdown
+from assets.frame import reports as batch_reports
 
 if TYPE_CHECKING:
     from assets.music.raw_removals import Removals
     from assets.music.settings import MusicSettings
-    from landing.validation import ValidationResult
+    from landing.batch.validation import ValidationResult
 
 _PREVIEW = ("record_key", "title", "artist_name", "album", "year", "genre", "tempo", "source")
 

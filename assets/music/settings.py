@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from landing.failures import PermanentError
+from landing.batch.failures import PermanentError
 
 _REMOVES = {"committed": True, "never": False}
 

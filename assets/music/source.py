@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from assets.music.pipeline import PIPELINE, SINKS
-from landing.source import Source
+from landing.arrival.source import Source
 
 #: Most steps follow each other; only what is searched is written side by side, and a file of HDF5
 #: has a thousand times the bytes of a row. Bytes.

@@ -15,7 +15,7 @@ from assets.music.pipeline import GOLD, asset_key
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
-    from assets.sink_result import Verification
+    from assets.sinks.result import Verification
 
 _RULES_SAY: dict[table_rules.Kind, str] = {
     "nothing_missing": "Every column that must have a value has one.",

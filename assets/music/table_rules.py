@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from assets.music.registry.model import Column, Table
+from assets.frame.tables import Column, Table
 
 if TYPE_CHECKING:
     import psycopg

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.frame.tables import Column, Table
 from assets.music.pipeline import asset_key
 from assets.music.registry import gold, landing, lyrics, silver
-from assets.music.registry.model import Column, Table
 
 #: By name, without the schema.
 TABLES: dict[str, Table] = {

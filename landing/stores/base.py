@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from landing.identity import ObjectVersion, StoreKind
+from landing.arrival.identity import ObjectVersion, StoreKind
 
 
 class ObjectNotCurrent(Exception):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from landing.identity import ObjectVersion, StoreKind
+from landing.arrival.identity import ObjectVersion, StoreKind
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
 from landing.stores.ranges import buffered
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from landing.identity import ObjectVersion, StoreKind, unversioned
+from landing.arrival.identity import ObjectVersion, StoreKind, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
 from landing.stores.ranges import CHUNK_BYTES, buffered
 

@@ -1,6 +1,6 @@
 """MinIO's bucket notifications, as a stream of keys.
 
-Belongs here: MinIO's events. Does not: what becomes of the keys (``landing/events.py``).
+Belongs here: MinIO's events. Does not: what becomes of the keys (``landing/arrival/events.py``).
 
 Format of an event: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
 one JSON document per line of a response that does not end, with blanks in between as a sign of

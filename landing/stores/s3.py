@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from landing.identity import ObjectVersion, StoreKind, unversioned
+from landing.arrival.identity import ObjectVersion, StoreKind, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
 from landing.stores.ranges import CHUNK_BYTES, buffered
 
@@ -39,7 +39,7 @@ class S3Store:
     """ObjectStore over one bucket.
 
     A version is S3's version id where the bucket keeps versions, else what
-    :func:`landing.identity.unversioned` makes of etag, size and time.
+    :func:`landing.arrival.identity.unversioned` makes of etag, size and time.
     """
 
     def __init__(self, client: S3Client, bucket: str) -> None:

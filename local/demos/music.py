@@ -115,8 +115,8 @@ class MusicDemo(PipelineDemo):
     def answer(self) -> Sequence[str]:
         """The songs whose lyrics answer a term best, by meaning and by words."""
         from assets.embeddings import Space
+        from assets.music.answers import search_lyrics
         from assets.music.search import milvus_lyrics
-        from assets.music.search.answers import search_lyrics
 
         term = _REAL_TERM if self.data_dir is not None else _SAMPLE_TERM
         openai = OpenAIResource(

@@ -175,7 +175,7 @@ class Expected:
 
     def _wrong_answers(self, warehouse: Warehouse) -> Iterator[str]:
         """The direct question, asked for the busiest user and a few others."""
-        from assets.reading.affinity.answer import category_shares
+        from assets.reading.answers import category_shares
 
         users = frozenset(self.shares)
         for user in (self.busiest(users), *islice(sorted(users), SHOWN)):

@@ -18,7 +18,7 @@ import dagster as dg
 import psutil
 import psycopg
 
-from landing import ledger
+from landing.arrival import ledger
 from local.dagster_processes import DagsterProcesses
 from resources.gcs import GcsResource
 

@@ -16,7 +16,7 @@ import pytest
 
 from assets.reading.warehouse import INTERACTIONS, Warehouse
 from jobs.reading import SESSION_TAG
-from landing.locks import run_lock_held
+from landing.batch.locks import run_lock_held
 from local.dagster_processes import DagsterProcesses
 from local.service import REPOSITORY
 from resources.bigquery import BigQueryResource, run

@@ -21,13 +21,13 @@ import dagster as dg
 import psycopg
 import pytest
 
-from landing import ledger
-from landing.source import Source
+from landing.arrival import ledger
+from landing.arrival.source import Source
+from landing.arrival.tick import evaluate_tick
 from landing.stores.base import ObjectStore
-from landing.tick import evaluate_tick
 from resources.environment import DEFAULTS
 from sensors import outcomes
-from sensors.landing import InstanceRuns, sensor_result
+from sensors.landed import InstanceRuns, sensor_result
 
 IN_PROCESS = {"execution": {"config": {"in_process": {}}}}
 

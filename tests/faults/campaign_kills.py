@@ -13,7 +13,7 @@ CHUNK_ROWS = 20
 
 def _second_chunk_of(sink: str) -> None:
     """The first chunk is written, the second is being read."""
-    from landing.delivery import Delivery
+    from landing.batch.delivery import Delivery
 
     def make(original: Any) -> Any:
         def chunks(self: Any, rows: int = CHUNK_ROWS) -> Iterator[Any]:
@@ -29,7 +29,7 @@ def _second_chunk_of(sink: str) -> None:
 
 def _before_done(sink: str) -> None:
     """All is written and read back; the ledger has not been told."""
-    from landing import delivery
+    from landing.batch import delivery
 
     def make(original: Any) -> Any:
         def mark_done(conn: Any, one: Any, *args: Any) -> None:
@@ -43,7 +43,7 @@ def _before_done(sink: str) -> None:
 
 
 def _profiles_half_written() -> None:
-    from assets.vector_store import VectorStore
+    from assets.sinks.milvus import VectorStore
 
     def make(original: Any) -> Any:
         def upsert(self: Any, rows: Any) -> None:
@@ -88,14 +88,14 @@ def _analytics_merged() -> None:
 
 def _validation_staged() -> None:
     """The parts are in the bucket, the transaction is open."""
-    from landing.staging import StagingWriter
+    from landing.batch.staging import StagingWriter
 
     die_after(StagingWriter, "finish")
 
 
 def _validation_decided() -> None:
     """The last statement before the commit: records, outcomes and parts are written."""
-    from landing import validation
+    from landing.batch import validation
 
     die_after(validation, "reset_sinks")
 

@@ -10,7 +10,7 @@ from google.cloud import storage
 
 from assets.campaigns.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY, PIPELINE
 from assets.campaigns.source import campaigns_source
-from landing.source import Source
+from landing.arrival.source import Source
 from landing.stores.gcs import GcsStore
 from resources.gcs import GcsResource
 from tests.faults.batch_runs import BatchRuns, PipelineRuns

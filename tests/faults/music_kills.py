@@ -11,7 +11,7 @@ from tests.faults.killed_run import die, die_after, replace
 
 def _copied() -> None:
     """Copies are in the processed bucket, nothing is committed."""
-    from landing import validation
+    from landing.batch import validation
 
     die_after(validation, "reset_sinks")
 
@@ -24,7 +24,7 @@ def _silver_copying() -> None:
 
 
 def _silver_before_commit() -> None:
-    from landing.delivery import Delivery
+    from landing.batch.delivery import Delivery
 
     def make(original: Any) -> Any:
         def done_in(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -64,7 +64,7 @@ def _imported() -> None:
 
 def _vectors_upserted() -> None:
     """Some passages are in Milvus, unflushed."""
-    from assets.vector_store import VectorStore
+    from assets.sinks.milvus import VectorStore
 
     die_after(VectorStore, "upsert")
 

@@ -12,7 +12,7 @@ import minio
 
 from assets.music.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY, PIPELINE, RAW_REMOVALS
 from assets.music.source import music_source
-from landing.source import Source
+from landing.arrival.source import Source
 from landing.stores.minio import MinioStore
 from tests.faults.batch_runs import BatchRuns, PipelineRuns
 

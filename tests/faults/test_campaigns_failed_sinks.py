@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from assets import batch_step
+from assets.frame import step as batch_step
 from tests.faults.batch_runs import selected
 from tests.faults.campaign_runs import SERVERS, SINKS, CampaignRuns
 from tests.faults.end_state import assert_profiles_are_means, assert_same, end_state

@@ -206,7 +206,7 @@ def test_statements_of_every_kind_are_found():
         "assets/campaigns/recommendation_table.py",
         "assets/campaigns/recommendations.py",
         "assets/reading/affinity/computation.py",
-        "assets/reading/affinity/answer.py",
+        "assets/reading/answers.py",
         "assets/reading/changes.py",
         "resources/bigquery.py",
     }

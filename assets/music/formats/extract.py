@@ -1,6 +1,6 @@
 """Extracts of the Million Song Dataset as CSV, as R's write.csv and pandas' to_csv make them.
 
-Belongs here: the columns' names and what R writes. Does not: CSV (``assets/csv_records.py``),
+Belongs here: the columns' names and what R writes. Does not: CSV (``assets/formats``),
 rules (``fields.py``).
 Source: https://stat.ethz.ch/R-manual/R-devel/library/utils/html/write.table.html (text in double
 quotes, quotes in it doubled, a first column without a name for row numbers, NA without quotes for
@@ -20,11 +20,11 @@ from typing import BinaryIO
 
 import polars as pl  # noqa: TID253
 
-from assets.csv_records import read_records
+from assets.formats.csv_records import read_records
 from assets.music import fields
 from assets.music.fields import BadValueError
 from assets.music.formats.rows import Reject, frame, reject_frame
-from landing.chunks import Chunk, original_text
+from landing.batch.chunks import Chunk, original_text
 
 _OTHER_NAMES = {
     "tid": "track_id",

@@ -20,9 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np  # noqa: TID253
 from h5py import h5f  # noqa: TID253
 
-from assets.music import fields
-from assets.music.fields import BadValueError
-from assets.music.formats.hdf5_file import (
+from assets.formats.hdf5 import (
     H5_ERRORS,
     Dataset,
     Limits,
@@ -31,8 +29,10 @@ from assets.music.formats.hdf5_file import (
     opened,
     said,
 )
+from assets.music import fields
+from assets.music.fields import BadValueError
 from assets.music.formats.rows import Rows
-from landing.chunks import Chunk, UnreadableObject
+from landing.batch.chunks import Chunk, UnreadableObject
 
 _Array = np.ndarray[tuple[int], np.dtype[Any]]
 

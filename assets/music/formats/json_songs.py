@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from assets.formats.json_text import Entry, read_document
 from assets.music.fields import BadValueError, track_id_in
 from assets.music.formats import lyrics, song_list, song_object
-from assets.music.formats.json_text import Entry, read_document
 from assets.music.formats.rows import Rows
-from landing.chunks import Chunk, UnreadableObject, original_text
+from landing.batch.chunks import Chunk, UnreadableObject, original_text
 
 
 def read_json(stream: BinaryIO, key: str) -> Iterator[Chunk]:

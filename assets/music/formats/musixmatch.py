@@ -23,7 +23,7 @@ from assets.music import fields
 from assets.music.fields import BadValueError
 from assets.music.formats.rows import CHUNK_BYTES, CHUNK_ROWS, Reject, frame, reject_frame
 from assets.music.records import SCHEMA
-from landing.chunks import TEXT_BYTES, Chunk, original_text
+from landing.batch.chunks import TEXT_BYTES, Chunk, original_text
 
 _BLOCK_BYTES = 1024 * 1024
 #: The longest line that is looked into; a track with 5,000 different words has some 40,000 bytes.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from assets.music.gold.replacement import recount
 from assets.music.gold.targets import Target
 from assets.music.pipeline import PIPELINE
-from assets.sink_result import Verification
+from assets.sinks.result import Verification
 
 if TYPE_CHECKING:
     import psycopg

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets import markdown
+from assets.frame import markdown
 from assets.music import charts, tables
 from assets.music.gold.replacement import Replaced
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.music.gold.targets import Target
-from assets.sink_result import SAMPLE, SinkResult, Verification
+from assets.sinks.result import SAMPLE, SinkResult, Verification
 
 if TYPE_CHECKING:
     import psycopg

@@ -15,9 +15,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from assets.frame.tables import Table
 from assets.music import tables
 from assets.music.pipeline import GOLD
-from assets.music.registry.model import Table
 
 _SQL = Path(__file__).parent / "sql"
 _MARK = re.compile(r"/\* in scope: ([a-z]+\.[a-z_]+) \*/")

@@ -17,7 +17,7 @@ from assets.music.lyrics.asking import ask_all
 from assets.music.lyrics.genres import Artist
 from assets.music.lyrics.songs import Song
 from assets.music.lyrics.status import State, Tally, after
-from assets.sink_result import SinkResult, Verification
+from assets.sinks.result import SinkResult, Verification
 
 if TYPE_CHECKING:
     import psycopg

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from landing.failures import TransientError
+from landing.batch.failures import TransientError
 
 if TYPE_CHECKING:
     import psycopg
 
     from assets.music.settings import MusicSettings
-    from assets.sink_result import Verification
+    from assets.sinks.result import Verification
     from resources.milvus import MilvusResource
     from resources.openai import OpenAIResource
     from resources.postgres import PostgresResource

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets.music.lyrics.status import State
-from assets.sink_result import SAMPLE, Verification
+from assets.sinks.result import SAMPLE, Verification
 
 if TYPE_CHECKING:
     import psycopg

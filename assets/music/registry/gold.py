@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from assets.music.registry.model import Column, Reference, Table
+from assets.frame.tables import Column, Reference, Table
 from assets.music.registry.silver import ALBUM_KEY, ARTIST_KEY, AUDIO, SONG_KEY, TITLE, YEAR
 
 _SONGS = "silver_songs"

@@ -5,7 +5,7 @@ Belongs here: these tables' columns. Does not: silver and gold.
 
 from __future__ import annotations
 
-from assets.music.registry.model import Column, Table
+from assets.frame.tables import Column, Table
 
 _KEY = Column("key", "text", "Key of the record, by format.", nullable=False)
 _BATCH = Column("batch_id", "text", "Landing batch, in order of time.", nullable=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from assets.music.registry.model import Column, Reference, Table
+from assets.frame.tables import Column, Reference, Table
 from assets.music.registry.silver import ARTIST_KEY, SONG_KEY
 
 _BRONZE, _SONGS = "bronze_records", "silver_songs"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from assets.music.registry.model import Column, Reference, Table
+from assets.frame.tables import Column, Reference, Table
 
 _BRONZE, _SONGS = "bronze_records", "silver_songs"
 

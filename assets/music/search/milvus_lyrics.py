@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from assets.embeddings import EmbeddingResult, Space, VectorCache, embedder, hash_of
 from assets.music.search.passages import passages
 from assets.music.search.song_rows import Song, read_songs
-from assets.sink_result import SinkResult, Verification, compared
-from assets.vector_store import BATCH_ROWS, SPARSE, VECTOR, IndexKind, Row, VectorStore
-from landing.failures import TransientError
+from assets.sinks.milvus import BATCH_ROWS, SPARSE, VECTOR, IndexKind, Row, VectorStore
+from assets.sinks.result import SinkResult, Verification, compared
+from landing.batch.failures import TransientError
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from assets.music.search.passages import words_text
 from assets.music.search.song_rows import Song, read_songs
-from assets.sink_result import SAMPLE, SinkResult, Verification, compared
-from landing.failures import PermanentError, TransientError
+from assets.sinks.result import SAMPLE, SinkResult, Verification, compared
+from landing.batch.failures import PermanentError, TransientError
 from resources.typesense import in_address
 
 if TYPE_CHECKING:

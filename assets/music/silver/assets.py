@@ -8,13 +8,13 @@ from typing import Any
 
 import dagster as dg
 
-from assets.batch_step import RETRY, StepEvents, sink_events
-from assets.buckets import minio_bucket
+from assets.frame.buckets import minio_bucket
+from assets.frame.step import RETRY, StepEvents, sink_events
 from assets.music import tables
 from assets.music.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
 from assets.music.settings import MusicSettings
-from assets.sink_result import HOLDS_BATCH, SinkResult, Verification
-from landing.delivery import Delivery
+from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
+from landing.batch.delivery import Delivery
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 

@@ -23,8 +23,8 @@ from assets.music.silver import (
     sources,
     verify,
 )
-from assets.sink_result import SinkResult, Verification
-from landing.delivery import Delivery
+from assets.sinks.result import SinkResult, Verification
+from landing.batch.delivery import Delivery
 
 if TYPE_CHECKING:
     import psycopg

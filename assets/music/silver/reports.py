@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets import markdown
+from assets.frame import markdown
 from assets.music import tables
 
 if TYPE_CHECKING:

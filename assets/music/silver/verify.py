@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from assets.music.silver.sources import Intake
-from assets.sink_result import SAMPLE, Verification
+from assets.sinks.result import SAMPLE, Verification
 
 if TYPE_CHECKING:
     import psycopg

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.batch_step import RETRY
+from assets.frame.step import RETRY
 from assets.reading.affinity.automation import recompute_counts, recompute_shares
 from assets.reading.affinity.columns import (
     COUNTS_LINEAGE,
@@ -29,7 +29,7 @@ from assets.reading.pipeline import (
     asset_key,
 )
 from assets.reading.settings import ReadingSettings
-from landing.failures import classify
+from landing.batch.failures import classify
 from resources.bigquery import BigQueryResource
 from resources.postgres import PostgresResource
 
@@ -251,7 +251,7 @@ def _check(name: str, wrong: Mapping[date, str]) -> dg.AssetCheckResult:
 
 
 def _preview(rows: list[tuple[str, int, int, float]]) -> str:
-    from assets import markdown
+    from assets.frame import markdown
 
     return markdown.table(
         ("category", "pairs", "users", "mean share"),

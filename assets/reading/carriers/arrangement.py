@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from assets.reading.carriers import carriers
 from assets.reading.carriers.landed import ensure_landed
 from assets.reading.warehouse import Warehouse
-from landing.failures import PermanentError
+from landing.batch.failures import PermanentError
 
 if TYPE_CHECKING:
     from assets.reading.carriers.carriers import Carrier, Stream

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.batch_step import RETRY
+from assets.frame.step import RETRY
 from assets.reading.pipeline import (
     INTERACTION_TOPIC_KEY,
     META_TOPIC_KEY,
@@ -166,7 +166,7 @@ def reading_landed_messages(
 def _classed(what: str) -> Iterator[None]:
     """Let transient errors go to the retry policy; raise dg.Failure, not retried, for others."""
     from assets.reading.carriers.arrangement import remedy
-    from landing.failures import classify
+    from landing.batch.failures import classify
 
     try:
         yield

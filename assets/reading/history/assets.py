@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.batch_reports import validation_checks, validation_results
-from assets.batch_step import RETRY, StepEvents, batch_step, nothing_staged, sink_events
-from assets.buckets import gcs_bucket
+from assets.frame.buckets import gcs_bucket
+from assets.frame.reports import validation_checks, validation_results
+from assets.frame.step import RETRY, StepEvents, batch_step, nothing_staged, sink_events
 from assets.reading.pipeline import (
     BATCHES,
     LANDING_KEY,
@@ -25,9 +25,9 @@ from assets.reading.pipeline import (
 from assets.reading.settings import ReadingSettings
 from assets.reading.sources import column_schema
 from assets.reading.warehouse import INTERACTIONS, INTERACTIONS_HISTORY, META
-from assets.sink_result import HOLDS_BATCH, SinkResult, Verification
-from landing.delivery import Delivery
-from landing.staging import PART_ROWS
+from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
+from landing.batch.delivery import Delivery
+from landing.batch.staging import PART_ROWS
 from resources.bigquery import BigQueryResource
 from resources.gcs import GcsResource
 from resources.postgres import PostgresResource

@@ -28,7 +28,7 @@ from assets.reading.stream.messages import (
     is_future,
     parse_time,
 )
-from landing.chunks import REJECT_SCHEMA, Chunk, original_text
+from landing.batch.chunks import REJECT_SCHEMA, Chunk, original_text
 
 #: Columns of both kinds; a row has nulls in those of the other kind.
 SCHEMA = pl.Schema(

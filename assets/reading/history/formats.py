@@ -1,6 +1,6 @@
 """History files: what a CSV file's first line says it holds, and reading it, compressed or not.
 
-Belongs here: compression, headers and their older names. Does not: CSV (``assets/csv_records.py``),
+Belongs here: compression, headers and their older names. Does not: CSV (``assets/formats``),
 what a value must be (``columns.py``).
 
 A file holds *events* when its columns include user_id, content_id, read_percent and updated_at, and
@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, BinaryIO, Literal, cast
 
-from assets.csv_records import DATE, Limits, read_records
-from landing.chunks import Chunk, UnreadableObject, original_text
+from assets.formats.csv_records import DATE, Limits, read_records
+from landing.batch.chunks import Chunk, UnreadableObject, original_text
 
 Kind = Literal["events", "categories"]
 

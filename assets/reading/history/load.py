@@ -27,15 +27,15 @@ from assets.reading.warehouse import (
     TABLES,
     Warehouse,
 )
-from assets.sink_result import SAMPLE, SinkResult, Verification
-from landing.failures import TransientError
+from assets.sinks.result import SAMPLE, SinkResult, Verification
+from landing.batch.failures import TransientError
 from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT, run
 
 if TYPE_CHECKING:
     import polars as pl
     import psycopg
 
-    from landing.staging import StagedPart
+    from landing.batch.staging import StagedPart
 
     Connection = psycopg.Connection[Any]
 

@@ -1,7 +1,7 @@
 """What the history shows of a validated batch.
 
 Belongs here: from results to what Dagster displays. Does not: validation, and what every pipeline
-of files shows (``assets/batch_reports.py``).
+of files shows (``assets/frame/reports.py``).
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets import batch_reports, markdown
+from assets.frame import markdown
+from assets.frame import reports as batch_reports
 
 if TYPE_CHECKING:
     from assets.reading.settings import ReadingSettings
-    from landing.validation import ValidationResult
+    from landing.batch.validation import ValidationResult
 
 _PREVIEW = ("user_id", "content_id", "read_percent", "updated_at", "category_name", "line")
 

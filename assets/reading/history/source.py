@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from assets.reading.pipeline import PIPELINE, SINKS
-from landing.source import Source
+from landing.arrival.source import Source
 
 
 def history_source(bucket: str, prefix: str) -> Source:

@@ -1,7 +1,7 @@
 """Validation of a batch of reading history: what the thin asset calls.
 
 Belongs here: what the history supplies to the shared validation. Does not: the steps themselves
-(``landing/validation.py``), formats and rules (``formats.py``, ``columns.py``).
+(``landing/batch/validation.py``), formats and rules (``formats.py``, ``columns.py``).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from assets.reading.pipeline import PIPELINE, SINKS
 if TYPE_CHECKING:
     import logging
 
-    from landing.chunks import Chunk
-    from landing.identity import ObjectVersion
+    from landing.arrival.identity import ObjectVersion
+    from landing.batch.chunks import Chunk
+    from landing.batch.validation import FactPipeline, ValidationResult
     from landing.stores.base import ObjectStore
-    from landing.validation import FactPipeline, ValidationResult
     from resources.postgres import PostgresResource
 
 
@@ -35,7 +35,7 @@ def read_history(stream: BinaryIO, _version: ObjectVersion | None = None) -> Ite
 def pipeline() -> FactPipeline:
     """What the history supplies to the shared validation: its rows are facts."""
     from assets.reading.history.columns import SCHEMA
-    from landing.validation import FactPipeline
+    from landing.batch.validation import FactPipeline
 
     return FactPipeline(name=PIPELINE, columns=tuple(SCHEMA), sinks=SINKS, read=read_history)
 
@@ -52,9 +52,9 @@ def validate_batch(
     """Validate a batch of history files into staging and quarantine.
 
     ``store`` is the reading bucket, ``quarantine_store`` the quarantine bucket. Errors are those of
-    landing.validation.validate.
+    landing.batch.validation.validate.
     """
-    from landing.validation import validate
+    from landing.batch.validation import validate
 
     return validate(
         pg, store, quarantine_store, pipeline(), batch_id=batch_id, run_id=run_id, log=log

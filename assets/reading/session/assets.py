@@ -25,7 +25,7 @@ from assets.reading.session.watching import Regular, Telling, watch
 from assets.reading.settings import ReadingSettings
 from assets.reading.sources import column_schema
 from assets.reading.warehouse import INTERACTIONS_RAW, META, TABLES, Warehouse
-from landing.failures import classify
+from landing.batch.failures import classify
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
 from resources.postgres import PostgresResource

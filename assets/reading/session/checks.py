@@ -218,7 +218,7 @@ def stream_keeps_up(postgres: PostgresResource, reading: ReadingSettings) -> dg.
 )
 def rejects_are_dead_lettered(postgres: PostgresResource) -> dg.AssetCheckResult:
     """Shows why messages were set aside in the last day."""
-    from assets.markdown import table
+    from assets.frame.markdown import table
     from assets.reading.session import message_balance as balance
 
     now = datetime.now(UTC)

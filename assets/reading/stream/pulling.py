@@ -21,7 +21,7 @@ from google.cloud.pubsub_v1.subscriber.scheduler import Scheduler  # noqa: TID25
 from google.cloud.pubsub_v1.types import FlowControl  # noqa: TID253
 
 from assets.reading.stream.micro_batch import Delivery, Inbox
-from landing.failures import classify
+from landing.batch.failures import classify
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import SubscriberClient

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from landing.failures import classify
+from landing.batch.failures import classify
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import psycopg
 
 from assets.campaigns import events
-from landing.delivery import deliver
+from landing.batch.delivery import deliver
 from resources.postgres import PostgresResource
 from tests.memory_store import MemoryStore
 

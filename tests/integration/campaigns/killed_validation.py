@@ -12,7 +12,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from assets.campaigns import events
-from landing import quarantine, staging, winners
+from landing.batch import quarantine, staging, winners
 from landing.stores.gcs import GcsStore
 from resources.postgres import PostgresResource
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from assets.campaigns import events
-from landing.failures import PermanentError
+from landing.batch.failures import PermanentError
 from samples.campaigns import Shape, write
 from tests.integration.campaigns.harness import Landing, Recount, as_csv, row
 from tests.memory_store import PutRefused

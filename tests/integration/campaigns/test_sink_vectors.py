@@ -9,8 +9,8 @@ import pytest
 from assets import embeddings
 from assets.campaigns import message_embeddings, profiles
 from assets.embeddings import Space
-from assets.vector_store import AnotherModelError
-from landing.failures import PermanentError, classify
+from assets.sinks.milvus import AnotherModelError
+from landing.batch.failures import PermanentError, classify
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource

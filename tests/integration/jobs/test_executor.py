@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from jobs.executor import in_process
-from landing.locks import hold_locks, run_lock_held, writer_lock_held
+from landing.batch.locks import hold_locks, run_lock_held, writer_lock_held
 from tests.integration.jobs.run_process import run_process, started_run, wait_until
 
 pytestmark = pytest.mark.servers("postgres")

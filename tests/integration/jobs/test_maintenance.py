@@ -136,7 +136,7 @@ def test_staging_of_a_batch_that_a_backfill_has_taken_meanwhile_stays(landing, i
     """The row's lock decides: whoever comes second sees what the first did."""
     import threading
 
-    from landing import retention
+    from landing.batch import retention
 
     batch_id = aged(landing, instance, "a", 8 * DAY)
     with landing.pg.connect() as backfill, landing.pg.connect(autocommit=True) as connection:

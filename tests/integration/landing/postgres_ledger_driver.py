@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 
-from landing import ledger
-from landing.identity import ObjectVersion
-from landing.ledger_postgres import PostgresLedger
-from landing.states import ErrorClass
+from landing.arrival import ledger
+from landing.arrival.identity import ObjectVersion
+from landing.arrival.ledger_postgres import PostgresLedger
+from landing.arrival.states import ErrorClass
 
 TABLES = "landing.object_version, landing.batch_sink, landing.batch, landing.scan"
 VERSION = "store, bucket, key, version, size, modified_at"

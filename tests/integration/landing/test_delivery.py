@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from assets.campaigns import events
-from landing.delivery import deliver
-from landing.failures import PermanentError
-from landing.staging import StagingLost
+from landing.batch.delivery import deliver
+from landing.batch.failures import PermanentError
+from landing.batch.staging import StagingLost
 from migrations.upgrade import upgrade
 from tests.integration.campaigns.harness import Landing, row
 

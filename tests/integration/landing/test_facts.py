@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from landing.chunks import REJECT_SCHEMA, Chunk, UnreadableObject
-from landing.counts import RowCounts
-from landing.delivery import deliver
-from landing.staging import part_key
-from landing.validation import FactPipeline, validate
+from landing.batch.chunks import REJECT_SCHEMA, Chunk, UnreadableObject
+from landing.batch.counts import RowCounts
+from landing.batch.delivery import deliver
+from landing.batch.staging import part_key
+from landing.batch.validation import FactPipeline, validate
 from migrations.upgrade import upgrade
 from resources.postgres import PostgresResource
 from tests.memory_store import MemoryStore, PutRefused

@@ -11,11 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from landing import arrivals, ledger
-from landing.arrivals import Backlog
-from landing.identity import ObjectVersion
-from landing.ledger_postgres import PostgresLedger
-from landing.source import Source
+from landing.arrival import arrivals, ledger
+from landing.arrival.arrivals import Backlog
+from landing.arrival.identity import ObjectVersion
+from landing.arrival.ledger_postgres import PostgresLedger
+from landing.arrival.source import Source
 
 pytestmark = pytest.mark.servers("postgres")
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from landing.locks import hold_locks, run_lock_held, writer_lock_held
+from landing.batch.locks import hold_locks, run_lock_held, writer_lock_held
 
 pytestmark = pytest.mark.servers("postgres")
 
@@ -85,7 +85,7 @@ def test_a_second_writer_waits_until_the_first_is_done(
 def test_waiting_outlasts_many_short_waits(
     ledger_url: str, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landing.locks._WAIT_MS", 50)
+    monkeypatch.setattr("landing.batch.locks._WAIT_MS", 50)
     got = threading.Event()
 
     def second() -> None:
@@ -104,7 +104,7 @@ def test_a_killed_process_frees_its_locks(
     ledger_url: str, connection: psycopg.Connection[Any]
 ) -> None:
     script = (
-        "import sys, time\nfrom landing.locks import hold_locks\n"
+        "import sys, time\nfrom landing.batch.locks import hold_locks\n"
         "with hold_locks(sys.argv[1], sys.argv[2], 'campaigns'):\n"
         "    time.sleep(600)\n"
     )

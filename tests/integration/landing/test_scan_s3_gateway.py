@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from botocore.config import Config
 
-from landing.source import Source
+from landing.arrival.source import Source
+from landing.arrival.tick import evaluate_tick
 from landing.stores.minio import MinioStore
 from landing.stores.s3 import S3Store
-from landing.tick import evaluate_tick
 
 pytestmark = pytest.mark.servers("postgres", "s3")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from landing.identity import ObjectVersion
+from landing.arrival.identity import ObjectVersion
 from landing.stores.base import ObjectGone, ObjectStore, ObjectSuperseded
 from landing.stores.gcs import GcsStore
 from landing.stores.minio import MinioStore

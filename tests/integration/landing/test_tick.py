@@ -14,14 +14,14 @@ import dagster as dg
 import psycopg
 import pytest
 
-from landing import ledger
-from landing.locks import hold_locks
-from landing.scan import ScanError
-from landing.source import Source
+from landing.arrival import ledger
+from landing.arrival.scan import ScanError
+from landing.arrival.source import Source
+from landing.arrival.tick import Tick, evaluate_tick
+from landing.batch.locks import hold_locks
 from landing.stores.base import Page
-from landing.tick import Tick, evaluate_tick
 from resources.postgres import PostgresResource
-from sensors.landing import InstanceRuns, landing_sensor
+from sensors.landed import InstanceRuns, landing_sensor
 from tests.unit.landing.arrival_machine import ModelRuns
 from tests.unit.landing.bucket_model import BucketModel, Clock
 

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from assets.campaigns.source import SINKS, campaigns_source
+from landing.arrival.tick import Tick, evaluate_tick
 from landing.stores.gcs import GcsStore
-from landing.tick import Tick, evaluate_tick
 from tests.unit.landing.arrival_machine import ModelRuns
 
 

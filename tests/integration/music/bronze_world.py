@@ -19,8 +19,9 @@ import psycopg
 from assets.music import bronze
 from assets.music.raw_removals import Removals, remove_archived
 from assets.music.source import music_source
-from landing import arrivals, staging
-from landing.identity import ObjectVersion
+from landing.arrival import arrivals
+from landing.arrival.identity import ObjectVersion
+from landing.batch import staging
 from landing.stores.minio import MinioStore
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource

@@ -10,7 +10,7 @@ from typing import Any
 
 from assets.music.archive import Archive
 from assets.music.batch_reading import ArchiveReading
-from landing import quarantine, winners
+from landing.batch import quarantine, winners
 from landing.stores.minio import MinioStore
 from tests.integration.music.bronze_world import BronzeWorld
 

@@ -41,7 +41,7 @@ def main(sink: str, batch: str, writes: int) -> None:
     from assets.embeddings import Space
     from assets.music.search import milvus_lyrics, typesense_songs
     from assets.music.search.song_rows import TouchedPages
-    from assets.vector_store import VectorStore
+    from assets.sinks.milvus import VectorStore
 
     env = os.environ
     pg = PostgresResource(url=env["POSTGRES_URL"])

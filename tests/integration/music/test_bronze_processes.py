@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from assets.music import parallel_reading
-from landing.failures import PermanentError, TransientError
+from landing.batch.failures import PermanentError, TransientError
 from local.process import alive
 from resources.minio_client import Access
 from tests.integration.music.bronze_world import BronzeWorld, minio_of
@@ -98,7 +98,7 @@ def test_reading_processes_end_with_the_one_that_asked(world):
         "import os\n"
         "from tests.integration.music.bronze_world import *\n"
         "from assets.music import parallel_reading\n"
-        "from landing import winners\n"
+        "from landing.batch import winners\n"
         "import time\n"
         "parallel_reading.FEWEST_OBJECTS = 1\n"
         "winners.add_candidates = lambda *_: None\n"

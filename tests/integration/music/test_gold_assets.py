@@ -9,7 +9,7 @@ import pytest
 from assets.music.gold import assets as gold_assets
 from assets.music.gold import replacement
 from assets.music.settings import MusicSettings
-from assets.sink_result import HOLDS_BATCH, Verification
+from assets.sinks.result import HOLDS_BATCH, Verification
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 from tests.integration.music.star import GOLD, Song, Star, held, many, versions

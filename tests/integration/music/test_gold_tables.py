@@ -10,7 +10,7 @@ import pytest
 
 from assets.music.gold.replacement import Replaced, recount, replace
 from assets.music.gold.targets import TARGETS
-from assets.sink_result import Verification
+from assets.sinks.result import Verification
 from tests.integration.music.star import GOLD, Song, Star, contents, held, many, versions
 
 pytestmark = pytest.mark.servers("postgres")

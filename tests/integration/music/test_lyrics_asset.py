@@ -7,7 +7,7 @@ import pytest
 
 from assets.music.lyrics.assets import song_lyrics
 from assets.music.settings import MusicSettings
-from assets.sink_result import HOLDS_BATCH
+from assets.sinks.result import HOLDS_BATCH
 from local import music_answers
 from resources.minio import MinioResource
 from tests.integration.music.lyrics_world import BATCH, SERVERS, LyricsWorld, genre_of

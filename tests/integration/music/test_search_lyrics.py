@@ -13,16 +13,16 @@ import psycopg
 import pytest
 
 from assets.embeddings import Space
-from assets.music.search import milvus_lyrics
-from assets.music.search.answers import (
+from assets.music.answers import (
     NothingToCompareError,
     UnknownSongError,
     search_lyrics,
     similar_songs,
 )
+from assets.music.search import milvus_lyrics
 from assets.music.search.song_rows import TouchedPages
-from assets.vector_store import AnotherModelError, AnotherSchemaError
-from landing.failures import classify
+from assets.sinks.milvus import AnotherModelError, AnotherSchemaError
+from landing.batch.failures import classify
 from local.service import REPOSITORY
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pytest
 
+from assets.music.answers import FoundSong, search_songs
 from assets.music.search import typesense_songs
-from assets.music.search.answers import FoundSong, search_songs
 from assets.music.search.song_rows import TouchedPages
-from landing.failures import PermanentError, TransientError, classify
+from landing.batch.failures import PermanentError, TransientError, classify
 from local.service import REPOSITORY
 from resources.postgres import PostgresResource
 from resources.typesense import TypesenseResource

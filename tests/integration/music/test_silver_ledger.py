@@ -16,10 +16,10 @@ import pytest
 from assets.music.pipeline import SINKS
 from assets.music.silver import lyrics
 from assets.music.silver.load import load_batch
-from landing import delivery as landing_delivery
-from landing import staging
-from landing.delivery import deliver, read_staged
-from landing.failures import TransientError
+from landing.batch import delivery as landing_delivery
+from landing.batch import staging
+from landing.batch.delivery import deliver, read_staged
+from landing.batch.failures import TransientError
 from resources.postgres import PostgresResource
 from tests.integration.music.silver_world import Handed, SilverWorld, frame, record
 from tests.memory_store import MemoryStore

@@ -13,9 +13,9 @@ import h5py
 import polars as pl
 import pytest
 
-from assets.music.formats.reading import read_records
-from landing.chunks import UnreadableObject
-from landing.identity import ObjectVersion
+from assets.music.formats.sniffing import read_records
+from landing.arrival.identity import ObjectVersion
+from landing.batch.chunks import UnreadableObject
 from tests.integration.music.silver_oracle import state
 from tests.integration.music.silver_world import SilverWorld
 

@@ -11,8 +11,8 @@ import pytest
 
 from assets.campaigns import schema
 from assets.campaigns.source import campaigns_source
+from landing.arrival.tick import evaluate_tick
 from landing.stores.gcs import GcsStore
-from landing.tick import evaluate_tick
 from migrations.upgrade import upgrade
 from ops import quarantine
 from resources.gcs import GcsResource

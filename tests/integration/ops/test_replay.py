@@ -10,7 +10,7 @@ import pytest
 
 from assets.campaigns import pipeline as campaigns
 from assets.music import pipeline as music
-from landing import ledger
+from landing.arrival import ledger
 from migrations.upgrade import upgrade
 from ops import replay
 

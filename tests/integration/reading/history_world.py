@@ -21,8 +21,8 @@ from assets.reading.history.source import history_source
 from assets.reading.pipeline import BATCHES
 from assets.reading.settings import ReadingSettings
 from assets.reading.warehouse import Warehouse
+from landing.arrival.tick import evaluate_tick
 from landing.stores.gcs import GcsStore
-from landing.tick import evaluate_tick
 from resources.bigquery import BigQueryResource, run
 from resources.gcs import GcsResource
 from resources.postgres import PostgresResource

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.reading.history import load as history_load
-from landing import staging
+from landing.batch import staging
 from tests.integration.reading.history_world import HistoryWorld
 
 

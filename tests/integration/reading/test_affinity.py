@@ -18,8 +18,8 @@ from google.cloud.bigquery import Row, ScalarQueryParameter
 from sqlglot import exp
 
 from assets.reading.affinity import computation as affinity
-from assets.reading.affinity.answer import ANSWER, category_shares
 from assets.reading.affinity.computation import Days, replace_counts, replace_shares, window
+from assets.reading.answers import ANSWER, category_shares
 from assets.reading.warehouse import DAILY_COUNTS, INTERACTIONS, META, SHARES
 from resources.bigquery import BigQueryResource, run
 from tests.integration.reading.affinity_world import (

@@ -14,7 +14,7 @@ import pytest
 from assets.reading.history import load as history_load
 from assets.reading.history.assets import content_meta_history
 from assets.reading.pipeline import USER_INTERACTION_KEY
-from landing import staging
+from landing.batch import staging
 from resources.bigquery import run
 from samples import reading as samples
 from tests.integration.reading import killed_history

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from landing.failures import classify
+from landing.batch.failures import classify
 from resources.bigquery import BigQueryResource
 from resources.gcs import GcsResource
 from resources.milvus import MilvusResource

@@ -10,8 +10,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from landing import ledger
-from landing.locks import run_lock_held
+from landing.arrival import ledger
+from landing.batch.locks import run_lock_held
 from migrations.upgrade import upgrade
 from resources.postgres import PostgresResource
 from sensors import reaper

@@ -12,12 +12,12 @@ import pytest
 
 from assets.music.source import music_source
 from definitions import build_defs
-from landing import events
-from landing.events import Listener, Listeners
+from landing.arrival import events
+from landing.arrival.events import Listener, Listeners
+from landing.arrival.tick import evaluate_tick
 from landing.stores import minio_events
 from landing.stores.base import Page
 from landing.stores.minio import MinioStore
-from landing.tick import evaluate_tick
 from sensors import music
 from tests.integration.music.bronze_world import minio_of
 from tests.unit.landing.arrival_machine import ModelRuns

@@ -9,7 +9,7 @@ from google.api_core.exceptions import PermissionDenied
 
 from assets.reading.settings import ReadingSettings
 from jobs.reading import SESSION_TAG
-from landing.locks import run_lock_held
+from landing.batch.locks import run_lock_held
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
 from sensors import reading_session

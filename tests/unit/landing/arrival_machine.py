@@ -17,10 +17,10 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from landing.source import Source
-from landing.states import LOADED
+from landing.arrival.source import Source
+from landing.arrival.states import LOADED
+from landing.arrival.tick import Request, Tick, run_tick
 from landing.stores.base import ObjectNotCurrent
-from landing.tick import Request, Tick, run_tick
 from tests.unit.landing.bucket_model import BucketModel, Clock
 
 PREFIX = "in/"

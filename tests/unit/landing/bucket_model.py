@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
-from landing.identity import ObjectVersion, StoreKind, unversioned
+from landing.arrival.identity import ObjectVersion, StoreKind, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
 
 START = datetime(2026, 11, 22, 10, 15, 3, 250_000, tzinfo=UTC)

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from landing.arrivals import Backlog, next_batch_id
-from landing.batching import Arrival
-from landing.identity import ObjectVersion
-from landing.ledger import Batch, SinkState
-from landing.scan import ScanResult
-from landing.source import Source
-from landing.states import LOADED, ErrorClass, failed_state, retry_delay
+from landing.arrival.arrivals import Backlog, next_batch_id
+from landing.arrival.batching import Arrival
+from landing.arrival.identity import ObjectVersion
+from landing.arrival.ledger import Batch, SinkState
+from landing.arrival.scan import ScanResult
+from landing.arrival.source import Source
+from landing.arrival.states import LOADED, ErrorClass, failed_state, retry_delay
 
 
 @dataclass

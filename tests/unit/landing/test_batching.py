@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landing.arrivals import next_batch_id
-from landing.batching import Arrival, close_batches
-from landing.source import Source
+from landing.arrival.arrivals import next_batch_id
+from landing.arrival.batching import Arrival, close_batches
+from landing.arrival.source import Source
 
 NOW = datetime(2026, 11, 22, 10, 15, 3, tzinfo=UTC)
 SOURCE = Source(

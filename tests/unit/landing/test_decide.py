@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from landing.ledger import Batch, SinkState
-from landing.source import Source
-from landing.states import BatchState, failed_state, retry_delay, run_key
-from landing.tick import _request, decide
+from landing.arrival.ledger import Batch, SinkState
+from landing.arrival.source import Source
+from landing.arrival.states import BatchState, failed_state, retry_delay, run_key
+from landing.arrival.tick import _request, decide
 
 SOURCE = Source(
     name="model", pipeline="campaigns", store="gcs", bucket="inbox", prefix="",

@@ -7,7 +7,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from landing.events import FIRST_DELAY, LAST_DELAY, KeyQueue, Listener, Listeners
+from landing.arrival.events import FIRST_DELAY, LAST_DELAY, KeyQueue, Listener, Listeners
 from landing.stores.minio_events import keys_of
 
 

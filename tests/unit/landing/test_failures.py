@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from landing.failures import PermanentError, TransientError, classify
+from landing.batch.failures import PermanentError, TransientError, classify
 
 
 def named(name: str, module: str = "some.client", **attributes: object) -> Exception:

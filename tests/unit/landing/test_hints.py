@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from landing.hints import take_hints
-from landing.source import Source
+from landing.arrival.hints import take_hints
+from landing.arrival.source import Source
 from tests.unit.landing.bucket_model import BucketModel, Clock
 
 SOURCE = Source(

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from landing.chunks import REJECT_SCHEMA, TEXT_BYTES, cut_texts, original_text
-from landing.identity import ObjectVersion
-from landing.quarantine import QuarantineWriter, read
+from landing.arrival.identity import ObjectVersion
+from landing.batch.chunks import REJECT_SCHEMA, TEXT_BYTES, cut_texts, original_text
+from landing.batch.quarantine import QuarantineWriter, read
 from tests.memory_store import MemoryStore
 
 VERSION = ObjectVersion("gcs", "b", "a.csv", "7", 1, datetime(2026, 1, 1, tzinfo=UTC))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landing.cursor import Cursor
-from landing.identity import ObjectVersion, unversioned
-from landing.scan import Position, ScanError, ScanResult, scan, skip_reason
-from landing.source import Source
+from landing.arrival.cursor import Cursor
+from landing.arrival.identity import ObjectVersion, unversioned
+from landing.arrival.scan import Position, ScanError, ScanResult, scan, skip_reason
+from landing.arrival.source import Source
 from landing.stores.base import Page
 from tests.unit.landing.bucket_model import START, BucketModel, Clock
 

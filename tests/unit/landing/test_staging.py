@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landing import staging
-from landing.staging import StagingLost, StagingWriter, intact, read_parts
+from landing.batch import staging
+from landing.batch.staging import StagingLost, StagingWriter, intact, read_parts
 from tests.memory_store import MemoryStore
 
 

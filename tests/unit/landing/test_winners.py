@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from landing.counts import RowCounts, UnbalancedCounts, total
-from landing.winners import RecordTable
+from landing.batch.counts import RowCounts, UnbalancedCounts, total
+from landing.batch.winners import RecordTable
 
 
 @pytest.mark.parametrize("name", ["a b", "a;", 'a"', "", "Robert'); --", "1a"])

@@ -7,7 +7,7 @@ import io
 import polars as pl
 import pytest
 
-from landing.chunks import original_text
+from landing.batch.chunks import original_text
 from ops.rejects import Reject, entries, physical_lines, put_back
 from tests.memory_store import MemoryStore
 

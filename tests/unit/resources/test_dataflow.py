@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import stamina
 
-from landing.failures import classify
+from landing.batch.failures import classify
 from resources.dataflow import (
     ALIVE,
     ATTEMPTS,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from landing.ledger import Batch, SinkState
+from landing.arrival.ledger import Batch, SinkState
 from sensors.outcomes import concerns, failure_of
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -6,7 +6,7 @@ import httpx2
 import openai
 import pytest
 
-from assets.sink_result import Verification, compared
+from assets.sinks.result import Verification, compared
 from resources.milvus import one_of
 from resources.openai import LONGEST_RETRY_AFTER, OpenAIResource, retry_after
 

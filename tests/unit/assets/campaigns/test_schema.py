@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.campaigns.schema import COLUMNS, validated
-from landing.chunks import REJECT_SCHEMA, Chunk
+from landing.batch.chunks import REJECT_SCHEMA, Chunk
 
 GOOD = ("r1", "u1", "Hello", "Sale", "2025-11-03 22:34:41.495680")
 

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 import polars as pl
 import pytest
 
-from assets.music.formats.reading import read_records
+from assets.music.formats.sniffing import read_records
 from assets.music.records import SCHEMA
-from landing.chunks import REJECT_SCHEMA, Chunk
-from landing.identity import ObjectVersion
+from landing.arrival.identity import ObjectVersion
+from landing.batch.chunks import REJECT_SCHEMA, Chunk
 
 
 class Trickle(io.RawIOBase):

@@ -13,7 +13,7 @@ from assets.music import batch_reading
 from assets.music.archive import Archive, CopyLost
 from assets.music.copies import copy_key
 from assets.music.held_objects import MEMORY_BYTES, hold
-from landing.chunks import UnreadableObject
+from landing.batch.chunks import UnreadableObject
 from landing.stores.base import ObjectGone, ObjectSuperseded
 from tests.memory_store import MemoryStore
 

@@ -8,7 +8,7 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from landing.chunks import UnreadableObject
+from landing.batch.chunks import UnreadableObject
 from samples.music_formats import extract_header, extract_row
 from samples.music_songs import made
 from tests.unit.assets.music.format_files import Trickle, chunks, given, read, reasons

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
+from assets.formats.hdf5 import Limits
 from assets.music.formats.hdf5 import read_hdf5
-from assets.music.formats.hdf5_file import Limits
-from landing.chunks import UnreadableObject
+from landing.batch.chunks import UnreadableObject
 from samples.music_formats import hdf5
 from samples.music_songs import Song, made
 from tests.unit.assets.music.format_files import Trickle, chunks, given, read, reasons

@@ -9,11 +9,11 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from assets.music.formats import json_text
-from assets.music.formats.json_text import read_document
+from assets.formats import json_text
+from assets.formats.json_text import read_document
 from assets.music.formats.lyrics import credited
 from assets.music.records import fingerprint
-from landing.chunks import UnreadableObject
+from landing.batch.chunks import UnreadableObject
 from tests.unit.assets.music.format_files import Trickle, chunks, given, read, reasons
 
 SONG = {

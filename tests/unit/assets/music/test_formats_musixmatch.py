@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from assets.music.formats import musixmatch
-from landing.chunks import UnreadableObject
+from landing.batch.chunks import UnreadableObject
 from tests.unit.assets.music.format_files import Trickle, chunks, given, read, reasons
 
 HEAD = "# comment\n\n%i,the,love,día\n"

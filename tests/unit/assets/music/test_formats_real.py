@@ -10,7 +10,7 @@ from collections import Counter
 import h5py
 import pytest
 
-from landing.chunks import UnreadableObject
+from landing.batch.chunks import UnreadableObject
 from tests.unit.assets.music.format_files import chunks, read, real, real_files
 
 

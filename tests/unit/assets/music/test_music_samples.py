@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from landing.chunks import UnreadableObject
+from landing.batch.chunks import UnreadableObject
 from samples.music import FEWEST_SONGS, write, write_songs
 from samples.music_songs import made
 from tests.unit.assets.music.format_files import chunks, read

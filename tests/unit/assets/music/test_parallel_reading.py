@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from assets.music.parallel_reading import pays
-from landing.identity import ObjectVersion
+from landing.arrival.identity import ObjectVersion
 
 
 def versions(count: int, size: int) -> list[ObjectVersion]:

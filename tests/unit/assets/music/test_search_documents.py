@@ -14,7 +14,7 @@ from assets.music.search import typesense_songs
 from assets.music.search.columns import PASSAGES_SCHEMA, SONGS_SCHEMA
 from assets.music.search.passages import Lyrics
 from assets.music.search.song_rows import Song
-from landing.failures import PermanentError, TransientError, classify
+from landing.batch.failures import PermanentError, TransientError, classify
 from resources.typesense import TypesenseResource, in_address
 
 SONG = Song("SO1", "Title", "A", ("A", "B"), "Album", "R&B", 1999, "h1", Lyrics("la la"))

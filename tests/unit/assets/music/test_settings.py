@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assets.music.settings import MusicSettings
-from landing.failures import PermanentError
+from landing.batch.failures import PermanentError
 
 
 def settings(raw_remove: str) -> MusicSettings:

@@ -12,10 +12,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from assets.reading.affinity import answer
+from assets.reading import answers as answer
 from assets.reading.affinity import computation as affinity
-from assets.reading.affinity.answer import category_shares
 from assets.reading.affinity.computation import COUNT_SPAN, SHARE_SPAN, Days, window
+from assets.reading.answers import category_shares
 from assets.reading.warehouse import TABLES
 
 STATEMENTS = {

@@ -22,7 +22,7 @@ from assets.reading.history import formats as history_formats
 from assets.reading.history.formats import layout
 from assets.reading.history.validation import read_history
 from assets.reading.stream.messages import Category, Interaction, parse_category, parse_interaction
-from landing.chunks import UnreadableObject
+from landing.batch.chunks import UnreadableObject
 from samples import reading as samples
 from samples.reading_formats import BAD_CATEGORIES, BAD_EVENTS
 

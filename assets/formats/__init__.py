@@ -1,0 +1,1 @@
+"""Formats of files, each from its bytes to rows or values; knows no pipeline."""

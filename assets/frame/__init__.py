@@ -1,0 +1,1 @@
+"""What every pipeline has: the declaration, the step around a batch, reports, checks, pictures."""

@@ -1,0 +1,203 @@
+"""One Milvus collection of vectors that are all of one model.
+
+Belongs here: its creation, the model's name kept with it, writing and reading rows by key. Does
+not: which rows a pipeline keeps in one, and searching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from assets.embeddings import Space
+from landing.batch.failures import PermanentError
+from resources.milvus import one_of
+
+if TYPE_CHECKING:
+    from pymilvus import CollectionSchema, MilvusClient
+
+#: FLAT is exact and free to build; from about 20,000 searched vectors on HNSW answers faster.
+IndexKind = Literal["FLAT", "HNSW", "AUTOINDEX"]
+Row = dict[str, Any]
+
+#: Rows per call: 1,000 vectors of 1,024 numbers are 4 MB, a sixteenth of what a server takes.
+BATCH_ROWS = 1_000
+VECTOR = "vector"
+#: The function field beside a text: what BM25 searches.
+SPARSE = "sparse"
+#: Longest text in bytes; Milvus takes no longer VARCHAR.
+TEXT_BYTES = 65_535
+#: Longest key in bytes.
+_KEY_BYTES = 512
+_MODEL = "quintet.model"
+_INDEX_PARAMS: dict[str, dict[str, int]] = {"HNSW": {"M": 16, "efConstruction": 200}}
+
+
+class AnotherModelError(PermanentError):
+    """The collection holds vectors of another model: they cannot be compared with ours."""
+
+
+class AnotherSchemaError(PermanentError):
+    """The collection has other fields than ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorStore:
+    """A collection and the shape of its rows.
+
+    ``key`` is the primary key's field; ``strings`` and ``integers`` are fields beside the vector,
+    which is called ``vector`` and compared by cosine. ``text``, if any, is a further field that
+    BM25 searches through the field ``sparse``. ``job`` fills the collection again.
+    """
+
+    client: MilvusClient
+    name: str
+    space: Space
+    key: str
+    strings: tuple[str, ...]
+    integers: tuple[str, ...] = ()
+    index: IndexKind = "FLAT"
+    text: str | None = None
+    job: str = "campaigns"
+
+    def ensure(self) -> None:
+        """Create the collection or what a kill left out of it, and load it.
+
+        Raises AnotherModelError when it belongs to another model or size, AnotherSchemaError when
+        it has other fields.
+        """
+        if not self.client.has_collection(self.name):
+            self.client.create_collection(
+                self.name,
+                schema=self._schema(),
+                consistency_level="Strong",
+                properties={_MODEL: self._model},
+            )
+        self._check()
+        self._index()
+        # After a restart of the server nothing is loaded.
+        self.client.load_collection(self.name)
+
+    def upsert(self, rows: Sequence[Row]) -> None:
+        """Write rows, each with every field."""
+        for at in range(0, len(rows), BATCH_ROWS):
+            self.client.upsert(self.name, list(rows[at : at + BATCH_ROWS]))
+
+    def stored(self, keys: Sequence[str], fields: Iterable[str]) -> dict[str, Row]:
+        """The rows that are there, by key."""
+        return self.where(self.key, keys, fields)
+
+    def where(self, field: str, values: Sequence[str], fields: Iterable[str]) -> dict[str, Row]:
+        """The rows whose ``field`` has one of the values, by key."""
+        wanted = [self.key, *fields]
+        found: dict[str, Row] = {}
+        for at in range(0, len(values), BATCH_ROWS):
+            rows = self.client.query(
+                self.name,
+                filter=one_of(field, values[at : at + BATCH_ROWS]),
+                output_fields=wanted,
+                consistency_level="Strong",
+            )
+            found |= {row[self.key]: row for row in rows}
+        return found
+
+    def delete(self, keys: Sequence[str]) -> int:
+        """Remove rows; how many there were."""
+        there = list(self.stored(keys, ()))
+        for at in range(0, len(there), BATCH_ROWS):
+            self.client.delete(self.name, filter=one_of(self.key, there[at : at + BATCH_ROWS]))
+        return len(there)
+
+    def flush(self) -> None:
+        """Make everything written durable."""
+        self.client.flush(self.name)
+
+    def key_pages(self) -> Iterator[list[str]]:
+        """All keys, a thousand at a time."""
+        return self.pages(self.key)
+
+    def pages(self, field: str) -> Iterator[list[str]]:
+        """One field of all rows, a thousand at a time."""
+        iterator = self.client.query_iterator(
+            self.name, batch_size=BATCH_ROWS, output_fields=[field], filter=""
+        )
+        try:
+            while rows := iterator.next():
+                yield [row[field] for row in rows]
+        finally:
+            iterator.close()
+
+    @property
+    def _model(self) -> str:
+        return f"{self.space.model}/{self.space.dimensions}"
+
+    @property
+    def _fields(self) -> set[str]:
+        fields = {self.key, *self.strings, *self.integers, VECTOR}
+        return fields | ({self.text, SPARSE} if self.text else set())
+
+    def _schema(self) -> CollectionSchema:
+        from pymilvus import DataType, Function, FunctionType, MilvusClient
+
+        schema = MilvusClient.create_schema(
+            auto_id=False, enable_dynamic_field=False, description=f"vectors of {self._model}"
+        )
+        schema.add_field(self.key, DataType.VARCHAR, is_primary=True, max_length=_KEY_BYTES)
+        for field in self.strings:
+            schema.add_field(field, DataType.VARCHAR, max_length=_KEY_BYTES)
+        for field in self.integers:
+            schema.add_field(field, DataType.INT64)
+        schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=self.space.dimensions)
+        if self.text:
+            schema.add_field(
+                self.text,
+                DataType.VARCHAR,
+                max_length=TEXT_BYTES,
+                enable_analyzer=True,
+                enable_match=True,
+                # Words in lower case: the one analyzer that every server has.
+                analyzer_params={"type": "standard"},
+            )
+            schema.add_field(SPARSE, DataType.SPARSE_FLOAT_VECTOR)
+            schema.add_function(
+                Function(
+                    name="bm25",
+                    function_type=FunctionType.BM25,
+                    input_field_names=[self.text],
+                    output_field_names=[SPARSE],
+                )
+            )
+        return schema
+
+    def _index(self) -> None:
+        params = self.client.prepare_index_params()
+        if not self.client.list_indexes(self.name, VECTOR):
+            params.add_index(
+                VECTOR,
+                index_type=self.index,
+                metric_type="COSINE",
+                params=_INDEX_PARAMS.get(self.index, {}),
+            )
+        if self.text and not self.client.list_indexes(self.name, SPARSE):
+            params.add_index(SPARSE, index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+        if len(params):
+            self.client.create_index(self.name, params)
+
+    def _check(self) -> None:
+        described: Mapping[str, Any] = self.client.describe_collection(self.name)
+        held = described.get("properties", {}).get(_MODEL)
+        again = f"then backfill with `dagster job backfill --job {self.job} --all`"
+        if held != self._model:
+            raise AnotherModelError(
+                f"collection {self.name} holds vectors of {held or 'an unknown model'}, not of"
+                f" {self._model}: set OPENAI_EMBEDDING_MODEL back, or name a new collection, or"
+                f" drop this one; {again}"
+            )
+        fields = {field["name"] for field in described["fields"]}
+        if fields != self._fields:
+            raise AnotherSchemaError(
+                f"collection {self.name} has the fields {', '.join(sorted(fields))}, not"
+                f" {', '.join(sorted(self._fields))}: name a new collection or drop this one;"
+                f" {again}"
+            )

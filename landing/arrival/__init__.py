@@ -1,0 +1,1 @@
+"""What has arrived: identity, scan, events, the ledger of versions and batches, the tick."""

@@ -1,0 +1,278 @@
+"""The ledger of batches and sinks: what the sensor requests and what the runs report.
+
+Belongs here: typed reads and state changes of ``landing.batch`` and ``landing.batch_sink`` over a
+psycopg connection. Does not: the rules (states.py), arriving objects (arrivals.py), loading.
+
+Every change is one statement or one transaction, and says in its WHERE which state it expects:
+its result tells whether it was the one that changed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from landing.arrival.states import (
+    ALL_STATES,
+    BatchState,
+    ErrorClass,
+    failed_state,
+    lost_delay,
+    retry_delay,
+)
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One row of ``landing.batch``; ``bytes`` and ``objects`` are those of its object versions."""
+
+    batch_id: str
+    source: str
+    pipeline: str
+    state: BatchState
+    attempt: int
+    objects: int
+    bytes: int
+    created_at: datetime
+    requested_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    next_attempt_at: datetime | None
+    run_id: str | None
+    validated_at: datetime | None
+    error_class: ErrorClass | None
+    error: str | None
+    partition_removed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SinkState:
+    """One row of ``landing.batch_sink``: what one sink has of one batch."""
+
+    batch_id: str
+    sink: str
+    state: Literal["pending", "done", "failed"]
+    rows_written: int | None
+    seconds: float | None
+    run_id: str | None
+    done_at: datetime | None
+    error_class: ErrorClass | None
+    error: str | None
+
+
+class UnknownBatchError(LookupError):
+    """The ledger has no batch of this id."""
+
+
+_BATCH = ", ".join(column.name for column in fields(Batch))
+_SINK = ", ".join(column.name for column in fields(SinkState))
+
+
+def batch(connection: Connection, batch_id: str) -> Batch:
+    """One batch. Raises UnknownBatchError."""
+    found = _batches(connection, "WHERE batch_id = %(batch_id)s", {"batch_id": batch_id})
+    if not found:
+        message = f"no batch {batch_id} in the ledger"
+        raise UnknownBatchError(message)
+    return found[0]
+
+
+def open_batches(connection: Connection, source: str) -> list[Batch]:
+    """The batches of a source that are not loaded, oldest first."""
+    return _batches(
+        connection,
+        "WHERE source = %(source)s AND state NOT IN ('loaded', 'loaded_with_rejects')"
+        " ORDER BY batch_id",
+        {"source": source},
+    )
+
+
+def batches(
+    connection: Connection, *, states: Sequence[BatchState] = ALL_STATES, limit: int = 1_000
+) -> list[Batch]:
+    """The newest batches in these states, of every source."""
+    return _batches(
+        connection,
+        "WHERE state = ANY(%(states)s) ORDER BY batch_id DESC LIMIT %(limit)s",
+        {"states": list(states), "limit": limit},
+    )
+
+
+def batches_by_state(connection: Connection, source: str) -> Mapping[BatchState, int]:
+    """How many batches of a source are in each state, states without any included."""
+    rows = connection.execute(
+        "SELECT state, count(*) FROM landing.batch WHERE source = %s GROUP BY state", (source,)
+    )
+    counts: dict[BatchState, int] = dict.fromkeys(ALL_STATES, 0)
+    counts.update({state: int(count) for state, count in rows})
+    return counts
+
+
+def sinks(connection: Connection, batch_ids: Sequence[str]) -> dict[str, list[SinkState]]:
+    """The sinks of each of these batches, by name."""
+    found: dict[str, list[SinkState]] = {batch_id: [] for batch_id in batch_ids}
+    rows = connection.execute(
+        f"SELECT {_SINK} FROM landing.batch_sink WHERE batch_id = ANY(%s) ORDER BY batch_id, sink",
+        (list(batch_ids),),
+    )
+    for row in rows:
+        sink = SinkState(*row)
+        found[sink.batch_id].append(sink)
+    return found
+
+
+def mark_requested(connection: Connection, batch_id: str, attempt: int, now: datetime) -> bool:
+    """Ask for a run: attempt n of a batch whose attempt n-1 failed or which is new."""
+    return _changed(
+        connection,
+        """
+        UPDATE landing.batch
+        SET state = 'requested', attempt = %(attempt)s, requested_at = %(now)s, run_id = NULL,
+            started_at = NULL, finished_at = NULL, next_attempt_at = NULL
+        WHERE batch_id = %(batch_id)s AND attempt = %(attempt)s - 1
+          AND state IN ('pending', 'failed_transient')
+        """,
+        {"batch_id": batch_id, "attempt": attempt, "now": now},
+    )
+
+
+def mark_running(connection: Connection, batch_id: str, run_id: str, now: datetime) -> Batch:
+    """A run has begun to work on the batch; it holds the run lock and the writer lock.
+
+    Any state may be left: an operator's backfill runs loaded and failed batches too. Raises
+    UnknownBatchError.
+    """
+    connection.execute(
+        """
+        UPDATE landing.batch
+        SET state = 'running', run_id = %(run_id)s, started_at = %(now)s, finished_at = NULL,
+            next_attempt_at = NULL, error_class = NULL, error = NULL
+        WHERE batch_id = %(batch_id)s
+        """,
+        {"batch_id": batch_id, "run_id": run_id, "now": now},
+    )
+    return batch(connection, batch_id)
+
+
+def note_error(
+    connection: Connection, batch_id: str, *, run_id: str, error_class: ErrorClass, error: str
+) -> None:
+    """Why a step of this run failed, kept for :func:`mark_failed`; the worst class is kept."""
+    connection.execute(
+        """
+        UPDATE landing.batch
+        SET error = CASE WHEN error_class = 'permanent' THEN error ELSE %(error)s END,
+            error_class = CASE WHEN error_class = 'permanent' THEN error_class
+                               ELSE %(error_class)s END
+        WHERE batch_id = %(batch_id)s AND run_id = %(run_id)s AND state = 'running'
+        """,
+        {
+            "batch_id": batch_id,
+            "run_id": run_id,
+            "error_class": error_class,
+            # Postgres text cannot hold NUL.
+            "error": error[:4_000].replace("\0", ""),
+        },
+    )
+
+
+def mark_failed(
+    connection: Connection,
+    batch_id: str,
+    *,
+    run_id: str,
+    error_class: ErrorClass,
+    error: str,
+    now: datetime,
+) -> bool:
+    """The run ended without loading the batch; a transient failure gets its next attempt's time.
+
+    Nothing changes when the batch is loaded meanwhile, has failed already, or another run works.
+    """
+    with connection.transaction():
+        row = connection.execute(
+            "SELECT attempt FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch_id,)
+        ).fetchone()
+        if row is None:
+            message = f"no batch {batch_id} in the ledger"
+            raise UnknownBatchError(message)
+        return _changed(
+            connection,
+            """
+            UPDATE landing.batch
+            SET state = %(state)s, finished_at = %(now)s, next_attempt_at = %(next)s,
+                run_id = %(run_id)s, error_class = %(error_class)s, error = %(error)s
+            WHERE batch_id = %(batch_id)s AND state IN ('requested', 'running')
+              AND (run_id IS NULL OR run_id = %(run_id)s)
+            """,
+            {
+                "batch_id": batch_id,
+                "run_id": run_id,
+                "state": failed_state(error_class),
+                "error_class": error_class,
+                "error": error,
+                "now": now,
+                "next": now + retry_delay(row[0]) if error_class == "transient" else None,
+            },
+        )
+
+
+def mark_lost(connection: Connection, seen: Batch, *, error: str, now: datetime) -> bool:
+    """The run of a requested or running batch ended without a word; it will be tried again.
+
+    Nothing changes unless the batch is still as it was ``seen``.
+    """
+    return _changed(
+        connection,
+        """
+        UPDATE landing.batch
+        SET state = 'failed_transient', finished_at = %(now)s, next_attempt_at = %(next)s,
+            error_class = 'transient', error = %(error)s
+        WHERE batch_id = %(batch_id)s AND state = %(state)s AND attempt = %(attempt)s
+          AND run_id IS NOT DISTINCT FROM %(run_id)s
+        """,
+        {
+            "batch_id": seen.batch_id,
+            "state": seen.state,
+            "attempt": seen.attempt,
+            "run_id": seen.run_id,
+            "error": error,
+            "now": now,
+            "next": now + lost_delay(seen.attempt),
+        },
+    )
+
+
+def reopen(connection: Connection, batch_id: str) -> bool:
+    """An operator says that the cause of a failure is gone: request the batch at the next tick.
+
+    Only failed batches are reopened; what their sinks have stays.
+    """
+    return _changed(
+        connection,
+        """
+        UPDATE landing.batch
+        SET state = 'pending', next_attempt_at = NULL, error_class = NULL, error = NULL
+        WHERE batch_id = %(batch_id)s AND state IN ('failed_transient', 'failed_permanent')
+        """,
+        {"batch_id": batch_id},
+    )
+
+
+def _batches(connection: Connection, clause: str, values: Mapping[str, Any]) -> list[Batch]:
+    rows = connection.execute(
+        f"SELECT {_BATCH} FROM landing.batch {clause}",
+        values,
+    )
+    return [Batch(*row) for row in rows]
+
+
+def _changed(connection: Connection, statement: str, values: Mapping[str, Any]) -> bool:
+    return connection.execute(statement, values).rowcount == 1

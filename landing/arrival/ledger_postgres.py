@@ -1,0 +1,85 @@
+"""The ledger of a tick, on Postgres: the functions of arrivals.py and ledger.py over a connection.
+
+Belongs here: binding them, and the transaction of a tick. Does not: SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from landing.arrival import arrivals, ledger
+from landing.arrival.batching import Arrival
+from landing.arrival.identity import ObjectVersion
+from landing.arrival.ledger import Batch, SinkState
+from landing.arrival.scan import ScanResult
+from landing.arrival.source import Source
+from landing.batch.locks import run_lock_held
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresLedger:
+    """Implements landing.arrival.tick.Ledger. ``connection`` must be in autocommit mode.
+
+    Otherwise a first read would open a transaction that nothing commits.
+    """
+
+    connection: psycopg.Connection[Any]
+
+    def __post_init__(self) -> None:
+        if not self.connection.autocommit:
+            message = "the ledger of a tick needs a connection in autocommit mode"
+            raise ValueError(message)
+
+    @contextmanager
+    def exclusive(self, source: Source) -> Iterator[None]:
+        """One transaction under the source's advisory lock."""
+        with self.connection.transaction():
+            arrivals.lock_source(self.connection, source.name)
+            yield
+
+    def record(self, source: Source, versions: Sequence[ObjectVersion], seen_at: datetime) -> int:
+        """See arrivals.record_versions."""
+        return arrivals.record_versions(self.connection, source.name, versions, seen_at)
+
+    def unassigned(self, source: Source, limit: int) -> Sequence[Arrival]:
+        """See arrivals.unassigned."""
+        return arrivals.unassigned(self.connection, source.name, limit)
+
+    def create_batch(self, source: Source, new: Sequence[Arrival], now: datetime) -> str:
+        """See arrivals.create_batch."""
+        return arrivals.create_batch(self.connection, source, new, now)
+
+    def open_batches(self, source: Source) -> Sequence[Batch]:
+        """See ledger.open_batches."""
+        return ledger.open_batches(self.connection, source.name)
+
+    def sinks(self, batch_ids: Sequence[str]) -> Mapping[str, Sequence[SinkState]]:
+        """See ledger.sinks."""
+        return ledger.sinks(self.connection, batch_ids)
+
+    def mark_requested(self, batch_id: str, attempt: int, now: datetime) -> bool:
+        """See ledger.mark_requested."""
+        return ledger.mark_requested(self.connection, batch_id, attempt, now)
+
+    def mark_lost(self, seen: Batch, *, error: str, now: datetime) -> bool:
+        """See ledger.mark_lost."""
+        return ledger.mark_lost(self.connection, seen, error=error, now=now)
+
+    def run_lock_held(self, run_id: str) -> bool:
+        """See locks.run_lock_held."""
+        return run_lock_held(self.connection, run_id)
+
+    def backlog(self, source: Source) -> arrivals.Backlog:
+        """See arrivals.backlog."""
+        return arrivals.backlog(self.connection, source.name)
+
+    def save_scan(self, source: Source, result: ScanResult, now: datetime) -> None:
+        """See arrivals.save_scan."""
+        arrivals.save_scan(self.connection, source.name, result, now)

@@ -1,0 +1,1 @@
+"""What becomes of a batch: reading, validation, winners, staging, quarantine, delivery, locks."""

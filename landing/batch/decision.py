@@ -1,0 +1,145 @@
+"""Which of a batch's accepted rows are staged: the winners of their records, or every one.
+
+Belongs here: what validation asks of either, for the rows of one batch. Does not: the order of
+records (``winners.py``), and where rows and rejects go (``row_buffer.py``).
+Imported lazily: needs polars.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import polars as pl  # noqa: TID253
+
+from landing.batch import winners
+from landing.batch.counts import RowCounts, UnbalancedCounts
+from landing.batch.winners import Mode, RecordTable
+
+if TYPE_CHECKING:
+    import psycopg
+
+#: The event time of records that carry none: the ledger's sequence decides which is newer.
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of some rows: those that are staged, and those that become rejects.
+
+    ``duplicates`` have ``reason``, ``detail`` and ``kept_line`` (the line of the row that stands
+    for them) besides their own columns. A row may be in neither.
+    """
+
+    staged: pl.DataFrame
+    duplicates: pl.DataFrame
+
+
+#: Asked for all rows once, in the order in which they were offered, in pieces of any size.
+Judge = Callable[[pl.DataFrame], Verdict]
+
+
+class Decision(Protocol):
+    """The decision on one batch: offered every row, then decided, then asked row by row."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that it reads besides the pipeline's own, ``seq`` and ``line``."""
+        ...
+
+    def offer(self, rows: pl.DataFrame) -> None:
+        """Take accepted rows into account."""
+        ...
+
+    def decide(self, mode: Mode) -> dict[int, RowCounts]:
+        """Decide on all rows, in the caller's transaction; counts by object version's sequence."""
+        ...
+
+    def judge(self) -> AbstractContextManager[Judge]:
+        """What was decided; while the context lasts, the connection may do nothing else."""
+        ...
+
+    def apply(self, batch_id: str) -> None:
+        """Make the decision what later batches are decided against, in the transaction."""
+        ...
+
+
+class WinningRows:
+    """Rows tell of records, of which each has one current row: ``winners.py`` has the rules."""
+
+    needs = ("text",)
+
+    def __init__(
+        self, conn: psycopg.Connection[Any], table: RecordTable, key: str, event_time: str | None
+    ) -> None:
+        self._conn = conn
+        self._table = table
+        self._key = key
+        self._event_time = event_time
+        winners.create_candidates(conn, table)
+
+    def offer(self, rows: pl.DataFrame) -> None:
+        """See :class:`Decision`."""
+        happened = pl.col(self._event_time) if self._event_time else pl.lit(_NO_TIME)
+        winners.add_candidates(
+            self._conn,
+            self._table,
+            rows.with_columns(pl.col(self._key).alias("key"), happened.alias("event_time")),
+        )
+
+    def decide(self, mode: Mode) -> dict[int, RowCounts]:
+        """See :class:`Decision`."""
+        winners.decide(self._conn, self._table, mode)
+        return winners.count_statuses(self._conn)
+
+    @contextmanager
+    def judge(self) -> Iterator[Judge]:
+        """See :class:`Decision`. The judge raises UnbalancedCounts when asked out of order."""
+        with winners.StatusReader(self._conn) as statuses:
+
+            def judged(rows: pl.DataFrame) -> Verdict:
+                decided = statuses.take(len(rows))
+                if not decided.select("seq", "line").equals(rows.select("seq", "line")):
+                    raise UnbalancedCounts("statuses and rows fell out of step")
+                told = rows.with_columns(decided["status"], decided["kept_line"])
+                duplicates = told.filter(pl.col("status") == "duplicate").with_columns(
+                    pl.lit(f"duplicate_{self._key}").alias("reason"),
+                    pl.format("line {} is kept", "kept_line").alias("detail"),
+                )
+                return Verdict(told.filter(pl.col("status") == "written"), duplicates)
+
+            yield judged
+
+    def apply(self, batch_id: str) -> None:
+        """See :class:`Decision`."""
+        winners.apply(self._conn, self._table, batch_id)
+
+
+class EveryRow:
+    """Rows are facts: each is staged, whatever other rows say. Sinks know equal ones as one."""
+
+    needs = ()
+
+    def __init__(self) -> None:
+        self._rows: Counter[int] = Counter()
+
+    def offer(self, rows: pl.DataFrame) -> None:
+        """See :class:`Decision`."""
+        for seq, count in rows.get_column("seq").value_counts().iter_rows():
+            self._rows[seq] += count
+
+    def decide(self, _mode: Mode) -> dict[int, RowCounts]:
+        """See :class:`Decision`."""
+        return {seq: RowCounts(read=rows, written=rows) for seq, rows in self._rows.items()}
+
+    @contextmanager
+    def judge(self) -> Iterator[Judge]:
+        """See :class:`Decision`."""
+        yield lambda rows: Verdict(rows, rows.clear())
+
+    def apply(self, batch_id: str) -> None:
+        """Later batches are not decided against anything."""

@@ -1,0 +1,335 @@
+"""Delivery: what a sink gets of a validated batch, and the ledger's note of how it went.
+
+Belongs here: staged rows that are still current, marking a sink done or failed, closing a batch.
+Does not: any sink.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from landing.batch import staging
+from landing.batch.failures import PermanentError, TransientError, classify
+from landing.batch.staging import StagedPart
+from landing.batch.winners import RecordTable
+from landing.stores.base import ObjectStore
+
+if TYPE_CHECKING:
+    import polars as pl
+    import psycopg
+
+    from resources.postgres import PostgresResource
+
+_ERROR_CHARACTERS = 2_000
+
+
+@dataclass(slots=True)
+class _Outcome:
+    rows_written: int | None = None
+    #: Whether the sink wrote the ledger's row itself, in a transaction of its own.
+    noted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One batch on its way to one sink."""
+
+    pipeline: str
+    batch_id: str
+    sink: str
+    #: Staged rows: an upper bound of what :meth:`chunks` yields.
+    row_count: int
+    _parts: tuple[StagedPart, ...] = field(repr=False)
+    _pg: PostgresResource = field(repr=False)
+    _store: ObjectStore = field(repr=False)
+    _run_id: str | None = field(default=None, repr=False)
+    _started: float = field(default_factory=time.monotonic, repr=False)
+    _outcome: _Outcome = field(default_factory=_Outcome, repr=False)
+
+    def chunks(self, rows: int = staging.GROUP_ROWS) -> Iterator[pl.DataFrame]:
+        """Staged rows that are still the current records, at most ``rows`` at a time, in order.
+
+        May be iterated again. Raises landing.batch.staging.StagingLost when a part is not what was
+        staged.
+        """
+        for frame in self.facts(rows):
+            current = self._still_current(frame)
+            if not current.is_empty():
+                yield current
+
+    @property
+    def parts(self) -> tuple[StagedPart, ...]:
+        """What is staged, for systems that read the store themselves; nothing is verified here."""
+        return self._parts
+
+    def facts(self, rows: int = staging.GROUP_ROWS) -> Iterator[pl.DataFrame]:
+        """All staged rows, as :meth:`chunks` gives them: of a FactPipeline all are current."""
+        return staging.read_parts(self._store, self._parts, rows=rows)
+
+    def replaced(self) -> pl.DataFrame:
+        """What this batch's winners replaced: key, event_time and the record's attributes."""
+        import polars as pl
+
+        table = _table(self.pipeline)
+        with self._pg.connect() as conn:
+            cursor = conn.execute(
+                f"SELECT * FROM {table}.replaced WHERE batch_id = %s ORDER BY key", (self.batch_id,)
+            )
+            names = [column.name for column in cursor.description or ()]
+            rows = cursor.fetchall()
+        schema = {name: pl.String() for name in names} | {"event_time": pl.Datetime("us", "UTC")}
+        return pl.DataFrame(rows, schema=schema, orient="row").drop("batch_id")
+
+    def done(self, *, rows_written: int) -> None:
+        """What the sink took; it becomes the ledger's when the ``with`` block ends well."""
+        self._outcome.rows_written = rows_written
+
+    def done_in(self, conn: psycopg.Connection[Any], *, rows_written: int) -> None:
+        """Mark the sink done in ``conn``'s transaction, with which its rows are committed.
+
+        For sinks in the ledger's own database: rows and mark are there together or not at all.
+        Call it last: the batch's row is locked until the transaction ends. Raises ValueError for
+        a delivery that no sink takes (:func:`read_staged`).
+        """
+        if self._run_id is None:
+            raise ValueError(f"{self.sink} is no sink of the ledger")
+        self.done(rows_written=rows_written)
+        _mark_done(conn, self, self._run_id, time.monotonic() - self._started)
+        self._outcome.noted = True
+
+    def _still_current(self, frame: pl.DataFrame) -> pl.DataFrame:
+        import polars as pl
+
+        with self._pg.connect() as conn:
+            if not _overtaken(conn, self.pipeline, self.batch_id):
+                return frame
+            key = frame.columns[0]  # staging puts the record's key first
+            cursor = conn.execute(
+                f"""
+                SELECT r.key, r.row_hash
+                FROM unnest(%s::text[], %s::text[]) AS c (key, row_hash)
+                JOIN {_table(self.pipeline)}.record r ON r.key = c.key AND r.row_hash = c.row_hash
+                """,
+                (frame.get_column(key).to_list(), frame.get_column("row_hash").to_list()),
+            )
+            current = cursor.fetchall()
+        schema = {key: pl.String, "row_hash": pl.String}
+        return frame.join(
+            pl.DataFrame(current, schema=schema, orient="row"),
+            on=[key, "row_hash"],
+            how="semi",
+            maintain_order="left",
+        )
+
+
+def read_staged(
+    pg: PostgresResource, store: ObjectStore, *, pipeline: str, batch_id: str, reader: str
+) -> Delivery:
+    """The batch for something derived from it, which the ledger does not wait for.
+
+    ``reader`` says who reads. The rows are those that a sink would be given now.
+    """
+    with pg.connect() as conn:
+        parts = staging.load_parts(conn, batch_id)
+    return Delivery(
+        pipeline=pipeline,
+        batch_id=batch_id,
+        sink=reader,
+        row_count=sum(part.rows for part in parts),
+        _parts=parts,
+        _pg=pg,
+        _store=store,
+    )
+
+
+@contextmanager
+def deliver(
+    pg: PostgresResource,
+    store: ObjectStore,
+    *,
+    pipeline: str,
+    batch_id: str,
+    sink: str,
+    run_id: str,
+) -> Iterator[Delivery]:
+    """The batch for one sink: done in the ledger when the block ends well, failed if it raises.
+
+    A sink that used :meth:`Delivery.done_in` is done since its own transaction.
+    The sink that is the last one to be done closes the batch in the same transaction. Raises
+    PermanentError when the batch was never validated, has no such sink, or lost its staging.
+    """
+    with pg.connect() as conn:
+        _require_validated(conn, pipeline, batch_id, sink)
+        parts = staging.load_parts(conn, batch_id)
+        if not parts:
+            _require_nothing_staged(conn, batch_id, sink)
+    delivery = Delivery(
+        pipeline=pipeline,
+        batch_id=batch_id,
+        sink=sink,
+        row_count=sum(part.rows for part in parts),
+        _parts=parts,
+        _pg=pg,
+        _store=store,
+        _run_id=run_id,
+    )
+    started = delivery._started  # noqa: SLF001 - this module's own
+    try:
+        yield delivery
+        noted = delivery._outcome.noted  # noqa: SLF001
+        if noted:
+            _require_committed(pg, delivery, run_id)
+    except BaseException as error:
+        _note_failure(pg, delivery, run_id, time.monotonic() - started, error)
+        raise
+    if not noted:
+        with pg.connect() as conn:
+            _mark_done(conn, delivery, run_id, time.monotonic() - started)
+
+
+def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
+    """Set the batch loaded, or loaded_with_rejects, once every sink is done.
+
+    Returns whether it is. The batch's row must be locked by the caller's transaction.
+    """
+    cursor = conn.execute(
+        """
+        UPDATE landing.batch b SET
+            state = CASE WHEN EXISTS (
+                SELECT FROM landing.object_version v WHERE v.batch_id = b.batch_id
+                    AND (v.outcome = 'rejected' OR v.rows_rejected > 0)
+            ) THEN 'loaded_with_rejects' ELSE 'loaded' END,
+            finished_at = clock_timestamp(), next_attempt_at = NULL,
+            error_class = NULL, error = NULL
+        WHERE b.batch_id = %s AND b.validated_at IS NOT NULL AND NOT EXISTS (
+            SELECT FROM landing.batch_sink s WHERE s.batch_id = b.batch_id AND s.state <> 'done')
+        """,
+        (batch_id,),
+    )
+    return cursor.rowcount == 1
+
+
+def _table(pipeline: str) -> str:
+    """The pipeline's schema, refused unless it is a plain identifier."""
+    return RecordTable(pipeline, ()).pipeline
+
+
+def _require_validated(
+    conn: psycopg.Connection[Any], pipeline: str, batch_id: str, sink: str
+) -> None:
+    row = conn.execute(
+        """
+        SELECT b.validated_at IS NOT NULL, s.sink IS NOT NULL FROM landing.batch b
+        LEFT JOIN landing.batch_sink s ON s.batch_id = b.batch_id AND s.sink = %s
+        WHERE b.batch_id = %s AND b.pipeline = %s
+        """,
+        (sink, batch_id, pipeline),
+    ).fetchone()
+    if row is None:
+        raise PermanentError(f"batch {batch_id} of {pipeline} is not in the ledger")
+    if not all(row):
+        raise PermanentError(
+            f"batch {batch_id} is not validated for {sink}: run the pipeline's validation first"
+        )
+
+
+def _require_nothing_staged(conn: psycopg.Connection[Any], batch_id: str, sink: str) -> None:
+    """A sink that took rows once has none to take now only if maintenance removed them."""
+    row = conn.execute(
+        "SELECT rows_written FROM landing.batch_sink WHERE batch_id = %s AND sink = %s",
+        (batch_id, sink),
+    ).fetchone()
+    if row is not None and row[0]:
+        raise PermanentError(
+            f"the staging of {batch_id} was removed after {sink} had taken it: "
+            "to write it again, run the batch's validation too"
+        )
+
+
+def _overtaken(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> bool:
+    """Whether another batch of the pipeline was validated since this one was."""
+    row = conn.execute(
+        """
+        SELECT EXISTS (
+            SELECT FROM landing.batch o, landing.batch b
+            WHERE b.batch_id = %s AND o.pipeline = %s AND o.batch_id <> b.batch_id
+                AND o.validated_at >= b.validated_at)
+        """,
+        (batch_id, pipeline),
+    ).fetchone()
+    return row is None or bool(row[0])
+
+
+def _mark_done(
+    conn: psycopg.Connection[Any], delivery: Delivery, run_id: str, seconds: float
+) -> None:
+    conn.execute("SELECT FROM landing.batch WHERE batch_id = %s FOR UPDATE", (delivery.batch_id,))
+    conn.execute(
+        """
+        UPDATE landing.batch_sink SET state = 'done', rows_written = %s, seconds = %s,
+            run_id = %s, done_at = clock_timestamp(), error_class = NULL, error = NULL
+        WHERE batch_id = %s AND sink = %s
+        """,
+        (
+            delivery._outcome.rows_written,  # noqa: SLF001 - this module's own
+            seconds,
+            run_id,
+            delivery.batch_id,
+            delivery.sink,
+        ),
+    )
+    close_if_done(conn, delivery.batch_id)
+
+
+def _require_committed(pg: PostgresResource, delivery: Delivery, run_id: str) -> None:
+    with pg.connect() as conn:
+        row = conn.execute(
+            "SELECT state, run_id FROM landing.batch_sink WHERE batch_id = %s AND sink = %s",
+            (delivery.batch_id, delivery.sink),
+        ).fetchone()
+    if row != ("done", run_id):
+        raise TransientError(f"the transaction of {delivery.sink} was not committed")
+
+
+def _note_failure(
+    pg: PostgresResource, delivery: Delivery, run_id: str, seconds: float, error: BaseException
+) -> None:
+    """Mark the sink failed; the sink's own error stays the one that is raised."""
+    import psycopg
+
+    try:
+        with pg.connect() as conn:
+            _mark_failed(conn, delivery, run_id, seconds, error)
+    except psycopg.Error as ledger_error:
+        error.add_note(f"the ledger could not be told: {ledger_error}")
+
+
+def _mark_failed(
+    conn: psycopg.Connection[Any],
+    delivery: Delivery,
+    run_id: str,
+    seconds: float,
+    error: BaseException,
+) -> None:
+    message = f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS].replace("\x00", "")
+    conn.execute(
+        """
+        UPDATE landing.batch_sink SET state = 'failed', seconds = %s, run_id = %s,
+            error_class = %s, error = %s
+        WHERE batch_id = %s AND sink = %s AND NOT (state = 'done' AND run_id = %s AND %s)
+        """,
+        (
+            seconds,
+            run_id,
+            classify(error),
+            message,
+            delivery.batch_id,
+            delivery.sink,
+            run_id,  # what was committed with the sink's own rows stays done
+            delivery._outcome.noted,  # noqa: SLF001 - this module's own
+        ),
+    )

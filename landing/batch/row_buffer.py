@@ -1,0 +1,192 @@
+"""A batch's rows on local disk and its candidates in Postgres, until the batch is decided.
+
+Belongs here: reading a batch's objects once, and the second pass over their rows. Does not: the
+decision (``decision.py``) and the transaction that it is part of (``validation.py``).
+Imported lazily: needs polars.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+import polars as pl  # noqa: TID253
+
+from landing.batch import quarantine, staging
+from landing.batch.chunks import REJECT_SCHEMA, Chunk, UnreadableObject, cut_texts
+from landing.batch.counts import ObjectCounts, Outcome, RowCounts, UnbalancedCounts
+from landing.batch.decision import Decision
+from landing.batch.failures import TransientError
+from landing.batch.object_reading import Reading
+from landing.batch.parquet import ParquetFile, read_frames
+from landing.batch.validation_ledger import LedgeredVersion, ValidationBatch
+from landing.stores.base import ObjectGone, ObjectNotCurrent
+
+if TYPE_CHECKING:
+    from landing.batch.validation import FilePipeline
+
+PREVIEW_ROWS = 10
+_LOG_EVERY = 5.0
+_GROUP_ROWS = 100_000
+#: Rows, or about so many bytes, that are gathered before they are written: objects may be as small
+#: as one row.
+_GATHERED_ROWS = 5_000
+_GATHERED_BYTES = 4 * 1024 * 1024
+#: In batches of at most so many objects each one is logged, in larger ones one every 5 seconds.
+_OBJECTS_LOGGED = 20
+
+
+class Spool:
+    """One batch's rows; use as a context manager."""
+
+    def __init__(self, pipeline: FilePipeline, decision: Decision, log: logging.Logger) -> None:
+        self.pipeline = pipeline
+        self.decision = decision
+        self.rejects = quarantine.QuarantineWriter()
+        self.rows_read = 0
+        self._log = log
+        self._file = ParquetFile(group_rows=_GROUP_ROWS)
+        self._read: list[tuple[LedgeredVersion, ObjectCounts]] = []
+        self._versions: dict[int, LedgeredVersion] = {}
+        self._pending: list[pl.DataFrame] = []
+        self._pending_rows = self._pending_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self.rejects.__exit__(None, None, None)
+
+    def read_batch(self, reading: Reading, batch: ValidationBatch, *, started: float) -> None:
+        """Read every object of the batch; ``started`` is a reading of the monotonic clock."""
+        count, logged = len(batch.versions), started
+        for number, version in enumerate(batch.versions, start=1):
+            self._read_object(reading, version)
+            now = time.monotonic()
+            if count <= _OBJECTS_LOGGED or number == count or now - logged > _LOG_EVERY:
+                logged = now
+                self._log.info(
+                    "object_validated batch=%s object=%d/%d uri=%s rows=%d seconds=%.1f",
+                    batch.batch_id, number, count, version.version.uri, self.rows_read,
+                    now - started,
+                )  # fmt: skip
+        self._flush()
+
+    def _read_object(self, reading: Reading, ledgered: LedgeredVersion) -> None:
+        """Read one object to its end, unless it is not there or not readable."""
+        version, rows = ledgered.version, RowCounts()
+        outcome: Outcome = "loaded"
+        reason: str | None = None
+        try:
+            rows = self._read_chunks(reading.chunks(version), ledgered)
+        except ObjectNotCurrent as error:
+            if ledgered.seq in self._versions:
+                raise TransientError(f"{version.uri} vanished while it was read") from error
+            outcome = "gone" if isinstance(error, ObjectGone) else "superseded"
+        except UnreadableObject as error:
+            if ledgered.seq in self._versions:
+                raise
+            outcome, reason = "rejected", f"{error.reason}: {error.detail}"
+            self.rejects.add_object(version, error.reason, error.detail, error.text)
+        counts = ObjectCounts(ledgered.seq, version.uri, outcome, reason, rows)
+        self._read.append((ledgered, counts))
+
+    def _read_chunks(self, chunks: Iterator[Chunk], ledgered: LedgeredVersion) -> RowCounts:
+        read = rejected = 0
+        started = logged = time.monotonic()
+        for chunk in chunks:
+            self._versions[ledgered.seq] = ledgered
+            accepted = chunk.accepted.select(
+                *self.pipeline.columns,
+                pl.lit(ledgered.seq, pl.Int64).alias("seq"),
+                "line",
+                *self.decision.needs,
+            )
+            self.rejects.add(ledgered.version, chunk.rejected)
+            self._add(accepted)
+            read += len(chunk.accepted) + len(chunk.rejected)
+            rejected += len(chunk.rejected)
+            self.rows_read += len(chunk.accepted) + len(chunk.rejected)
+            if (now := time.monotonic()) - logged > _LOG_EVERY:
+                logged = now
+                self._log.info(
+                    "validating uri=%s rows=%d rejected=%d rows_per_second=%.0f",
+                    ledgered.version.uri, read, rejected, read / (now - started),
+                )  # fmt: skip
+        return RowCounts(read=read, rejected=rejected)
+
+    def _add(self, accepted: pl.DataFrame) -> None:
+        if accepted.is_empty():
+            return
+        self._pending.append(accepted)
+        self._pending_rows += len(accepted)
+        self._pending_bytes += int(accepted.estimated_size())
+        if self._pending_rows >= _GATHERED_ROWS or self._pending_bytes >= _GATHERED_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Spool what was gathered, and offer it to the decision."""
+        if not self._pending:
+            return
+        rows = pl.concat(self._pending)
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        self._file.add(rows)
+        self.decision.offer(rows)
+
+    def outcomes(self, decided: dict[int, RowCounts]) -> tuple[ObjectCounts, ...]:
+        """Counts per object, reader's and decided ones together; each must balance."""
+        objects = []
+        for ledgered, counts in self._read:
+            rows = decided.pop(ledgered.seq, RowCounts())
+            merged = RowCounts(
+                read=counts.rows.read,
+                written=rows.written,
+                unchanged=rows.unchanged,
+                superseded=rows.superseded,
+                rejected=counts.rows.rejected + rows.rejected,
+            )
+            merged.require_balance(counts.uri)
+            objects.append(
+                ObjectCounts(counts.seq, counts.uri, counts.outcome, counts.reason, merged)
+            )
+        if decided:
+            raise UnbalancedCounts(f"rows were decided of objects never read: {sorted(decided)}")
+        return tuple(objects)
+
+    def stage(self, writer: staging.StagingWriter) -> tuple[dict[str, Any], ...]:
+        """Second pass: rows to ``writer``, duplicates to the rejects. Returns a preview."""
+        preview: list[dict[str, Any]] = []
+        if not self._file.rows:
+            return ()
+        file = self._file.finish()
+        origin = pl.DataFrame(
+            [
+                (seq, ledgered.version.uri, ledgered.seen_at)
+                for seq, ledgered in self._versions.items()
+            ],
+            schema={
+                "seq": pl.Int64,
+                "source": pl.String,
+                "ingested_at": pl.Datetime("us", "UTC"),
+            },
+            orient="row",
+        )
+        with self.decision.judge() as judge:
+            for frame in read_frames(file):
+                verdict = judge(frame)
+                staged = verdict.staged.select(*self.pipeline.columns, "seq", "line").join(
+                    origin, on="seq", how="left", maintain_order="left"
+                )
+                preview += staged.head(PREVIEW_ROWS - len(preview)).to_dicts()
+                writer.add(staged)
+                self._reject_duplicates(verdict.duplicates)
+        return tuple(preview)
+
+    def _reject_duplicates(self, rows: pl.DataFrame) -> None:
+        for seq in rows.get_column("seq").unique(maintain_order=True):
+            duplicates = rows.filter(pl.col("seq") == seq)
+            rejects = cut_texts(duplicates).select(*REJECT_SCHEMA, "kept_line")
+            self.rejects.add(self._versions[seq].version, rejects)

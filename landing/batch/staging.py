@@ -1,0 +1,195 @@
+"""Staging: the accepted winners of a batch, as Parquet parts that every sink reads.
+
+Belongs here: the parts' keys, writing and reading them. Does not: which rows win (``winners.py``).
+A part is complete or absent; the ledger holds its rows, bytes and SHA-256, and reading verifies
+them. Parts that no ledger row names are leftovers of a killed run and are never read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from landing.batch.failures import PermanentError
+from landing.stores.base import ObjectNotCurrent, ObjectStore
+
+if TYPE_CHECKING:
+    import polars as pl
+    import psycopg
+
+    from landing.batch.parquet import ParquetFile
+
+PART_ROWS = 100_000
+PART_BYTES = 64 * 1024 * 1024
+GROUP_ROWS = 10_000
+_COPY_BYTES = 1024 * 1024
+
+
+class StagingLost(PermanentError):  # no retry of the sink alone brings it back
+    """A part is missing or is not what the ledger says: validate the batch again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedPart:
+    """One part as the ledger keeps it; ``sha256`` is hex, of the whole object."""
+
+    part: int
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+def part_key(pipeline: str, batch_id: str, part: int) -> str:
+    """Where a part lies in the pipeline's own bucket."""
+    return f"staging/{pipeline}/{batch_id}/accepted-{part}.parquet"
+
+
+class StagingWriter:
+    """Writes a batch's parts one after another, from part 0; use as a context manager."""
+
+    def __init__(self, store: ObjectStore, pipeline: str, batch_id: str) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._batch_id = batch_id
+        self._parts: list[StagedPart] = []
+        self._file: ParquetFile | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Append rows, in the order in which sinks shall see them."""
+        from landing.batch.parquet import ParquetFile
+
+        offset = 0
+        while offset < len(frame):
+            if self._file is None:
+                # Row groups are bounded by their bytes: many small ones are slow to write and read.
+                self._file = ParquetFile(group_rows=PART_ROWS)
+            step = min(GROUP_ROWS, PART_ROWS - self._file.rows)
+            piece = frame.slice(offset, step)
+            self._file.add(piece)
+            offset += len(piece)
+            if self._file.rows >= PART_ROWS or self._file.bytes_written >= PART_BYTES:
+                self._put()
+
+    def finish(self) -> tuple[StagedPart, ...]:
+        """Put the last part and remove what an earlier, killed run left behind it."""
+        if self._file is not None:
+            self._put()
+        leftover = len(self._parts)
+        while self._store.stat(key := part_key(self._pipeline, self._batch_id, leftover)):
+            self._store.delete(key)
+            leftover += 1
+        return tuple(self._parts)
+
+    def _put(self) -> None:
+        if self._file is None:
+            return
+        file = self._file.finish()
+        digest, size = _digest(file)
+        number = len(self._parts)
+        key = part_key(self._pipeline, self._batch_id, number)
+        file.seek(0)
+        self._store.put(
+            key,
+            file,  # type: ignore[arg-type]  # IO[bytes] is what BinaryIO means
+            content_type="application/vnd.apache.parquet",
+            metadata={"sha256": digest},
+        )
+        self._parts.append(StagedPart(number, key, self._file.rows, size, digest))
+        self._file.close()
+        self._file = None
+
+
+def read_parts(
+    store: ObjectStore,
+    parts: Sequence[StagedPart],
+    *,
+    rows: int = GROUP_ROWS,
+) -> Iterator[pl.DataFrame]:
+    """Staged rows in order, at most ``rows`` at a time; one part is on local disk at a time.
+
+    Raises StagingLost when a part is not what the ledger says.
+    """
+    from landing.batch.parquet import read_frames
+
+    for part in parts:
+        with tempfile.TemporaryFile(prefix="quintet-") as file:
+            _fetch(store, part, file)
+            yield from read_frames(file, rows=rows)
+
+
+def intact(store: ObjectStore, parts: Sequence[StagedPart]) -> bool:
+    """Whether every part is there and is what the ledger says."""
+    try:
+        for part in parts:
+            _fetch(store, part, None)
+    except StagingLost:
+        return False
+    return True
+
+
+def load_parts(conn: psycopg.Connection[Any], batch_id: str) -> tuple[StagedPart, ...]:
+    """The parts that the ledger holds, in order."""
+    cursor = conn.execute(
+        "SELECT part, key, rows, bytes, sha256 FROM landing.staged_part"
+        " WHERE batch_id = %s ORDER BY part",
+        (batch_id,),
+    )
+    return tuple(StagedPart(*row) for row in cursor)
+
+
+def save_parts(conn: psycopg.Connection[Any], batch_id: str, parts: Sequence[StagedPart]) -> None:
+    """Replace the batch's parts in the ledger."""
+    conn.execute("DELETE FROM landing.staged_part WHERE batch_id = %s", (batch_id,))
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO landing.staged_part (batch_id, part, key, rows, bytes, sha256)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            [(batch_id, p.part, p.key, p.rows, p.bytes, p.sha256) for p in parts],
+        )
+
+
+def _digest(file: IO[bytes]) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    while data := file.read(_COPY_BYTES):
+        digest.update(data)
+        size += len(data)
+    return digest.hexdigest(), size
+
+
+def _fetch(store: ObjectStore, part: StagedPart, file: IO[bytes] | None) -> None:
+    """Copy a part to ``file``, if any, and verify it on the way."""
+    version = store.stat(part.key)
+    if version is None:
+        raise StagingLost(f"{part.key} is missing")
+    digest, size = hashlib.sha256(), 0
+    try:
+        with store.open(version) as stream:
+            while data := stream.read(_COPY_BYTES):
+                digest.update(data)
+                size += len(data)
+                if file is not None:
+                    file.write(data)
+    except ObjectNotCurrent as error:
+        raise StagingLost(f"{part.key} was replaced while it was read") from error
+    if (size, digest.hexdigest()) != (part.bytes, part.sha256):
+        raise StagingLost(f"{part.key} is not what was staged: {size} of {part.bytes} bytes")
+    if file is not None:
+        file.flush()
+        file.seek(0)

@@ -1,0 +1,255 @@
+"""Validation of a batch: read once, decide in one transaction, stage and quarantine, commit.
+
+Belongs here: the steps that every pipeline of files shares. Does not: formats, rules, columns.
+Nothing that outlives a killed run is visible before the commit: keys are deterministic, local
+files have no name, candidates are temporary. Running it again gives the same end state.
+Imported lazily: needs polars.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl  # noqa: TID253
+
+from landing.batch import quarantine, staging, winners
+from landing.batch.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
+from landing.batch.decision import Decision, EveryRow, WinningRows
+from landing.batch.delivery import close_if_done
+from landing.batch.failures import TransientError
+from landing.batch.object_reading import Parse, Reader, Reading, from_store
+from landing.batch.row_buffer import PREVIEW_ROWS, Spool
+from landing.batch.staging import StagedPart
+from landing.batch.validation_ledger import (
+    ValidationBatch,
+    load_batch,
+    reset_sinks,
+    save_outcomes,
+)
+from landing.batch.winners import Mode, RecordTable
+from landing.stores.base import ObjectStore
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from resources.postgres import PostgresResource
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a pipeline of files supplies whose rows tell of records, the latest of each counting.
+
+    ``read`` yields chunks whose accepted rows have the ``columns`` (the key first, the event time
+    in UTC, if there is one, and ``row_hash`` among them), ``line`` and ``text``; it raises
+    UnreadableObject before its first chunk. ``event_time`` is None when records carry no time of
+    their own: then the one whose object arrived later is the newer, and in one object the later
+    line. ``attributes`` are those of ``columns`` that the record table keeps.
+    """
+
+    name: str
+    key: str
+    event_time: str | None
+    columns: tuple[str, ...]
+    attributes: tuple[str, ...]
+    sinks: tuple[str, ...]
+    read: Parse
+
+    @property
+    def table(self) -> RecordTable:
+        """Its current records."""
+        return RecordTable(self.name, self.attributes)
+
+    def decision(self, conn: psycopg.Connection[Any]) -> Decision:
+        """Which rows of a batch are staged."""
+        return WinningRows(conn, self.table, self.key, self.event_time)
+
+
+@dataclass(frozen=True, slots=True)
+class FactPipeline:
+    """What a pipeline of files supplies whose rows are facts, which no later row changes.
+
+    ``read`` yields chunks whose accepted rows have the ``columns`` and ``line``. All of them are
+    staged and count as written; a sink that has a row already takes it for what it has.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    sinks: tuple[str, ...]
+    read: Parse
+
+    def decision(self, _conn: psycopg.Connection[Any]) -> Decision:
+        """Every row of a batch is staged."""
+        return EveryRow()
+
+
+FilePipeline = Pipeline | FactPipeline
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationResult:
+    """What validation made of a batch.
+
+    In rewrite mode the counts are those of the first validation, as the ledger keeps them, and
+    ``staged_rows`` is what goes to the sinks again.
+    """
+
+    batch_id: str
+    mode: Mode
+    objects: tuple[ObjectCounts, ...]
+    rows: RowCounts
+    reasons: dict[str, int]
+    parts: tuple[StagedPart, ...]
+    quarantine_key: str | None
+    seconds: float
+    #: At most 10 of the staged rows, as they are staged.
+    preview: tuple[dict[str, Any], ...] = field(repr=False)
+
+    @property
+    def staged_rows(self) -> int:
+        """Rows that the sinks will be given."""
+        return sum(part.rows for part in self.parts)
+
+
+def validate(
+    pg: PostgresResource,
+    store: ObjectStore,
+    quarantine_store: ObjectStore,
+    pipeline: FilePipeline,
+    *,
+    batch_id: str,
+    run_id: str,
+    log: logging.Logger,
+    reader: Reader | None = None,
+) -> ValidationResult:
+    """Validate a batch, or stage it again when it was validated before.
+
+    ``store`` takes the staging. The objects are read from it too, unless ``reader`` does that.
+    Raises PermanentError for a batch that the ledger does not hold, UnbalancedCounts when rows
+    went missing, TransientError when the batch changed hands or an object vanished while it was
+    read, and whatever the stores raise.
+    """
+    started = time.monotonic()
+    with ExitStack() as stack:
+        conn = stack.enter_context(pg.connect(autocommit=True))
+        batch = load_batch(conn, pipeline.name, batch_id)
+        parts = staging.load_parts(conn, batch_id)
+        if batch.validated_at is not None and _reusable(store, batch, parts):
+            return _reuse(conn, store, pipeline, batch, parts, started=started)
+        spool = stack.enter_context(Spool(pipeline, pipeline.decision(conn), log))
+        read = reader or from_store(store, pipeline.read)
+        with read([version.version for version in batch.versions]) as reading:
+            spool.read_batch(reading, batch, started=started)
+        result = _commit(
+            conn, spool, store, quarantine_store, batch, reading=reading, started=started
+        )
+    log.info(
+        "batch_validated batch=%s run=%s mode=%s rows=%s staged=%d seconds=%.1f",
+        batch_id, run_id, result.mode, result.rows, result.staged_rows, result.seconds,
+    )  # fmt: skip
+    return result
+
+
+def _reusable(store: ObjectStore, batch: ValidationBatch, parts: tuple[StagedPart, ...]) -> bool:
+    """Whether everything that the first validation staged is still there."""
+    written = sum(version.counts.rows.written for version in batch.versions)
+    if sum(part.rows for part in parts) < written:
+        return False
+    return staging.intact(store, parts)
+
+
+def _reuse(
+    conn: psycopg.Connection[Any],
+    store: ObjectStore,
+    pipeline: FilePipeline,
+    batch: ValidationBatch,
+    parts: tuple[StagedPart, ...],
+    *,
+    started: float,
+) -> ValidationResult:
+    preview = next(staging.read_parts(store, parts, rows=PREVIEW_ROWS), pl.DataFrame())
+    with conn.transaction():
+        winners.lock_pipeline(conn, pipeline.name)
+        reset_sinks(conn, batch.batch_id, pipeline.sinks, done=not parts)
+        if not parts:
+            close_if_done(conn, batch.batch_id)
+    return _ledger_result(conn, batch, parts, started, tuple(preview.to_dicts()))
+
+
+def _ledger_result(
+    conn: psycopg.Connection[Any],
+    batch: ValidationBatch,
+    parts: tuple[StagedPart, ...],
+    started: float,
+    preview: tuple[dict[str, Any], ...],
+) -> ValidationResult:
+    """The result of a rewrite: counts and rejects stay those of the first validation."""
+    rejects = quarantine.quarantined(conn, batch_id=batch.batch_id)
+    objects = tuple(version.counts for version in batch.versions)
+    return ValidationResult(
+        batch_id=batch.batch_id,
+        mode="rewrite",
+        objects=objects,
+        rows=total(count.rows for count in objects),
+        reasons=rejects[0].reasons if rejects else {},
+        parts=parts,
+        quarantine_key=rejects[0].key if rejects else None,
+        seconds=time.monotonic() - started,
+        preview=preview,
+    )
+
+
+def _commit(
+    conn: psycopg.Connection[Any],
+    spool: Spool,
+    store: ObjectStore,
+    quarantine_store: ObjectStore,
+    batch: ValidationBatch,
+    *,
+    reading: Reading,
+    started: float,
+) -> ValidationResult:
+    """Decide, write staging and quarantine, then make all of it visible at once."""
+    mode: Mode = "deliver" if batch.validated_at is None else "rewrite"
+    pipeline, batch_id = spool.pipeline, batch.batch_id
+    with conn.transaction():
+        winners.lock_pipeline(conn, pipeline.name)
+        row = conn.execute(
+            "SELECT validated_at FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch_id,)
+        ).fetchone()
+        if row != (batch.validated_at,):
+            raise TransientError(f"batch {batch_id} was validated by another run meanwhile")
+        objects = spool.outcomes(spool.decision.decide(mode))
+        with staging.StagingWriter(store, pipeline.name, batch_id) as writer:
+            preview = spool.stage(writer)
+            parts = writer.finish()
+        staged = sum(part.rows for part in parts)
+        written = sum(counts.rows.written for counts in objects)
+        if staged != written:
+            raise UnbalancedCounts(f"batch {batch_id}: {staged} rows staged, not {written}")
+        if mode == "deliver":
+            key = spool.rejects.put(quarantine_store, pipeline.name, batch_id)
+            spool.decision.apply(batch_id)
+            save_outcomes(conn, batch_id, objects)
+            reading.save(conn, objects)
+            quarantine.save(conn, batch_id, quarantine_store.bucket, key, spool.rejects)
+        staging.save_parts(conn, batch_id, parts)
+        reset_sinks(conn, batch_id, pipeline.sinks, done=not parts)
+        if not parts:
+            close_if_done(conn, batch_id)
+    if mode == "rewrite":
+        return _ledger_result(conn, batch, parts, started, preview)
+    return ValidationResult(
+        batch_id=batch_id,
+        mode=mode,
+        objects=objects,
+        rows=total(counts.rows for counts in objects),
+        reasons=dict(spool.rejects.reasons),
+        parts=parts,
+        quarantine_key=key,
+        seconds=time.monotonic() - started,
+        preview=preview,
+    )

@@ -1,0 +1,120 @@
+"""The ledger's rows of one batch, as validation reads and writes them.
+
+Belongs here: versions, outcomes and sinks of a batch that is being validated. Does not: forming
+and requesting batches (``ledger.py``), parts (``staging.py``), rejects (``quarantine.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from landing.arrival.identity import ObjectVersion
+from landing.batch.counts import ObjectCounts, RowCounts
+from landing.batch.failures import PermanentError
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+@dataclass(frozen=True, slots=True)
+class LedgeredVersion:
+    """One object version of the batch; ``counts`` has zeros and "loaded" before validation."""
+
+    seq: int
+    version: ObjectVersion
+    seen_at: datetime
+    counts: ObjectCounts
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationBatch:
+    """The batch; ``validated_at`` is None until its first validation was committed."""
+
+    batch_id: str
+    validated_at: datetime | None
+    versions: tuple[LedgeredVersion, ...]
+
+
+def load_batch(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> ValidationBatch:
+    """The batch with its versions in order. Raises PermanentError when it is not there."""
+    row = conn.execute(
+        "SELECT validated_at FROM landing.batch WHERE batch_id = %s AND pipeline = %s",
+        (batch_id, pipeline),
+    ).fetchone()
+    if row is None:
+        raise PermanentError(f"batch {batch_id} of {pipeline} is not in the ledger")
+    cursor = conn.execute(
+        """
+        SELECT seq, store, bucket, key, version, size, modified_at, seen_at, outcome, reason,
+            rows_read, rows_written, rows_unchanged, rows_superseded, rows_rejected
+        FROM landing.object_version WHERE batch_id = %s ORDER BY seq
+        """,
+        (batch_id,),
+    )
+    return ValidationBatch(batch_id, row[0], tuple(_version(*found) for found in cursor))
+
+
+def _version(seq: int, *found: Any) -> LedgeredVersion:
+    version, (seen_at, outcome, reason), rows = ObjectVersion(*found[:6]), found[6:9], found[9:]
+    counts = RowCounts(*(value or 0 for value in rows))
+    return LedgeredVersion(
+        seq, version, seen_at, ObjectCounts(seq, version.uri, outcome or "loaded", reason, counts)
+    )
+
+
+def save_outcomes(
+    conn: psycopg.Connection[Any], batch_id: str, objects: Sequence[ObjectCounts]
+) -> None:
+    """Outcome and counts of every version, and that the batch is validated."""
+    conn.execute(
+        """
+        UPDATE landing.object_version v SET outcome = o.outcome, reason = o.reason,
+            rows_read = o.read, rows_written = o.written, rows_unchanged = o.unchanged,
+            rows_superseded = o.superseded, rows_rejected = o.rejected
+        FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
+            %s::bigint[], %s::bigint[], %s::bigint[])
+            AS o (seq, outcome, reason, read, written, unchanged, superseded, rejected)
+        WHERE v.seq = o.seq
+        """,
+        (
+            [o.seq for o in objects],
+            [o.outcome for o in objects],
+            [o.reason for o in objects],
+            [o.rows.read for o in objects],
+            [o.rows.written for o in objects],
+            [o.rows.unchanged for o in objects],
+            [o.rows.superseded for o in objects],
+            [o.rows.rejected for o in objects],
+        ),
+    )
+    # Not now(): that is when the transaction began, before it waited for the pipeline's lock.
+    conn.execute(
+        "UPDATE landing.batch SET validated_at = clock_timestamp() WHERE batch_id = %s",
+        (batch_id,),
+    )
+
+
+def reset_sinks(
+    conn: psycopg.Connection[Any], batch_id: str, sinks: Sequence[str], *, done: bool
+) -> None:
+    """Every sink is to take the batch (again), or has nothing to take and is done."""
+    conn.execute(
+        """
+        INSERT INTO landing.batch_sink AS s (batch_id, sink, state, rows_written, done_at)
+        SELECT %(batch)s, sink, %(state)s,
+            CASE WHEN %(done)s THEN 0 END, CASE WHEN %(done)s THEN clock_timestamp() END
+        FROM unnest(%(sinks)s::text[]) AS t (sink)
+        ON CONFLICT (batch_id, sink) DO UPDATE SET state = excluded.state,
+            rows_written = excluded.rows_written, done_at = excluded.done_at, seconds = NULL,
+            run_id = NULL, error_class = NULL, error = NULL
+        """,
+        {
+            "batch": batch_id,
+            "sinks": list(sinks),
+            "done": done,
+            "state": "done" if done else "pending",
+        },
+    )
