@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from local.environment_file import rendered
 from local.service import StackError
 from local.stack import DEFAULT_ROOT, Stack
 
@@ -81,8 +82,7 @@ def _status(stack: Stack, names: list[str] | None) -> int:
 
 
 def _env(stack: Stack, _names: list[str] | None) -> int:
-    for name, value in sorted(stack.env().items()):
-        print(f"{name}={value}")
+    print(rendered(stack.env()), end="")
     return 0
 
 

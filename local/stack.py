@@ -10,14 +10,13 @@ import contextlib
 import fcntl
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import process
+from local import environment_file, process
 from local.ports import Ports
 from local.process import PidFile, Running
 from local.service import REPOSITORY, Place, Service, StackError
@@ -90,9 +89,11 @@ class Stack:
         """Start the servers in ``names`` (all by default), in parallel; leave healthy ones alone.
 
         Returns one `Started` per server, in which ``error`` tells why one is not up; the others
-        stay up. Raises StackError for an unknown name.
+        stay up. Raises StackError for an unknown name, or a ``.env`` that is not the stack's.
         """
         chosen = self._select(names)
+        if self.root == DEFAULT_ROOT:
+            environment_file.refuse_anothers(REPOSITORY / ".env", self.root / "env")
         self.root.mkdir(parents=True, exist_ok=True)
         with self._lock():
             self._make_root()
@@ -132,9 +133,7 @@ class Stack:
         if not (self.root / _MARK).exists():
             raise StackError(f"{self.root} is not a state directory of this stack: nothing removed")
         self.down()
-        linked = REPOSITORY / ".env"
-        if linked.is_symlink() and linked.resolve() == (self.root / "env").resolve():
-            linked.unlink()
+        environment_file.unlink_from(REPOSITORY / ".env", self.root / "env")
         for name in _STATE:
             path = self.root / name
             if path.is_dir() and not path.is_symlink():
@@ -277,20 +276,9 @@ class Stack:
 
     def _write_environment(self) -> None:
         path = self.root / "env"
-        scratch = self.root / "env.new"
-        scratch.touch(mode=0o600)
-        scratch.write_text(
-            "".join(f"{name}={value}\n" for name, value in sorted(self.env().items())), "utf-8"
-        )
-        scratch.replace(path)
-        if self.root != DEFAULT_ROOT:
-            return
-        link = REPOSITORY / ".env"
-        if link.is_symlink() or not link.exists():
-            link.unlink(missing_ok=True)
-            link.symlink_to(path.relative_to(REPOSITORY))
-        elif link.read_text("utf-8") != path.read_text("utf-8"):
-            sys.stderr.write(f"{link} is a file of its own and stays; the stack's is {path}\n")
+        environment_file.write(path, self.env())
+        if self.root == DEFAULT_ROOT:
+            environment_file.link_to(REPOSITORY / ".env", path)
 
 
 def _tail(log: Path, offset: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dotenv import dotenv_values
 
 from local.cli import main
 from local.process import alive
@@ -80,9 +81,8 @@ def test_up_again_leaves_everything_alone(whole: Stack) -> None:
 def test_environment_file_and_dagster_home(whole: Stack) -> None:
     path = whole.root / "env"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    variables = dict(line.split("=", 1) for line in path.read_text().splitlines())
-    assert variables == whole.env()
-    home = Path(variables["DAGSTER_HOME"])
+    assert dotenv_values(path) == whole.env()
+    home = Path(whole.env()["DAGSTER_HOME"])
     assert home.is_absolute()
     assert (home / "dagster.yaml").resolve() == REPOSITORY / "dagster.yaml"
 
