@@ -18,7 +18,7 @@ def answers(ours: list[float], with_lookup: list[float], given_vector: list[floa
     from google.cloud.bigquery import ArrayQueryParameter
 
     from assets.campaigns import recommendations
-    from assets.campaigns.analytics import Warehouse
+    from assets.campaigns.analytics import warehouse_of
     from assets.campaigns.graph import Graph
     from resources.bigquery import BigQueryResource, run
     from resources.milvus import MilvusResource
@@ -48,7 +48,7 @@ def answers(ours: list[float], with_lookup: list[float], given_vector: list[floa
         profiles = env["CAMPAIGNS_MILVUS_PROFILES"]
         graph = Graph(driver, env["NEO4J_DATABASE"])
         stores = recommendations.Stores(
-            milvus, profiles, graph, Warehouse(bigquery, env["CAMPAIGNS_DATASET"])
+            milvus, profiles, graph, warehouse_of(bigquery, env["CAMPAIGNS_DATASET"])
         )
         frequencies = stores.warehouse.sql(recommendations.FREQUENCIES)
 

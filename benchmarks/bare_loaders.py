@@ -213,15 +213,19 @@ def load_bigquery(data: FloorData) -> Callable[[], None]:
     import polars as pl
     from google.cloud import bigquery
 
-    from assets.campaigns.analytics import MERGE, STAGING, Warehouse
+    from assets.campaigns.analytics import NEWEST, warehouse_of
+    from assets.campaigns.tables import USER_EVENTS, USER_EVENTS_STAGING
+    from assets.sinks.bigquery import merge_statement
     from resources.bigquery import BigQueryResource, run
 
     env = os.environ
     client = BigQueryResource(
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
     ).client()
-    warehouse = Warehouse(client, env["CAMPAIGNS_DATASET"])
+    warehouse = warehouse_of(client, env["CAMPAIGNS_DATASET"])
     warehouse.ensure()
+    merge = warehouse.sql(merge_statement(USER_EVENTS, USER_EVENTS_STAGING, NEWEST))
+    staging = warehouse.table(USER_EVENTS_STAGING.name)
     rows = data.frame("rows").select(
         "record_id", "user_id", "message", "campaign", "timestamp", "row_hash", "source",
         "ingested_at", pl.lit("batch").alias("batch_id"), pl.lit(1, pl.Int64).alias("seq"),
@@ -237,10 +241,10 @@ def load_bigquery(data: FloorData) -> Callable[[], None]:
             source_format=bigquery.SourceFormat.PARQUET,
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
         )
-        client.load_table_from_file(file, warehouse.table(STAGING), job_config=config).result()
+        client.load_table_from_file(file, staging, job_config=config).result()
         run(
             client,
-            warehouse.sql(MERGE),
+            merge,
             [
                 bigquery.ScalarQueryParameter("batch_id", "STRING", "batch"),
                 bigquery.ArrayQueryParameter("days", "TIMESTAMP", days),

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.campaigns import columns
+from assets.campaigns import tables
 from assets.campaigns.pipeline import (
     BATCHES,
     LANDING_KEY,
@@ -53,7 +53,7 @@ gcs_landing = dg.AssetSpec(
     output_required=False,
     retry_policy=RETRY,
     op_tags=WRITER,
-    metadata={"dagster/column_schema": columns.STAGED_SCHEMA},
+    metadata={"dagster/column_schema": tables.EVENTS.column_schema()},
     check_specs=validation_checks(asset_key("events")),
 )
 def events(
@@ -104,7 +104,7 @@ def events(
     retry_policy=RETRY,
     op_tags=WRITER,
     pool="campaigns_bigquery",
-    metadata={"dagster/column_schema": columns.RECOMMENDATION_SCHEMA},
+    metadata={"dagster/column_schema": tables.RECOMMENDATIONS.column_schema()},
 )
 def campaign_recommendations(
     context: dg.AssetExecutionContext,
@@ -119,7 +119,7 @@ def campaign_recommendations(
     from datetime import UTC, datetime
 
     from assets.campaigns import recommendation_table
-    from assets.campaigns.analytics import Warehouse
+    from assets.campaigns.analytics import warehouse_of
     from assets.campaigns.graph import Graph
     from assets.campaigns.recommendations import Stores
     from assets.campaigns.reports import recommendation_metadata
@@ -143,7 +143,7 @@ def campaign_recommendations(
                 milvus_client,
                 campaigns.milvus_profiles,
                 Graph(driver, neo4j.database),
-                Warehouse(bigquery_client, campaigns.dataset),
+                warehouse_of(bigquery_client, campaigns.dataset),
             )
             kept = recommendation_table.materialize(
                 batch.chunks(),
@@ -152,5 +152,5 @@ def campaign_recommendations(
                 batch_id=batch.batch_id,
                 computed_at=datetime.now(UTC),
             )
-    table = f"{bigquery.project}.{campaigns.dataset}.{recommendation_table.TABLE}"
+    table = f"{bigquery.project}.{campaigns.dataset}.{tables.RECOMMENDATIONS.name}"
     return dg.MaterializeResult(metadata=recommendation_metadata(kept, table))

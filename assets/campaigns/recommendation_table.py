@@ -6,12 +6,11 @@ Belongs here: whom, the table, how it is written. Does not: the computation
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assets.campaigns.recommendations import (
     DEFAULT_K,
@@ -20,40 +19,21 @@ from assets.campaigns.recommendations import (
     natural,
     recommend,
 )
+from assets.campaigns.tables import RECOMMENDATIONS, RECOMMENDATIONS_STAGING
 from assets.campaigns.touched import touched
-from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT, run
+from assets.sinks import bigquery
 from resources.milvus import one_of
 
 if TYPE_CHECKING:
     import polars as pl
-    from google.cloud.bigquery import SchemaField
 
-    from assets.campaigns.analytics import Warehouse
+    from assets.sinks.bigquery import Warehouse
     from resources.postgres import PostgresResource
 
-TABLE = "campaign_recommendations"
-STAGING = "campaign_recommendations_staging"
 MOST_USERS = 500
 _CALL_IDS = 1_000
 
-MERGE = """
-MERGE `{table}` AS t
-USING (
-    SELECT user_id, computed_at, batch_id, tie_limit_reached, similar_users, campaigns
-    FROM `{staging}`
-    WHERE batch_id = @batch_id
-    QUALIFY ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY computed_at DESC) = 1
-) AS s
-ON t.user_id = s.user_id
-WHEN MATCHED THEN UPDATE SET
-    computed_at = s.computed_at, batch_id = s.batch_id, tie_limit_reached = s.tie_limit_reached,
-    similar_users = s.similar_users, campaigns = s.campaigns
-WHEN NOT MATCHED THEN INSERT
-    (user_id, computed_at, batch_id, tie_limit_reached, similar_users, campaigns)
-    VALUES (s.user_id, s.computed_at, s.batch_id, s.tie_limit_reached, s.similar_users,
-        s.campaigns)
-"""
-DELETE = "DELETE FROM `{table}` WHERE user_id IN UNNEST(@users)"
+DELETE = "DELETE FROM `{campaign_recommendations}` WHERE user_id IN UNNEST(@users)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +67,8 @@ def materialize(
     without a vector are removed. Raises what ``recommend`` and the clients raise.
     """
     started = time.monotonic()
-    _ensure(stores.warehouse)
+    warehouse = stores.warehouse
+    warehouse.ensure()
     with touched(pg, batch_id) as batch:
         for _ in batch.passing(chunks):
             pass
@@ -96,10 +77,14 @@ def materialize(
     order = sorted(held, key=lambda user: (held[user] != batch_id, natural(user)))
     found = recommend(stores, order[:most], k)
     if found:
-        _load(_frame(found, batch_id, computed_at), stores.warehouse)
-        run(stores.warehouse.client, _sql(MERGE, stores.warehouse), [_batch(batch_id)])
+        frame = _frame(found, batch_id, computed_at)
+        bigquery.stage(warehouse, RECOMMENDATIONS_STAGING, [frame], batch_id=batch_id)
+        bigquery.merge(
+            warehouse, RECOMMENDATIONS, RECOMMENDATIONS_STAGING,
+            batch_id=batch_id, newest=("computed_at",),
+        )  # fmt: skip
     removed = [user for user in users if user not in held]
-    _delete(removed, stores.warehouse)
+    _delete(removed, warehouse)
     return Kept(
         users=len(found),
         left_out=len(order) - len(found),
@@ -108,17 +93,6 @@ def materialize(
         seconds=time.monotonic() - started,
         recommendations=found,
     )
-
-
-def statements(project: str, dataset: str) -> dict[str, str]:
-    """Every statement of this module as it is sent, by name."""
-    from resources.bigquery import table_id
-
-    names = {
-        "table": table_id(project, dataset, TABLE),
-        "staging": table_id(project, dataset, STAGING),
-    }
-    return {"merge": MERGE.format(**names), "delete": DELETE.format(**names)}
 
 
 def _held(stores: Stores, users: Sequence[str]) -> dict[str, str]:
@@ -135,45 +109,11 @@ def _held(stores: Stores, users: Sequence[str]) -> dict[str, str]:
     return held
 
 
-def _schema() -> list[SchemaField]:
-    from google.cloud.bigquery import SchemaField
-
-    similar = [SchemaField("user_id", "STRING"), SchemaField("score", "FLOAT")]
-    campaigns = [
-        SchemaField("campaign", "STRING"),
-        SchemaField("events", "INTEGER"),
-        SchemaField("users", "INTEGER"),
-        SchemaField("last_at", "TIMESTAMP"),
-    ]
-    return [
-        SchemaField("user_id", "STRING", "REQUIRED"),
-        SchemaField("computed_at", "TIMESTAMP", "REQUIRED"),
-        SchemaField("batch_id", "STRING", "REQUIRED"),
-        SchemaField("tie_limit_reached", "BOOLEAN", "REQUIRED"),
-        SchemaField("similar_users", "RECORD", "REPEATED", fields=similar),
-        SchemaField("campaigns", "RECORD", "REPEATED", fields=campaigns),
-    ]
-
-
-def _ensure(warehouse: Warehouse) -> None:
-    from google.cloud.bigquery import Table
-
-    warehouse.ensure()
-    for name in (TABLE, STAGING):
-        table = Table(warehouse.table(name), schema=_schema())
-        if name == TABLE:
-            table.clustering_fields = ["user_id"]
-        warehouse.client.create_table(table, exists_ok=True, timeout=REQUEST_TIMEOUT)
-
-
 def _frame(found: Sequence[Recommendation], batch_id: str, computed_at: datetime) -> pl.DataFrame:
     import polars as pl
 
-    time_type = pl.Datetime("us", "UTC")
-    similar = pl.Struct({"user_id": pl.String, "score": pl.Float64})
-    campaign = pl.Struct(
-        {"campaign": pl.String, "events": pl.Int64, "users": pl.Int64, "last_at": time_type}
-    )
+    from assets.frame.table_frames import frame_schema
+
     return pl.DataFrame(
         [
             {
@@ -192,36 +132,8 @@ def _frame(found: Sequence[Recommendation], batch_id: str, computed_at: datetime
             }
             for one in found
         ],
-        schema={
-            "user_id": pl.String,
-            "computed_at": time_type,
-            "batch_id": pl.String,
-            "tie_limit_reached": pl.Boolean,
-            "similar_users": pl.List(similar),
-            "campaigns": pl.List(campaign),
-        },
+        schema=frame_schema(RECOMMENDATIONS),
     )  # fmt: skip
-
-
-def _load(frame: pl.DataFrame, warehouse: Warehouse) -> None:
-    from google.cloud.bigquery import LoadJobConfig, SourceFormat, WriteDisposition
-    from google.cloud.bigquery.format_options import ParquetOptions
-
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer)
-    buffer.seek(0)
-    options = ParquetOptions()
-    options.enable_list_inference = True  # a Parquet list is a REPEATED field, not list.element
-    config = LoadJobConfig(
-        schema=_schema(),
-        source_format=SourceFormat.PARQUET,
-        write_disposition=WriteDisposition.WRITE_TRUNCATE,
-    )
-    config.parquet_options = options
-    job = warehouse.client.load_table_from_file(
-        buffer, warehouse.table(STAGING), job_config=config, timeout=REQUEST_TIMEOUT
-    )
-    job.result(timeout=JOB_TIMEOUT)
 
 
 def _delete(users: Sequence[str], warehouse: Warehouse) -> None:
@@ -229,14 +141,4 @@ def _delete(users: Sequence[str], warehouse: Warehouse) -> None:
 
     for at in range(0, len(users), _CALL_IDS):
         part = ArrayQueryParameter("users", "STRING", list(users[at : at + _CALL_IDS]))
-        run(warehouse.client, _sql(DELETE, warehouse), [part])
-
-
-def _sql(template: str, warehouse: Warehouse) -> str:
-    return template.format(table=warehouse.table(TABLE), staging=warehouse.table(STAGING))
-
-
-def _batch(batch_id: str) -> Any:
-    from google.cloud.bigquery import ScalarQueryParameter
-
-    return ScalarQueryParameter("batch_id", "STRING", batch_id)
+        warehouse.run(DELETE, [part])

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from assets.campaigns.analytics import Warehouse
 from assets.campaigns.graph import Graph
-from resources.bigquery import run
+from assets.sinks.bigquery import Warehouse
 from resources.milvus import one_of
 
 if TYPE_CHECKING:
@@ -50,13 +49,13 @@ ORDER BY events DESC, campaign
 """
 FREQUENCIES = """
 SELECT user_id, campaign, COUNT(*) AS events, MAX(timestamp) AS last_at
-FROM `{events}`
+FROM `{user_events}`
 WHERE user_id IN UNNEST(@users) AND campaign IS NOT NULL
 GROUP BY user_id, campaign
 """
 ACTIVITY = """
 SELECT COUNT(*) AS events, MIN(timestamp) AS first_at, MAX(timestamp) AS last_at
-FROM `{events}`
+FROM `{user_events}`
 WHERE user_id = @user
 """
 
@@ -185,7 +184,7 @@ def activity_of(warehouse: Warehouse, user: str) -> Activity:
     from google.cloud.bigquery import ScalarQueryParameter
 
     parameters = [ScalarQueryParameter("user", "STRING", user)]
-    (row,) = run(warehouse.client, warehouse.sql(ACTIVITY), parameters)
+    (row,) = warehouse.run(ACTIVITY, parameters)
     if not row.events:
         raise UnknownUserError([user])
     return Activity(user, row.events, row.first_at, row.last_at)
@@ -305,7 +304,7 @@ def _frequencies(
     from google.cloud.bigquery import ArrayQueryParameter
 
     parameters = [ArrayQueryParameter("users", "STRING", list(users))]
-    rows = run(warehouse.client, warehouse.sql(FREQUENCIES), parameters)
+    rows = warehouse.run(FREQUENCIES, parameters)
     return {(row.user_id, row.campaign): (row.events, row.last_at) for row in rows}
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import dagster as dg
 
-from assets.campaigns import columns
+from assets.campaigns import tables
 from assets.campaigns.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
 from assets.campaigns.settings import CampaignsSettings
 from assets.frame.buckets import gcs_bucket
 from assets.frame.step import RETRY, StepEvents, sink_events
+from assets.frame.tables import Table
 from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.bigquery import BigQueryResource
@@ -31,7 +32,7 @@ def _sink(
     *,
     kinds: set[str],
     pool: str,
-    schema: dg.TableSchema | None = None,
+    table: Table | None = None,
     priority: int = 0,
 ) -> Callable[[Callable[..., StepEvents]], dg.AssetsDefinition]:
     """A sink's asset: it reads staging only, so that one can fail or run alone.
@@ -49,7 +50,7 @@ def _sink(
         retry_policy=RETRY,
         op_tags={**WRITER, "dagster/priority": str(priority)},
         pool=pool,
-        metadata={"dagster/column_schema": schema} if schema else {},
+        metadata={"dagster/column_schema": table.column_schema()} if table else {},
         check_specs=[
             dg.AssetCheckSpec(
                 HOLDS_BATCH,
@@ -78,7 +79,7 @@ def _deliver(
     "raw_messages",
     kinds={"mongodb"},
     pool="campaigns_mongodb",
-    schema=columns.DOCUMENT_SCHEMA,
+    table=tables.RAW_MESSAGES,
     priority=3,
 )
 def raw_messages(
@@ -109,7 +110,7 @@ def raw_messages(
         take,
         metadata=lambda: {
             "dagster/table_name": f"{campaigns.mongo_database}.{campaigns.mongo_collection}",
-            "dagster/column_lineage": columns.copied_from_events(columns.DOCUMENT_SCHEMA),
+            "dagster/column_lineage": tables.RAW_MESSAGES.column_lineage(),
         },
     )
 
@@ -118,7 +119,7 @@ def raw_messages(
     "message_embeddings",
     kinds={"milvus", "openai"},
     pool="campaigns_milvus_messages",
-    schema=columns.MESSAGE_VECTOR_SCHEMA,
+    table=tables.MESSAGE_EMBEDDINGS,
     priority=2,
 )
 def message_embeddings(
@@ -153,9 +154,7 @@ def message_embeddings(
         metadata=lambda: {
             "dagster/table_name": campaigns.milvus_messages,
             "model": openai.embedding_model,
-            "dagster/column_lineage": dg.TableColumnLineage(
-                {"vector": [dg.TableColumnDep(columns.EVENTS_KEY, "message")]}
-            ),
+            "dagster/column_lineage": tables.MESSAGE_EMBEDDINGS.column_lineage(),
         },
     )
 
@@ -164,7 +163,7 @@ def message_embeddings(
     "user_profiles",
     kinds={"milvus"},
     pool="campaigns_milvus_profiles",
-    schema=columns.PROFILE_SCHEMA,
+    table=tables.USER_PROFILES,
 )
 def user_profiles(
     context: dg.AssetExecutionContext,
@@ -199,12 +198,7 @@ def user_profiles(
         metadata=lambda: {
             "dagster/table_name": campaigns.milvus_profiles,
             "model": openai.embedding_model,
-            "dagster/column_lineage": dg.TableColumnLineage(
-                {
-                    "user_id": [dg.TableColumnDep(columns.EVENTS_KEY, "user_id")],
-                    "vector": [dg.TableColumnDep(columns.EVENTS_KEY, "message")],
-                }
-            ),
+            "dagster/column_lineage": tables.USER_PROFILES.column_lineage(),
         },
     )
 
@@ -236,7 +230,7 @@ def engagement_graph(
     "engagement_analytics",
     kinds={"bigquery"},
     pool="campaigns_bigquery",
-    schema=columns.ANALYTICS_SCHEMA,
+    table=tables.USER_EVENTS,
 )
 def engagement_analytics(
     context: dg.AssetExecutionContext,
@@ -251,10 +245,10 @@ def engagement_analytics(
     tally = Tally()
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        from assets.campaigns.analytics import Warehouse, verify, write
+        from assets.campaigns.analytics import verify, warehouse_of, write
 
         with bigquery.client() as client:
-            warehouse = Warehouse(client, campaigns.dataset)
+            warehouse = warehouse_of(client, campaigns.dataset)
             return (
                 write(
                     tally.passing(delivery.chunks()),
@@ -273,7 +267,7 @@ def engagement_analytics(
         take,
         metadata=lambda: {
             "dagster/table_name": f"{bigquery.project}.{campaigns.dataset}.user_events",
-            "dagster/column_lineage": columns.copied_from_events(columns.ANALYTICS_SCHEMA),
+            "dagster/column_lineage": tables.USER_EVENTS.column_lineage(),
             **({"chart": dg.MetadataValue.md(events_chart(tally))} if tally.days else {}),
         },
     )

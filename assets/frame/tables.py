@@ -1,19 +1,20 @@
 """How a table is described: columns, limits, keys, references, where values come from.
 
-Belongs here: the description's types. Does not: any table (the modules beside it).
+Belongs here: the description, what Dagster shows of it, and the columns that staging gives every
+pipeline. Does not: any table, nor a store's DDL and statements (``assets/sinks``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-Layer = Literal["landing", "silver", "gold"]
+import dagster as dg
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Every value that is not null is one of ``column`` in ``table``, a table of schema music.
+    """Every value that is not null is one of ``column`` in ``table``, a table of the same pipeline.
 
     ``enforced`` says that the database has the foreign key; else only the audit looks.
     """
@@ -28,10 +29,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: SQL type as Postgres spells it, what it says and in which unit.
+    """One column: type as Postgres spells it, whatever the store; what it says and in which unit.
 
     ``minimum`` and ``maximum`` are included, ``above`` is not. ``sources`` are the columns that
-    its values come from, as ``asset.column``.
+    its values come from, as ``asset.column``. ``fields`` are those of the type ``record[]``.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Column:
     allowed: tuple[str, ...] = ()
     reference: Reference | None = None
     sources: tuple[str, ...] = ()
+    fields: tuple[Column, ...] = ()
 
     @property
     def limits(self) -> str:
@@ -54,6 +56,15 @@ class Column:
             *([f"<= {self.maximum:g}"] if self.maximum is not None else []),
         ]
         return " and ".join(parts)
+
+    @property
+    def rules(self) -> list[str]:
+        """All that is asked of its values, as people read it."""
+        return [
+            *([self.limits] if self.limits else []),
+            *([f"one of {', '.join(self.allowed)}"] if self.allowed else []),
+            *([f"references {self.reference}"] if self.reference else []),
+        ]
 
     def named(self, name: str, description: str | None = None) -> Column:
         """The same type and limits for another column."""
@@ -68,22 +79,39 @@ class Column:
         return replace(self, sources=(f"{asset}.{self.name}",))
 
 
+#: What staging adds to the columns that a pipeline reads.
+ROW_HASH = Column("row_hash", "text", "Digest of the row's regular values, hex.", nullable=False)
+SEQ = Column("seq", "bigint", "Ledger sequence of the object version.", nullable=False)
+LINE = Column("line", "bigint", "Line in that object, from 1.", nullable=False)
+SOURCE = Column("source", "text", "Object version that it was read from.")
+INGESTED_AT = Column(
+    "ingested_at", "timestamptz", "When that version was first seen.", nullable=False
+)
+#: What a sink's own staging table adds.
+BATCH_ID = Column("batch_id", "text", "Batch that the row came with.", nullable=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of schema ``music``: who writes it, its primary key, its columns in order."""
+    """One table, collection or index of a pipeline: its primary key, its columns in order.
 
+    ``asset`` is the name of the asset that writes it; None for what validation keeps.
+    ``partition`` is the column whose days are partitions, ``cluster`` how rows lie in one.
+    """
+
+    pipeline: str
     name: str
-    layer: Layer
-    #: Name of the asset that writes it; None for the landing part, which validation keeps.
-    asset: str | None
     description: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    asset: str | None = None
+    partition: str | None = None
+    cluster: tuple[str, ...] = ()
 
     @property
     def qualified(self) -> str:
-        """Its name in SQL."""
-        return f"music.{self.name}"
+        """Its name in Postgres, where every pipeline has a schema."""
+        return f"{self.pipeline}.{self.name}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,3 +124,54 @@ class Table:
             if column.name == name:
                 return column
         raise KeyError(f"{self.qualified} has no column {name}")
+
+    def staging(self, *further: Column) -> Table:
+        """The table beside it through which a batch comes, with the batch and further columns."""
+        own = {column.name for column in further} | {BATCH_ID.name}
+        kept = tuple(column for column in self.columns if column.name not in own)
+        return Table(
+            self.pipeline,
+            f"{self.name}_staging",
+            f"The last batch on its way into {self.name}.",
+            (),
+            (*kept, BATCH_ID, *further),
+        )
+
+    def column_schema(self) -> dg.TableSchema:
+        """The table as Dagster shows it: types, units, constraints."""
+        primary = [f"primary key ({', '.join(self.key)})"] if self.key else []
+        return dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    column.name,
+                    column.type,
+                    column.description,
+                    constraints=dg.TableColumnConstraints(
+                        nullable=column.nullable,
+                        unique=self.key == (column.name,),
+                        other=column.rules,
+                    ),
+                )
+                for column in self.columns
+            ],
+            constraints=dg.TableConstraints(other=primary),
+        )
+
+    def column_lineage(self) -> dg.TableColumnLineage:
+        """Where the table's values come from, column by column."""
+        return dg.TableColumnLineage(
+            {
+                column.name: [self._dependency(source) for source in column.sources]
+                for column in self.columns
+                if column.sources
+            }
+        )
+
+    def _dependency(self, source: str) -> dg.TableColumnDep:
+        asset, column = source.split(".")
+        return dg.TableColumnDep(dg.AssetKey([self.pipeline, asset]), column)
+
+
+def read_from(asset: str, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns, each copied from the one of its name in ``asset``."""
+    return tuple(column.read_from(asset) for column in columns)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets.frame.tables import Column, Table
-from assets.music.pipeline import asset_key
+from assets.frame.tables import Table
 from assets.music.registry import gold, landing, lyrics, silver
 
 #: By name, without the schema.
@@ -30,23 +29,7 @@ def written_by(asset: str) -> tuple[Table, ...]:
 
 def schema(name: str) -> dg.TableSchema:
     """The table as Dagster shows it: types, units, constraints. Raises KeyError."""
-    one = table(name)
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                column.type,
-                column.description,
-                constraints=dg.TableColumnConstraints(
-                    nullable=column.nullable,
-                    unique=one.key == (column.name,),
-                    other=_rules(column),
-                ),
-            )
-            for column in one.columns
-        ],
-        constraints=dg.TableConstraints(other=[f"primary key ({', '.join(one.key)})"]),
-    )
+    return table(name).column_schema()
 
 
 def lineage(name: str) -> dg.TableColumnLineage:
@@ -55,23 +38,4 @@ def lineage(name: str) -> dg.TableColumnLineage:
     Silver's point at columns of ``[music, bronze_records]``, gold's at columns of
     ``[music, silver_songs]``, which are those of ``fact_song``, and of ``[music, song_lyrics]``.
     """
-    return dg.TableColumnLineage(
-        {
-            column.name: [_dependency(source) for source in column.sources]
-            for column in table(name).columns
-            if column.sources
-        }
-    )
-
-
-def _rules(column: Column) -> list[str]:
-    return [
-        *([column.limits] if column.limits else []),
-        *([f"one of {', '.join(column.allowed)}"] if column.allowed else []),
-        *([f"references {column.reference}"] if column.reference else []),
-    ]
-
-
-def _dependency(source: str) -> dg.TableColumnDep:
-    asset, column = source.split(".")
-    return dg.TableColumnDep(asset_key(asset), column)
+    return table(name).column_lineage()

@@ -99,7 +99,7 @@ class CampaignsDemo(PipelineDemo):
 
     def answer(self) -> Sequence[str]:
         """The five users most similar to one who took part in a campaign, and their campaigns."""
-        from assets.campaigns.analytics import Warehouse
+        from assets.campaigns.analytics import warehouse_of
         from assets.campaigns.graph import Graph
         from assets.campaigns.recommendations import Stores, recommend
 
@@ -118,7 +118,7 @@ class CampaignsDemo(PipelineDemo):
                     milvus,
                     self.env["CAMPAIGNS_MILVUS_PROFILES"],
                     Graph(driver, self.env["NEO4J_DATABASE"]),
-                    Warehouse(bigquery, self.env["CAMPAIGNS_DATASET"]),
+                    warehouse_of(bigquery, self.env["CAMPAIGNS_DATASET"]),
                 )
                 (found,) = recommend(stores, [user])
             finally:

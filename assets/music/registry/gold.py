@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from assets.frame.tables import Column, Reference, Table
+from assets.music.pipeline import PIPELINE
 from assets.music.registry.silver import ALBUM_KEY, ARTIST_KEY, AUDIO, SONG_KEY, TITLE, YEAR
 
 _SONGS = "silver_songs"
@@ -37,8 +38,7 @@ _AVERAGE_LOUDNESS = _AUDIO["loudness"].named(
 )
 
 SONG_DETAILS = Table(
-    "gold_song_details",
-    "gold",
+    PIPELINE,
     "gold_song_details",
     "One row per song, with names instead of keys.",
     ("song_key",),
@@ -88,11 +88,11 @@ SONG_DETAILS = Table(
             sources=("song_lyrics.text", "song_lyrics.words", f"{_SONGS}.row_hash"),
         ),
     ),
+    asset="gold_song_details",
 )
 
 ARTIST_PERFORMANCE = Table(
-    "gold_artist_performance",
-    "gold",
+    PIPELINE,
     "gold_artist_performance",
     "One row per artist who has a song; a song of several artists counts for each.",
     ("artist_key",),
@@ -108,11 +108,11 @@ ARTIST_PERFORMANCE = Table(
             above=0,
         ),
     ),
+    asset="gold_artist_performance",
 )  # fmt: skip
 
 ALBUM_PERFORMANCE = Table(
-    "gold_album_performance",
-    "gold",
+    PIPELINE,
     "gold_album_performance",
     "One row per album that has a song.",
     ("album_key",),
@@ -123,11 +123,11 @@ ALBUM_PERFORMANCE = Table(
         _COUNT,
         _AUDIO["duration"].named("average_duration", "Mean of the known durations in seconds."),
     ),
+    asset="gold_album_performance",
 )
 
 GENRE_BY_YEAR = Table(
-    "gold_genre_by_year",
-    "gold",
+    PIPELINE,
     "gold_genre_by_year",
     "One row per genre and release year; songs without a genre are in none.",
     ("genre", "year"),
@@ -142,11 +142,11 @@ GENRE_BY_YEAR = Table(
         _AVERAGE_TEMPO,
         _AVERAGE_LOUDNESS,
     ),
+    asset="gold_genre_by_year",
 )
 
 TEMPO_KEY_PROFILE = Table(
-    "gold_tempo_key_profile",
-    "gold",
+    PIPELINE,
     "gold_tempo_key_profile",
     "Songs by key, mode and tempo; songs that lack one of the three are in none.",
     ("key", "mode", "tempo_from"),
@@ -162,6 +162,7 @@ TEMPO_KEY_PROFILE = Table(
         _COUNT,
         _AVERAGE_LOUDNESS,
     ),
+    asset="gold_tempo_key_profile",
 )  # fmt: skip
 
 TABLES = (

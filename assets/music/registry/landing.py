@@ -6,6 +6,7 @@ Belongs here: these tables' columns. Does not: silver and gold.
 from __future__ import annotations
 
 from assets.frame.tables import Column, Table
+from assets.music.pipeline import PIPELINE
 
 _KEY = Column("key", "text", "Key of the record, by format.", nullable=False)
 _BATCH = Column("batch_id", "text", "Landing batch, in order of time.", nullable=False)
@@ -18,9 +19,8 @@ _TIME = Column(
 _SEQ = Column("seq", "bigint", "Ledger sequence of the object version.", nullable=False)
 
 RECORD = Table(
+    PIPELINE,
     "record",
-    "landing",
-    None,
     "The winner of every record.",
     ("key",),
     (
@@ -32,17 +32,15 @@ RECORD = Table(
     ),
 )
 REPLACED = Table(
+    PIPELINE,
     "replaced",
-    "landing",
-    None,
     "Records that a batch replaced.",
     ("batch_id", "key"),
     (_BATCH, _KEY, _TIME),
 )
 ARCHIVED_OBJECT = Table(
+    PIPELINE,
     "archived_object",
-    "landing",
-    None,
     "Files that were read: where their copy lies, and whether the original is gone from raw.",
     ("seq",),
     (
@@ -60,9 +58,8 @@ ARCHIVED_OBJECT = Table(
     ),
 )
 TOUCHED = Table(
+    PIPELINE,
     "touched",
-    "landing",
-    None,
     "Songs, artists and albums, old and new, that a batch touched.",
     ("batch_id", "kind", "key"),
     (

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from assets.frame.tables import Column, Reference, Table
+from assets.music.pipeline import PIPELINE
 from assets.music.registry.silver import ARTIST_KEY, SONG_KEY
 
 _BRONZE, _SONGS = "bronze_records", "silver_songs"
@@ -33,8 +34,7 @@ def _asked(asset: str) -> tuple[Column, ...]:
 
 
 SONG_LYRICS = Table(
-    "song_lyrics",
-    "silver",
+    PIPELINE,
     "song_lyrics",
     "Lyrics, one row per song.",
     ("song_key",),
@@ -50,12 +50,12 @@ SONG_LYRICS = Table(
                sources=(f"{_BRONZE}.lyrics_words",)),
         *_asked("song_lyrics"),
     ),
+    asset="song_lyrics",
 )  # fmt: skip
 
 ARTIST_GENRE_LOOKUP = Table(
+    PIPELINE,
     "artist_genre_lookup",
-    "silver",
-    "song_lyrics",
     "What the MusicBrainz-compatible service said of artists without any genre.",
     ("artist_key",),
     (
@@ -64,18 +64,19 @@ ARTIST_GENRE_LOOKUP = Table(
         Column("genre", "text", "Genre that it gave."),
         *_asked("song_lyrics"),
     ),
+    asset="song_lyrics",
 )
 
 LYRICS_CHANGED = Table(
+    PIPELINE,
     "lyrics_changed",
-    "silver",
-    "song_lyrics",
     "Songs whose lyrics or genre changed outside any batch; gold and search are to follow.",
     ("song_key",),
     (
         replace(SONG_KEY, sources=(f"{_SONGS}.song_key",)),
         Column("changed_at", "timestamptz", "When it changed last.", nullable=False),
     ),
+    asset="song_lyrics",
 )
 
 TABLES = (SONG_LYRICS, ARTIST_GENRE_LOOKUP, LYRICS_CHANGED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from assets.frame.tables import Column, Reference, Table
+from assets.music.pipeline import PIPELINE
 
 _BRONZE, _SONGS = "bronze_records", "silver_songs"
 
@@ -63,9 +64,8 @@ def _said(name: str, kind: str, description: str) -> Column:
 _FROM_BRONZE = tuple(column.read_from(_BRONZE) for column in AUDIO)
 
 SONG_SOURCE = Table(
+    PIPELINE,
     "song_source",
-    "silver",
-    _SONGS,
     "What every file says of a song, one row per current record.",
     ("record_key",),
     (
@@ -107,12 +107,12 @@ SONG_SOURCE = Table(
         _said("artist_mbtags", "jsonb", "MusicBrainz tags of the artist, with counts."),
         _said("lyrics_words", "jsonb", "Bag of words of the lyrics."),
     ),
+    asset=_SONGS,
 )  # fmt: skip
 
 DIM_ARTIST = Table(
+    PIPELINE,
     "dim_artist",
-    "silver",
-    _SONGS,
     "Artists.",
     ("artist_key",),
     (
@@ -126,12 +126,12 @@ DIM_ARTIST = Table(
         Column("longitude", "double precision", "Degrees east.", minimum=-180, maximum=180,
                sources=(f"{_BRONZE}.artist_longitude",)),
     ),
+    asset=_SONGS,
 )  # fmt: skip
 
 DIM_ALBUM = Table(
+    PIPELINE,
     "dim_album",
-    "silver",
-    _SONGS,
     "Albums.",
     ("album_key",),
     (
@@ -139,12 +139,12 @@ DIM_ALBUM = Table(
         Column("title", "text", "Title.", sources=(f"{_BRONZE}.album",)),
         Column("release_id", "bigint", "7digital id.", sources=(f"{_BRONZE}.album_release_id",)),
     ),
+    asset=_SONGS,
 )
 
 DIM_GENRE = Table(
+    PIPELINE,
     "dim_genre",
-    "silver",
-    _SONGS,
     "Genres.",
     ("genre_key",),
     (
@@ -153,14 +153,14 @@ DIM_GENRE = Table(
         Column("name", "text", "The name that is shown.", nullable=False,
                sources=_GENRE_SOURCES),
     ),
+    asset=_SONGS,
 )  # fmt: skip
 
 _YEAR_KEY = Column("year_key", "smallint", "Release year; 0 for unknown.", nullable=False,
                    minimum=0, maximum=2100, sources=(f"{_BRONZE}.year",))  # fmt: skip
 DIM_DATE = Table(
+    PIPELINE,
     "dim_date",
-    "silver",
-    _SONGS,
     "Release years.",
     ("year_key",),
     (
@@ -169,12 +169,12 @@ DIM_DATE = Table(
         Column("decade", "smallint", "First year of the decade.", minimum=1000, maximum=2100,
                sources=(f"{_BRONZE}.year",)),
     ),
+    asset=_SONGS,
 )  # fmt: skip
 
 FACT_SONG = Table(
+    PIPELINE,
     "fact_song",
-    "silver",
-    _SONGS,
     "Songs: per field the value of the best source.",
     ("song_key",),
     (
@@ -196,12 +196,12 @@ FACT_SONG = Table(
                nullable=False, sources=(f"{_BRONZE}.record_key",)),
         Column("row_hash", "text", "Digest of all other columns, hex.", nullable=False),
     ),
+    asset=_SONGS,
 )  # fmt: skip
 
 BRIDGE_SONG_ARTIST = Table(
+    PIPELINE,
     "bridge_song_artist",
-    "silver",
-    _SONGS,
     "Artists of songs, in the order in which they are named.",
     ("song_key", "artist_key"),
     (
@@ -210,25 +210,25 @@ BRIDGE_SONG_ARTIST = Table(
         Column("position", "smallint", "Order of the artists.", nullable=False, minimum=0,
                sources=(f"{_BRONZE}.artist_name",)),
     ),
+    asset=_SONGS,
 )  # fmt: skip
 
 BRIDGE_ALBUM_ARTIST = Table(
+    PIPELINE,
     "bridge_album_artist",
-    "silver",
-    _SONGS,
     "Artists of albums.",
     ("album_key", "artist_key"),
     (
         replace(ALBUM_KEY, reference=_TO_ALBUM).required(),
         replace(ARTIST_KEY, reference=_TO_ARTIST).required(),
     ),
+    asset=_SONGS,
 )
 
 _TERMS = (f"{_BRONZE}.artist_terms", f"{_BRONZE}.artist_mbtags")
 BRIDGE_ARTIST_TERM = Table(
+    PIPELINE,
     "bridge_artist_term",
-    "silver",
-    _SONGS,
     "Terms and tags of artists.",
     ("artist_key", "kind", "term"),
     (
@@ -239,6 +239,7 @@ BRIDGE_ARTIST_TERM = Table(
         Column("weight", "double precision", "Weight (0 to 1) of a term, count of a tag.",
                sources=_TERMS),
     ),
+    asset=_SONGS,
 )  # fmt: skip
 
 TABLES = (

@@ -48,7 +48,7 @@ class Campaigns:
             milvus,
             env["CAMPAIGNS_MILVUS_PROFILES"],
             graph.Graph(driver, env["NEO4J_DATABASE"]),
-            analytics.Warehouse(bigquery, env["CAMPAIGNS_DATASET"]),
+            analytics.warehouse_of(bigquery, env["CAMPAIGNS_DATASET"]),
         )
 
     def load(self, batch_id, events):
@@ -205,7 +205,7 @@ def held(campaigns):
     warehouse = campaigns.stores.warehouse
     rows = run(
         warehouse.client,
-        f"SELECT * FROM `{warehouse.table(recommendation_table.TABLE)}`",
+        warehouse.sql("SELECT * FROM `{campaign_recommendations}`"),
     )
     return {
         r.user_id: (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assets.campaigns import analytics
+from assets.sinks import bigquery
 from resources.bigquery import BigQueryResource, run
 from resources.postgres import PostgresResource
 from tests.integration.campaigns.world import INGESTED_AT, Event, World, at, changes, real, small
@@ -18,11 +19,11 @@ def warehouse(env):
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
     )
     with resource.client() as client:
-        yield analytics.Warehouse(client, env["CAMPAIGNS_DATASET"])
+        yield analytics.warehouse_of(client, env["CAMPAIGNS_DATASET"])
 
 
 def held(warehouse):
-    rows = run(warehouse.client, warehouse.sql("SELECT * FROM `{events}`"))
+    rows = run(warehouse.client, warehouse.sql("SELECT * FROM `{user_events}`"))
     return sorted(
         (r.record_id, r.user_id, r.message, r.campaign, r.timestamp, r.row_hash, r.ingested_at)
         for r in rows
@@ -58,7 +59,7 @@ def test_twice_then_changed(env, warehouse):
 
 
 def test_several_loads_and_leftovers(env, warehouse, monkeypatch):
-    monkeypatch.setattr(analytics, "LOAD_ROWS", 10)
+    monkeypatch.setattr(bigquery, "LOAD_ROWS", 10)
     pg = PostgresResource(url=env["POSTGRES_URL"])
     world = World(pg.url)
     chunks = world.deliver("b1", small(), 5)
@@ -66,7 +67,7 @@ def test_several_loads_and_leftovers(env, warehouse, monkeypatch):
     assert result.details["loads"] == 2
     assert held(warehouse) == expected(world)
     # Nothing to write: what b1 left in staging is not merged again.
-    run(warehouse.client, warehouse.sql("DELETE FROM `{events}` WHERE record_id = 'r2'"))
+    run(warehouse.client, warehouse.sql("DELETE FROM `{user_events}` WHERE record_id = 'r2'"))
     analytics.write([], warehouse, pg, batch_id="b2")
     assert len(held(warehouse)) == 13
     assert analytics.verify(chunks, warehouse).missing == 1
@@ -93,9 +94,9 @@ def test_verify_sees_a_second_row(env, warehouse):
     run(
         warehouse.client,
         warehouse.sql(
-            "INSERT INTO `{events}` (record_id, user_id, message, campaign, timestamp, row_hash,"
-            " source, ingested_at) SELECT record_id, user_id, message, campaign, timestamp,"
-            " row_hash, source, ingested_at FROM `{events}` WHERE record_id = 'r4'"
+            "INSERT INTO `{user_events}` (record_id, user_id, message, campaign, timestamp,"
+            " row_hash, source, ingested_at) SELECT record_id, user_id, message, campaign,"
+            " timestamp, row_hash, source, ingested_at FROM `{user_events}` WHERE record_id = 'r4'"
         ),
     )
     found = analytics.verify(chunks, warehouse)

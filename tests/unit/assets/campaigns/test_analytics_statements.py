@@ -6,18 +6,24 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from assets.campaigns import analytics, recommendation_table, recommendations
+from assets.campaigns import recommendation_table, recommendations, tables
+from assets.campaigns.analytics import NEWEST
+from assets.sinks.bigquery import hashes_statement, merge_statement
 from resources.bigquery import table_id
 
-NAMES = {"events": table_id("my-project", "marketing", "user_events")}
+NAMES = {table.name: table_id("my-project", "marketing", table.name) for table in tables.WAREHOUSE}
 STATEMENTS = {
-    **analytics.statements("my-project", "marketing"),
-    **{
-        f"recommendation_{name}": sql
-        for name, sql in recommendation_table.statements("my-project", "marketing").items()
-    },
-    "frequencies": recommendations.FREQUENCIES.format(**NAMES),
-    "activity": recommendations.ACTIVITY.format(**NAMES),
+    name: template.format(**NAMES)
+    for name, template in {
+        "merge": merge_statement(tables.USER_EVENTS, tables.USER_EVENTS_STAGING, NEWEST),
+        "hashes": hashes_statement(tables.USER_EVENTS),
+        "recommendation_merge": merge_statement(
+            tables.RECOMMENDATIONS, tables.RECOMMENDATIONS_STAGING, ["computed_at"]
+        ),
+        "recommendation_delete": recommendation_table.DELETE,
+        "frequencies": recommendations.FREQUENCIES,
+        "activity": recommendations.ACTIVITY,
+    }.items()
 }
 
 
@@ -38,13 +44,35 @@ def test_merge_source_has_one_row_per_key_and_one_batch(name):
     assert "ROW_NUMBER() OVER" in source.args["qualify"].sql(dialect="bigquery")
 
 
-def test_merge_writes_every_column():
-    merge = sqlglot.parse_one(STATEMENTS["merge"], dialect="bigquery")
-    columns = {name for name, _, _ in analytics._SCHEMA}
-    inserted = {c.name for c in merge.find(exp.Insert).this.find_all(exp.Identifier)}
-    assert inserted == columns
-    updated = {e.this.name for e in merge.find(exp.Update).args["expressions"]}
-    assert updated == columns - {"record_id"}
+@pytest.mark.parametrize(
+    ("name", "key", "columns"),
+    [
+        (
+            "merge",
+            "record_id",
+            "record_id user_id message campaign timestamp row_hash source ingested_at",
+        ),
+        (
+            "recommendation_merge",
+            "user_id",
+            "user_id computed_at batch_id tie_limit_reached similar_users campaigns",
+        ),
+    ],
+)
+def test_merge_writes_every_column(name, key, columns):
+    merge = sqlglot.parse_one(STATEMENTS[name], dialect="bigquery")
+    inserted = [c.name for c in merge.find(exp.Insert).this.find_all(exp.Identifier)]
+    assert inserted == columns.split()
+    updated = {e.this.name: e.expression for e in merge.find(exp.Update).args["expressions"]}
+    assert set(updated) == set(columns.split()) - {key}
+    assert all(value.name == name and value.table == "s" for name, value in updated.items())
+
+
+@pytest.mark.parametrize("name", ["merge", "hashes"])
+def test_only_the_days_of_the_batch_are_read(name):
+    sql = STATEMENTS[name]
+    assert "timestamp, DAY) IN UNNEST(@days)" in sql
+    assert "@days" not in STATEMENTS["recommendation_merge"]
 
 
 @pytest.mark.parametrize(

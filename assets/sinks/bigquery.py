@@ -1,0 +1,259 @@
+"""Rows in BigQuery: loaded into a table's staging table, then merged, one row per key.
+
+Belongs here: a dataset and its tables as they are declared, load jobs, the merge, reading back.
+Does not: the connection (``resources/bigquery.py``), any table, any other statement.
+A staging table is shared by batches, one after the other: rows carry their batch, so that what
+another batch left there is never merged.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from assets.frame.tables import BATCH_ID, ROW_HASH, Column, Table
+from assets.sinks.result import Verification, compared
+from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT, run, table_id
+
+if TYPE_CHECKING:
+    import polars as pl
+    from google.cloud.bigquery import Client, SchemaField
+
+#: BigQuery's names of the types that columns are declared with.
+SPELLED = {
+    "bigint": "INTEGER",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "double precision": "FLOAT",
+    "integer": "INTEGER",
+    "record": "RECORD",
+    "smallint": "INTEGER",
+    "text": "STRING",
+    "timestamptz": "TIMESTAMP",
+}
+#: Rows per load job: a table takes 1,500 load jobs a day, and a file is uploaded from disk.
+LOAD_ROWS = 500_000
+VERIFY_IDS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Warehouse:
+    """One dataset of the client's project, and the tables of ours that are in it."""
+
+    client: Client
+    dataset: str
+    tables: tuple[Table, ...]
+
+    def table(self, name: str) -> str:
+        """``project.dataset.name``. Raises ValueError for names that BigQuery does not allow."""
+        return table_id(self.client.project, self.dataset, name)
+
+    def sql(self, template: str) -> str:
+        """A statement with the tables' full names in place of ``{user_events}`` and so on."""
+        return template.format(**{table.name: self.table(table.name) for table in self.tables})
+
+    def run(self, template: str, parameters: Sequence[Any] = ()) -> Any:
+        """The rows of one statement. Raises what ``resources.bigquery.run`` does."""
+        return run(self.client, self.sql(template), parameters)
+
+    def ensure(self) -> None:
+        """Create the dataset and the tables where they are missing."""
+        from google.cloud import bigquery
+
+        self.client.create_dataset(self.dataset, exists_ok=True, timeout=REQUEST_TIMEOUT)
+        for table in self.tables:
+            made = bigquery.Table(self.table(table.name), schema=schema_fields(table.columns))
+            made.description = table.description
+            if table.partition:
+                made.time_partitioning = bigquery.TimePartitioning(field=table.partition)
+            made.clustering_fields = list(table.cluster) or None
+            self.client.create_table(made, exists_ok=True, timeout=REQUEST_TIMEOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a batch loaded into a staging table."""
+
+    rows: int = 0
+    loads: int = 0
+
+
+def staging_of(table: Table, *further: Column) -> Table:
+    """The table's staging table; Parquet says of no column that it is required."""
+    made = table.staging(*further)
+    return replace(made, columns=tuple(replace(one, nullable=True) for one in made.columns))
+
+
+def schema_fields(columns: Iterable[Column]) -> list[SchemaField]:
+    """The columns as BigQuery declares them. Raises KeyError for a type that it does not have."""
+    from google.cloud.bigquery import SchemaField
+
+    return [
+        SchemaField(
+            column.name,
+            SPELLED[column.type.removesuffix("[]")],
+            _mode(column),
+            description=column.description,
+            fields=schema_fields(column.fields),
+        )
+        for column in columns
+    ]
+
+
+def stage(
+    warehouse: Warehouse, staging: Table, chunks: Iterable[pl.DataFrame], *, batch_id: str
+) -> Staged:
+    """Load the chunks, which have all of ``staging``'s columns but the batch, in place of the last.
+
+    Nothing is loaded, nor removed, when there is no row. Raises google.api_core.exceptions errors.
+    """
+    loaded = Staged()
+    for file, rows in _files(chunks, staging, batch_id):
+        _load(file, warehouse, staging, first=not loaded.loads)
+        loaded = Staged(loaded.rows + rows, loaded.loads + 1)
+    return loaded
+
+
+def merge_statement(table: Table, staging: Table, newest: Sequence[str]) -> str:
+    """The template of the merge of a batch: of rows with one key, the last by ``newest``.
+
+    With partitions, ``@days`` hold every place where a row of one of the keys may be: no other
+    partition is read. The source is made unique here, since a second row for a key would fail it.
+    """
+    columns = ", ".join(table.names)
+    keys = ", ".join(table.key)
+    order = ", ".join(f"{name} DESC" for name in newest)
+    same = " AND ".join(
+        [*(f"t.{name} = s.{name}" for name in table.key), _within(table, f"t.{table.partition}")]
+    )
+    changes = ", ".join(f"{name} = s.{name}" for name in table.names if name not in table.key)
+    values = ", ".join(f"s.{name}" for name in table.names)
+    return f"""
+MERGE `{{{table.name}}}` AS t
+USING (
+    SELECT {columns}
+    FROM `{{{staging.name}}}`
+    WHERE batch_id = @batch_id
+    QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {order}) = 1
+) AS s
+ON {same}
+WHEN MATCHED THEN UPDATE SET {changes}
+WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})
+"""
+
+
+def hashes_statement(table: Table) -> str:
+    """The template that counts the copies of every key and hash among ``@ids``, on ``@days``."""
+    (key,) = table.key
+    return f"""
+SELECT {key} AS key, {ROW_HASH.name} AS row_hash, COUNT(*) AS copies
+FROM `{{{table.name}}}`
+WHERE {key} IN UNNEST(@ids) AND {_within(table, str(table.partition))}
+GROUP BY key, row_hash
+"""
+
+
+def merge(
+    warehouse: Warehouse,
+    table: Table,
+    staging: Table,
+    *,
+    batch_id: str,
+    newest: Sequence[str],
+    days: Sequence[datetime] = (),
+) -> None:
+    """Merge what the batch staged, in one statement; ``days`` are for a table with partitions."""
+    from google.cloud.bigquery import ScalarQueryParameter
+
+    batch = ScalarQueryParameter(BATCH_ID.name, "STRING", batch_id)
+    warehouse.run(merge_statement(table, staging, newest), [batch, *_days(table, days)])
+
+
+def verify(warehouse: Warehouse, table: Table, chunks: Iterable[pl.DataFrame]) -> Verification:
+    """Every row is there once, on its day if the table has days, with its hash."""
+    from google.cloud.bigquery import ArrayQueryParameter
+
+    (key,) = table.key
+    kind, statement = SPELLED[table.column(key).type], hashes_statement(table)
+    total = Verification()
+    for chunk in chunks:
+        for rows in chunk.iter_slices(VERIFY_IDS):
+            expected = dict(rows.select(key, ROW_HASH.name).iter_rows())
+            day = rows[table.partition].dt.truncate("1d") if table.partition else None
+            days = day.unique().sort().to_list() if day is not None else []
+            ids = ArrayQueryParameter("ids", kind, list(expected))
+            found: dict[str, str] = {}
+            for row in warehouse.run(statement, [ids, *_days(table, days)]):
+                once = row.copies == 1 and row.key not in found
+                found[row.key] = row.row_hash if once else "several rows"
+            total = total.plus(compared(expected, found))
+    return total
+
+
+def _mode(column: Column) -> str:
+    if column.type.endswith("[]"):
+        return "REPEATED"
+    return "NULLABLE" if column.nullable else "REQUIRED"
+
+
+def _within(table: Table, moment: str) -> str:
+    return f"TIMESTAMP_TRUNC({moment}, DAY) IN UNNEST(@days)" if table.partition else "TRUE"
+
+
+def _days(table: Table, days: Sequence[datetime]) -> list[Any]:
+    from google.cloud.bigquery import ArrayQueryParameter
+
+    return [ArrayQueryParameter("days", "TIMESTAMP", list(days))] if table.partition else []
+
+
+def _files(
+    chunks: Iterable[pl.DataFrame], staging: Table, batch_id: str
+) -> Iterator[tuple[BinaryIO, int]]:
+    """The chunks as Parquet files of at most about LOAD_ROWS rows, and their rows.
+
+    Each file is removed when the next is asked for.
+    """
+    import pyarrow.parquet as pq
+
+    pending = (_staged(chunk, staging, batch_id) for chunk in chunks if not chunk.is_empty())
+    while (table := next(pending, None)) is not None:
+        rows = 0
+        with tempfile.TemporaryFile() as file:
+            with pq.ParquetWriter(file, table.schema, compression="zstd") as writer:
+                while table is not None:
+                    writer.write_table(table)
+                    rows += table.num_rows
+                    table = next(pending, None) if rows < LOAD_ROWS else None
+            file.seek(0)
+            yield file, rows
+
+
+def _staged(chunk: pl.DataFrame, staging: Table, batch_id: str) -> Any:
+    """The chunk as an Arrow table of the staging table's columns."""
+    import polars as pl
+
+    frame = chunk.with_columns(pl.lit(batch_id).alias(BATCH_ID.name)).select(staging.names)
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _load(file: BinaryIO, warehouse: Warehouse, staging: Table, *, first: bool) -> None:
+    from google.cloud.bigquery import LoadJobConfig, SourceFormat, WriteDisposition
+    from google.cloud.bigquery.format_options import ParquetOptions
+
+    options = ParquetOptions()
+    options.enable_list_inference = True  # a Parquet list is a REPEATED field, not list.element
+    config = LoadJobConfig(
+        schema=schema_fields(staging.columns),
+        source_format=SourceFormat.PARQUET,
+        write_disposition=(
+            WriteDisposition.WRITE_TRUNCATE if first else WriteDisposition.WRITE_APPEND
+        ),
+    )
+    config.parquet_options = options
+    job = warehouse.client.load_table_from_file(
+        file, warehouse.table(staging.name), job_config=config, timeout=REQUEST_TIMEOUT
+    )
+    job.result(timeout=JOB_TIMEOUT)
