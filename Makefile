@@ -73,11 +73,14 @@ replay: $(APP) ## Request a batch again (BATCH=…), or all that wait for an ope
 	@$(RUN) -m ops replay $(BATCH)
 
 .PHONY: check
-check: $(APP) ## Lint, types, import contracts, compose schema, secret scan
+check: $(APP) ## Lint, types, import contracts, definitions, compose schema, secret scan
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@# Among links, since in the repository Dagster takes .env and dagster.yaml, and asks their Postgres.
+	@mkdir -p .local/dg && ln -sfn ../../pyproject.toml ../../assets ../../definitions.py .local/dg/
+	@DAGSTER_HOME= $(BIN)/dg check defs --target-path .local/dg
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile; fi
 	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline

@@ -49,7 +49,7 @@ def run(
         print(f"{batch_id} is a partition of {batch.pipeline} again.")
     print(
         f"{batch_id} is {batch.state}. To write it again, into every sink, with a daemon running:\n"
-        f"  dagster job backfill -w workspace.yaml --job {batch.pipeline} "
+        f"  dagster job backfill --job {batch.pipeline} "
         f"--partitions {batch_id} --noprompt"
     )
     return 0

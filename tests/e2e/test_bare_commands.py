@@ -65,7 +65,7 @@ def test_the_instance_is_the_one_in_postgres(tree):
 
 
 def test_the_code_location_is_found(tree):
-    output_of(tree, "dagster job list -w workspace.yaml", "Job: campaigns", "Job: maintenance")
+    output_of(tree, "dagster job list", "Job: campaigns", "Job: maintenance")
 
 
 def test_sensors_are_found_and_run_by_default(tree):
@@ -74,7 +74,7 @@ def test_sensors_are_found_and_run_by_default(tree):
         "reading_history_sensor", "reading_affinity_automation", "dead_run_reaper",
         "batch_run_failed", "batch_run_canceled",
     )  # fmt: skip
-    told = output_of(tree, "dagster sensor list -w workspace.yaml", *names)
+    told = output_of(tree, "dagster sensor list", *names)
     assert told.count("[RUNNING]") == len(names)
 
 
@@ -83,7 +83,7 @@ def test_a_backfill_is_queued_and_marked_with_its_batch(tree):
     assert made.code == 0, made.output
     output_of(
         tree,
-        f"dagster job backfill -w workspace.yaml --job campaigns --partitions {BATCH} --noprompt",
+        f"dagster job backfill --job campaigns --partitions {BATCH} --noprompt",
         "backfill",
     )
     variables = dict(line.split("=", 1) for line in (tree.root / ".env").read_text().splitlines())

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -82,3 +85,38 @@ def test_validates_with_an_empty_dagster_home_and_no_variable(tmp_path):
     )
     assert validated.returncode == 0, validated.stdout + validated.stderr
     assert "Validation successful for code location quintet" in validated.stdout + validated.stderr
+
+
+def test_dg_checks_and_lists_the_definitions_without_variables_and_servers(tmp_path):
+    # Not in the repository: there Dagster takes `.env`, and the Postgres of `dagster.yaml`.
+    for name in ("pyproject.toml", "assets", "definitions.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+
+    def dg(*words: str) -> str:
+        ended = subprocess.run(
+            [str(BIN / "dg"), *words],
+            cwd=tmp_path,
+            env=bare_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    assert "All definitions loaded successfully." in dg("check", "defs")
+    listed = json.loads(dg("list", "defs", "--json"))
+    jobs = {job["name"] for job in listed["jobs"]}
+    assert {"campaigns", "music", "reading_history", "maintenance"} <= jobs
+    keys = {asset["asset_key"] for asset in listed["assets"]}
+    assert {"campaigns/events", "music/silver_songs", "reading/history_rows"} <= keys
+
+
+def test_the_code_location_has_one_name():
+    """A backfill of a bare command names it: under another name its runs would fail."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    (location,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    target = location["python_module"]
+    assert target["location_name"] == project["code_location_name"]
+    assert target["module_name"] == project["code_location_target_module"]
