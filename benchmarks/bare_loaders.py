@@ -91,12 +91,13 @@ def load_mongodb(data: FloorData) -> Callable[[], None]:
     """insert_many of the same documents: the cheapest there is, for a collection that is empty."""
     import polars as pl
 
-    from assets.campaigns.raw_messages import BATCH_ROWS, FIELDS
+    from assets.campaigns.tables import RAW_MESSAGES
+    from assets.sinks.mongo import BATCH_ROWS
     from resources.mongo import MongoResource, durable
 
     env = os.environ
     rows = data.frame("rows").select(
-        *FIELDS, pl.col("timestamp").dt.epoch("us").alias("timestamp_us")
+        *RAW_MESSAGES.names, pl.col("timestamp").dt.epoch("us").alias("timestamp_us")
     )
     client = MongoResource(uri=env["MONGO_URI"]).client()
     collection = durable(client, env["CAMPAIGNS_MONGO_DATABASE"], env["CAMPAIGNS_MONGO_COLLECTION"])

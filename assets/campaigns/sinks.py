@@ -92,15 +92,12 @@ def raw_messages(
     """One MongoDB document per event, as it came: the auditable, replayable record."""
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        from assets.campaigns.raw_messages import verify, write
+        from assets.sinks.mongo import upsert
         from resources.mongo import durable
 
         with mongo.client() as client:
             collection = durable(client, campaigns.mongo_database, campaigns.mongo_collection)
-            return (
-                write(delivery.chunks(), collection),
-                verify(delivery.chunks(), collection, rows=delivery.row_count),
-            )
+            return upsert(collection, delivery, tables.RAW_MESSAGES, exact=["timestamp"])
 
     yield from _deliver(
         context,

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from assets.sinks.postgres import copy_frames
+
 if TYPE_CHECKING:
     import polars as pl
     import psycopg
@@ -27,8 +29,7 @@ CREATE TEMPORARY TABLE touched (
     event_time timestamptz
 )
 """
-_COPY = "COPY touched (key, user_id, campaign, event_time) FROM STDIN"
-_COLUMNS = ("record_id", "user_id", "campaign", "timestamp")
+_COLUMNS = ("key", "user_id", "campaign", "event_time")
 
 _ADD_REPLACED = """
 INSERT INTO touched (key, user_id, campaign, event_time)
@@ -51,9 +52,8 @@ class Touched:
 
     def add(self, chunk: pl.DataFrame) -> None:
         """Rows of the batch's staging that are current."""
-        with self.connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-            for row in chunk.select(_COLUMNS).iter_rows():
-                copy.write_row(row)
+        rows = chunk.rename({"record_id": "key", "timestamp": "event_time"})
+        copy_frames(self.connection, "pg_temp.touched", _COLUMNS, [rows])
 
     def complete(self) -> None:
         """Add what the batch, and others before it, replaced. Call once, after the last add."""

@@ -7,7 +7,6 @@ Imported lazily: needs polars.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import polars as pl  # noqa: TID253
 
 from assets.music.records import RANKS
 from assets.music.silver.columns import JSON, SOURCE, listed
+from assets.sinks.postgres import csv_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -61,17 +61,11 @@ def _json(chunk: pl.DataFrame, name: str) -> pl.Expr:
 
 
 def _csv(rows: pl.DataFrame) -> bytes:
-    """CSV in which null is an empty field and an empty text is quoted, as COPY reads it."""
-    data = _written(rows)
+    """The rows as COPY reads them."""
+    data = csv_of(rows)
     if b"\x00" in data or b"\\u0000" in data:
-        data = _written(rows.with_columns(_without_nul(rows)))
+        data = csv_of(rows.with_columns(_without_nul(rows)))
     return data
-
-
-def _written(rows: pl.DataFrame) -> bytes:
-    file = io.BytesIO()
-    rows.write_csv(file, include_header=False)
-    return file.getvalue()
 
 
 def _without_nul(rows: pl.DataFrame) -> list[pl.Expr]:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from assets.campaigns import raw_messages
+from assets.campaigns.tables import RAW_MESSAGES
+from assets.sinks import mongo
 from resources.mongo import MongoResource, durable
 from tests.integration.campaigns.world import INGESTED_AT, World, changes, real, small
 
@@ -19,6 +20,10 @@ pytestmark = pytest.mark.servers("postgres", "mongo")
 def collection(env):
     with MongoResource(uri=env["MONGO_URI"]).client() as client:
         yield durable(client, env["CAMPAIGNS_MONGO_DATABASE"], "user_messages")
+
+
+def write(chunks, collection):
+    return mongo.write(chunks, collection, RAW_MESSAGES, exact=["timestamp"])
 
 
 def documents(world: World) -> dict[str, tuple]:
@@ -43,19 +48,19 @@ def held(collection) -> dict[str, tuple]:
 def test_twice_then_changed(env, collection):
     world = World(env["POSTGRES_URL"])
     chunks = world.deliver("b1", small(), 5)
-    first = raw_messages.write(chunks, collection)
+    first = write(chunks, collection)
     assert (first.rows_written, first.unchanged) == (14, 0)
-    again = raw_messages.write(chunks, collection)
+    again = write(chunks, collection)
     assert (again.rows_written, again.unchanged) == (14, 14)
     assert held(collection) == documents(world)
 
     changed = world.deliver("b2", changes())
-    result = raw_messages.write(changed, collection)
+    result = write(changed, collection)
     assert (result.rows_written, result.unchanged) == (4, 0)
     assert held(collection) == documents(world)
-    assert raw_messages.verify(changed, collection, rows=4).ok
+    assert mongo.verify(changed, collection, RAW_MESSAGES, rows=4).ok
     # The first batch's chunks as they were: three of its rows are not what is held any more.
-    stale = raw_messages.verify(chunks, collection, rows=14)
+    stale = mongo.verify(chunks, collection, RAW_MESSAGES, rows=14)
     assert (stale.expected, stale.missing, stale.differing) == (14, 0, 3)
 
 
@@ -68,11 +73,11 @@ def test_killed_in_the_middle(env, collection):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        raw_messages.write(dying(), collection)
-    partly = raw_messages.verify(chunks, collection, rows=14)
+        write(dying(), collection)
+    partly = mongo.verify(chunks, collection, RAW_MESSAGES, rows=14)
     assert (partly.missing, partly.differing) == (9, 0)
-    raw_messages.write(chunks, collection)
-    assert raw_messages.verify(chunks, collection, rows=14).ok
+    write(chunks, collection)
+    assert mongo.verify(chunks, collection, RAW_MESSAGES, rows=14).ok
     assert held(collection) == documents(world)
 
 
@@ -84,7 +89,7 @@ def test_some_there_already_some_new_in_one_bulk(env, collection):
     for there in (keys[2:3], keys[:12]):
         collection.delete_many({})
         collection.insert_many([{"_id": key, "row_hash": f"old{key}"} for key in there])
-        result = raw_messages.write(chunks, collection)
+        result = write(chunks, collection)
         assert (result.rows_written, result.unchanged) == (14, 0)
         assert held(collection) == documents(world)
 
@@ -93,18 +98,18 @@ def test_verify_reads_single_ids_of_a_large_collection(env, collection):
     world = World(env["POSTGRES_URL"])
     collection.insert_many([{"_id": f"other{i}", "row_hash": "x"} for i in range(200)])
     chunks = world.deliver("b1", small())
-    raw_messages.write(chunks, collection)
-    assert raw_messages.verify(chunks, collection, rows=14).ok
+    write(chunks, collection)
+    assert mongo.verify(chunks, collection, RAW_MESSAGES, rows=14).ok
     collection.delete_one({"_id": "r3"})
     collection.update_one({"_id": "r4"}, {"$set": {"row_hash": "y"}})
-    found = raw_messages.verify(chunks, collection, rows=14)
+    found = mongo.verify(chunks, collection, RAW_MESSAGES, rows=14)
     assert (found.missing, found.differing, found.sample) == (1, 1, ("r3", "r4"))
 
 
 def test_real_file(env, collection):
     world = World(env["POSTGRES_URL"])
     chunks = world.deliver("b1", real())
-    raw_messages.write(chunks, collection)
-    result = raw_messages.write(chunks, collection)
+    write(chunks, collection)
+    result = write(chunks, collection)
     assert collection.count_documents({}) == 1170 == result.unchanged
-    assert raw_messages.verify(chunks, collection, rows=1170).ok
+    assert mongo.verify(chunks, collection, RAW_MESSAGES, rows=1170).ok

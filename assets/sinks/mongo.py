@@ -1,19 +1,23 @@
-"""The raw, auditable, replayable record: every winner as one MongoDB document.
+"""Rows in MongoDB, one document each, whose ``_id`` is the table's key.
 
-Belongs here: the document and how it is written and read back. Does not: the connection.
+Belongs here: the document, writing and reading back. Does not: the connection
+(``resources/mongo.py``), any collection.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from assets.frame.tables import ROW_HASH, Table
 from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
     import polars as pl
     from pymongo.collection import Collection
+
+    from landing.batch.delivery import Delivery
 
 Document = dict[str, Any]
 
@@ -30,23 +34,41 @@ _SCAN_ROWS = 400_000
 _READ_DOCUMENTS = 10_000
 _DUPLICATE_KEY = 11000
 
-FIELDS = ("record_id", "user_id", "message", "campaign", "timestamp", "ingested_at", "row_hash",
-          "source", "line")  # fmt: skip
+
+def upsert(
+    collection: Collection[Document],
+    delivery: Delivery,
+    table: Table,
+    *,
+    exact: Sequence[str] = (),
+) -> tuple[SinkResult, Verification]:
+    """Write the delivery's rows, then read them back. Arguments and errors are those of both."""
+    return (
+        write(delivery.chunks(), collection, table, exact=exact),
+        verify(delivery.chunks(), collection, table, rows=delivery.row_count),
+    )
 
 
-def write(chunks: Iterable[pl.DataFrame], collection: Collection[Document]) -> SinkResult:
-    """Insert or replace one document per row, ``_id`` being the record id.
+def write(
+    chunks: Iterable[pl.DataFrame],
+    collection: Collection[Document],
+    table: Table,
+    *,
+    exact: Sequence[str] = (),
+) -> SinkResult:
+    """Insert or replace one document per row: the table's columns, and its one key as ``_id``.
 
-    The collection should acknowledge by majority and journal (``resources.mongo.durable``).
-    Raises pymongo.errors.PyMongoError; what was acknowledged before stays and is replaced by the
-    same when the batch is written again.
+    A MongoDB date keeps milliseconds only: columns of ``exact`` are kept as ``<name>_us`` too, in
+    microseconds since 1970. The collection should acknowledge by majority and journal
+    (``resources.mongo.durable``). Raises pymongo.errors.PyMongoError; what was acknowledged before
+    stays and is replaced by the same when the batch is written again.
     """
     started = time.monotonic()
     written = unchanged = 0
     mostly_new = True
     for chunk in chunks:
         for rows in chunk.iter_slices(BATCH_ROWS):
-            documents = list(_documents(rows))
+            documents = list(_documents(rows, table, exact))
             # An insert costs a fraction of an upsert, which looks its document up first.
             there = _insert(collection, documents) if mostly_new else documents
             mostly_new = len(there) < len(documents) / 2
@@ -56,24 +78,25 @@ def write(chunks: Iterable[pl.DataFrame], collection: Collection[Document]) -> S
 
 
 def verify(
-    chunks: Iterable[pl.DataFrame], collection: Collection[Document], *, rows: int
+    chunks: Iterable[pl.DataFrame], collection: Collection[Document], table: Table, *, rows: int
 ) -> Verification:
     """Read every row's document back and compare its hash. ``rows`` is about how many there are."""
     if collection.estimated_document_count() * _SCAN_SHARE <= rows <= _SCAN_ROWS:
         expected: dict[str, str] = {}
         for chunk in chunks:
-            expected |= _expected(chunk)
+            expected |= _expected(chunk, table)
         hashes = _hashes(collection, {})
         return compared(expected, {key: row for key, row in hashes if key in expected})
     total = Verification()
     for chunk in chunks:
-        expected = _expected(chunk)
+        expected = _expected(chunk, table)
         total = total.plus(compared(expected, _by_id(collection, list(expected))))
     return total
 
 
-def _expected(chunk: pl.DataFrame) -> dict[str, str]:
-    return dict(zip(chunk["record_id"], chunk["row_hash"], strict=True))
+def _expected(chunk: pl.DataFrame, table: Table) -> dict[str, str]:
+    (key,) = table.key
+    return dict(zip(chunk[key], chunk[ROW_HASH.name], strict=True))
 
 
 def _insert(collection: Collection[Document], documents: list[Document]) -> list[Document]:
@@ -104,13 +127,13 @@ def _replace(collection: Collection[Document], documents: list[Document]) -> int
     return int(result.matched_count - result.modified_count)
 
 
-def _documents(rows: pl.DataFrame) -> Iterator[Document]:
-    """``timestamp_us``: microseconds since 1970, for a MongoDB date keeps milliseconds only."""
+def _documents(rows: pl.DataFrame, table: Table, exact: Sequence[str]) -> Iterator[Document]:
     import polars as pl
 
-    exact = pl.col("timestamp").dt.epoch("us").alias("timestamp_us")
-    for row in rows.select(*FIELDS, exact).iter_rows(named=True):
-        yield {"_id": row["record_id"], **row}
+    (key,) = table.key
+    microseconds = [pl.col(name).dt.epoch("us").alias(f"{name}_us") for name in exact]
+    for row in rows.select(*table.names, *microseconds).iter_rows(named=True):
+        yield {"_id": row[key], **row}
 
 
 def _by_id(collection: Collection[Document], ids: list[str]) -> dict[str, str]:
@@ -122,5 +145,5 @@ def _by_id(collection: Collection[Document], ids: list[str]) -> dict[str, str]:
 
 def _hashes(collection: Collection[Document], query: Document) -> Iterator[tuple[str, str]]:
     """Id and hash of every document."""
-    for document in collection.find(query, {"row_hash": 1}, batch_size=_READ_DOCUMENTS):
-        yield document["_id"], document.get("row_hash", "")
+    for document in collection.find(query, {ROW_HASH.name: 1}, batch_size=_READ_DOCUMENTS):
+        yield document["_id"], document.get(ROW_HASH.name, "")

@@ -1,0 +1,158 @@
+"""Rows in Postgres: copied beside a table, then inserted or updated by key in one transaction.
+
+Belongs here: a table as it is declared, COPY of frames, the upsert and its read-back. Does not: the
+connection (``resources/postgres.py``), what a pipeline computes from its rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from assets.frame.tables import ROW_HASH, Table
+from assets.sinks.result import SAMPLE, SinkResult, Verification
+from landing.batch.failures import PermanentError
+
+if TYPE_CHECKING:
+    import polars as pl
+    import psycopg
+
+    from landing.batch.delivery import Delivery
+
+#: What COPY reads whatever the server's settings are.
+_DATETIME_FORMAT = "%Y-%m-%d %H:%M:%S%.6f+00"
+_INCOMING = "pg_temp.incoming"
+_OTHERWISE = """
+SELECT d.name, d.type, a.attname IS NOT NULL
+FROM unnest(%s::text[], %s::text[]) AS d (name, type)
+LEFT JOIN pg_attribute AS a
+    ON a.attrelid = %s::regclass AND a.attname = d.name AND NOT a.attisdropped
+WHERE a.atttypid IS DISTINCT FROM to_regtype(d.type)
+ORDER BY d.name
+"""
+
+
+class AnotherTableError(PermanentError):
+    """The table is there and is not as it is declared."""
+
+
+def definition(table: Table) -> str:
+    """``CREATE TABLE`` as the table is declared, with its primary key."""
+    columns = [
+        f'"{column.name}" {column.type}{"" if column.nullable else " NOT NULL"}'
+        for column in table.columns
+    ]
+    return (
+        f"CREATE TABLE IF NOT EXISTS {table.qualified}"
+        f" ({', '.join(columns)}, PRIMARY KEY ({_listed(table.key)}))"
+    )
+
+
+def ensure(conn: psycopg.Connection[Any], table: Table) -> None:
+    """Create the table, and the pipeline's schema, where they are missing.
+
+    Raises AnotherTableError when it lacks a column, or has one of another type. Columns that are
+    not declared do not matter.
+    """
+    if not _there(conn, table):
+        conn.execute(f"CREATE SCHEMA IF NOT EXISTS {table.pipeline}")
+        conn.execute(definition(table))
+    types = [column.type for column in table.columns]
+    other = conn.execute(_OTHERWISE, (list(table.names), types, table.qualified)).fetchall()
+    if other:
+        changes = ", ".join(
+            f'{"ALTER" if there else "ADD"} COLUMN "{name}" {"TYPE " if there else ""}{kind}'
+            for name, kind, there in other
+        )
+        raise AnotherTableError(
+            f"{table.qualified} is not as declared: `ALTER TABLE {table.qualified} {changes}`"
+        )
+
+
+def upsert(
+    conn: psycopg.Connection[Any], delivery: Delivery, table: Table
+) -> tuple[SinkResult, Verification]:
+    """Write the delivery's rows by the table's key, read them back and mark its sink done.
+
+    All in one transaction, of which nothing is kept when it does not read back as written
+    (``Verification.ok`` is false then). Rows that are there with the same hash stay as they are and
+    count as ``unchanged``. The staged rows have all of the table's columns, ``row_hash`` among
+    them, and no text of theirs holds a NUL. Raises AnotherTableError and psycopg errors.
+    """
+    import psycopg
+
+    started = time.monotonic()
+    table.column(ROW_HASH.name)  # without it nothing could be compared
+    with conn.transaction() as transaction:
+        ensure(conn, table)
+        conn.execute(
+            f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS"
+            f" SELECT {_listed(table.names)} FROM {table.qualified} WITH NO DATA"
+        )
+        rows = copy_frames(conn, _INCOMING, table.names, delivery.chunks())
+        conn.execute(f"ANALYZE {_INCOMING}")
+        changed = conn.execute(_upsert_statement(table)).rowcount
+        found = _read_back(conn, table)
+        if not found.ok:
+            raise psycopg.Rollback(transaction)
+        delivery.done_in(conn, rows_written=rows)
+    return SinkResult(rows, rows - changed, 0, time.monotonic() - started), found
+
+
+def copy_frames(
+    conn: psycopg.Connection[Any],
+    target: str,
+    columns: Sequence[str],
+    frames: Iterable[pl.DataFrame],
+) -> int:
+    """COPY the columns of the frames into the table, one frame after another; how many rows."""
+    rows = 0
+    with (
+        conn.cursor() as cursor,
+        cursor.copy(f"COPY {target} ({_listed(columns)}) FROM STDIN (FORMAT csv)") as copy,
+    ):
+        for frame in frames:
+            copy.write(csv_of(frame.select(columns)))
+            rows += frame.height
+    return rows
+
+
+def csv_of(frame: pl.DataFrame) -> bytes:
+    """CSV in which null is an empty field and an empty text is quoted, as COPY reads it."""
+    return frame.write_csv(include_header=False, datetime_format=_DATETIME_FORMAT).encode()
+
+
+def _there(conn: psycopg.Connection[Any], table: Table) -> bool:
+    row = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (table.qualified,)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _upsert_statement(table: Table) -> str:
+    changes = ", ".join(
+        f'"{name}" = excluded."{name}"' for name in table.names if name not in table.key
+    )
+    return (
+        f"INSERT INTO {table.qualified} AS t ({_listed(table.names)})"
+        f" SELECT {_listed(table.names)} FROM {_INCOMING}"
+        f" ON CONFLICT ({_listed(table.key)}) DO UPDATE SET {changes}"
+        f" WHERE t.row_hash IS DISTINCT FROM excluded.row_hash"
+    )
+
+
+def _read_back(conn: psycopg.Connection[Any], table: Table) -> Verification:
+    row = conn.execute(
+        f"""
+        SELECT count(*), count(*) FILTER (WHERE t.row_hash IS NULL),
+            count(*) FILTER (WHERE t.row_hash <> i.row_hash),
+            (array_agg(i."{table.key[0]}"::text)
+                FILTER (WHERE t.row_hash IS DISTINCT FROM i.row_hash))[:{SAMPLE}]
+        FROM {_INCOMING} AS i LEFT JOIN {table.qualified} AS t USING ({_listed(table.key)})
+        """
+    ).fetchone()
+    expected, missing, differing, sample = row or (0, 0, 0, None)
+    return Verification(expected, missing, differing, sample=tuple(sample or ()))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

@@ -1,0 +1,155 @@
+"""Rows of a validated batch in a Postgres table, beside what the landed files say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from assets.frame.tables import INGESTED_AT, LINE, ROW_HASH, Column, Table
+from assets.sinks import postgres
+from landing.batch.delivery import deliver
+from tests.integration.campaigns.harness import row
+
+pytestmark = pytest.mark.servers("postgres")
+
+MESSAGES = Table(
+    "shop",
+    "messages",
+    "One row per message.",
+    ("record_id",),
+    (
+        Column("record_id", "text", "Key.", nullable=False),
+        Column("message", "text", "What was said."),
+        Column("campaign", "text", "For which campaign."),
+        Column("timestamp", "timestamptz", "When."),
+        ROW_HASH,
+        LINE,
+        INGESTED_AT,
+    ),
+)
+
+
+def take(landing, batch, run="run-1", table=MESSAGES):
+    with (
+        deliver(
+            landing.pg, landing.store, pipeline="campaigns", batch_id=batch,
+            sink="raw_messages", run_id=run,
+        ) as delivery,
+        landing.pg.connect() as conn,
+    ):  # fmt: skip
+        result, found = postgres.upsert(conn, delivery, table)
+        if not found.ok:
+            raise LookupError(found)
+    return result, found
+
+
+def held(landing):
+    return landing.query(
+        "SELECT record_id, message, campaign, timestamp, line FROM shop.messages ORDER BY record_id"
+    )
+
+
+def at(second: int) -> datetime:
+    return datetime(2025, 11, 3, 10, 0, second, tzinfo=UTC)
+
+
+ODD = 'a "quoted", comma\nand a line, \\N and ü'
+
+
+def test_twice_then_changed(landing):
+    batch = landing.batch(
+        {"campaigns/a.csv": [row("r1", ODD), row("r2", "", campaign=""), row("r3", at=7)]}
+    )
+    landing.validate(batch)
+    result, found = take(landing, batch)
+    expected = [
+        ("r1", ODD, "Sale", at(0), 2),
+        ("r2", None, None, at(0), 4),
+        ("r3", "Hello", "Sale", at(7), 5),
+    ]
+    assert held(landing) == expected
+    assert (result.rows_written, result.unchanged) == (3, 0)
+    assert (found.expected, found.ok) == (3, True)
+    versions = landing.query("SELECT record_id, xmin::text FROM shop.messages ORDER BY 1")
+
+    again, found = take(landing, batch, run="run-2")
+    assert (again.rows_written, again.unchanged, found.ok) == (3, 3, True)
+    assert held(landing) == expected
+    # Equal rows are not written at all.
+    assert landing.query("SELECT record_id, xmin::text FROM shop.messages ORDER BY 1") == versions
+
+    second = landing.batch({"campaigns/b.csv": [row("r3", "Bye", at=9), row("r4")]})
+    landing.validate(second)
+    result, found = take(landing, second)
+    assert (result.rows_written, result.unchanged, found.ok) == (2, 0, True)
+    assert held(landing) == [
+        *expected[:2],
+        ("r3", "Bye", "Sale", at(9), 2),
+        ("r4", "Hello", "Sale", at(0), 3),
+    ]
+    hashes = dict(landing.query("SELECT key, row_hash FROM campaigns.record"))
+    assert dict(landing.query("SELECT record_id, row_hash FROM shop.messages")) == hashes
+
+
+def test_the_mark_is_made_with_the_rows_or_not_at_all(landing):
+    batch = landing.batch({"campaigns/a.csv": [row("r1"), row("r2")]})
+    landing.validate(batch)
+    with psycopg.connect(landing.url) as conn:
+        postgres.ensure(conn, MESSAGES)
+        conn.execute(
+            "CREATE FUNCTION shop.spoil() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN NEW.row_hash := 'spoilt'; RETURN NEW; END$$"
+        )
+        conn.execute(
+            "CREATE TRIGGER spoil BEFORE INSERT ON shop.messages FOR EACH ROW"
+            " WHEN (NEW.record_id = 'r2') EXECUTE FUNCTION shop.spoil()"
+        )
+    with pytest.raises(LookupError, match=r"expected=2, missing=0, differing=1.*'r2'"):
+        take(landing, batch)
+    assert held(landing) == []
+    sink = "SELECT state, rows_written FROM landing.batch_sink WHERE sink = 'raw_messages'"
+    assert landing.query(sink) == [("failed", None)]
+    with psycopg.connect(landing.url) as conn:
+        conn.execute("DROP TRIGGER spoil ON shop.messages")
+    take(landing, batch)
+    assert [key for key, *_ in held(landing)] == ["r1", "r2"]
+    assert landing.query(sink) == [("done", 2)]
+
+
+def test_a_table_that_is_otherwise_is_refused_with_the_remedy(landing):
+    batch = landing.batch({"campaigns/a.csv": [row("r1")]})
+    landing.validate(batch)
+    with psycopg.connect(landing.url) as conn:
+        conn.execute("CREATE SCHEMA shop")
+        conn.execute(
+            postgres.definition(MESSAGES)
+            .replace('"campaign" text, ', "")
+            .replace('"line" bigint', '"line" text')
+        )
+    with pytest.raises(
+        postgres.AnotherTableError,
+        match=r'ALTER TABLE shop.messages ADD COLUMN "campaign" text,'
+        r' ALTER COLUMN "line" TYPE bigint',
+    ):
+        take(landing, batch)
+
+
+def test_what_is_declared_is_what_there_is(landing):
+    with psycopg.connect(landing.url) as conn:
+        postgres.ensure(conn, MESSAGES)
+        postgres.ensure(conn, MESSAGES)
+    columns = landing.query(
+        "SELECT column_name, data_type, is_nullable FROM information_schema.columns"
+        " WHERE table_schema = 'shop' ORDER BY ordinal_position"
+    )
+    assert columns == [
+        ("record_id", "text", "NO"),
+        ("message", "text", "YES"),
+        ("campaign", "text", "YES"),
+        ("timestamp", "timestamp with time zone", "YES"),
+        ("row_hash", "text", "NO"),
+        ("line", "bigint", "NO"),
+        ("ingested_at", "timestamp with time zone", "NO"),
+    ]
