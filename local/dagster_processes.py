@@ -1,158 +1,160 @@
-"""Dagster's webserver and daemon as child processes of the demo, `make dev` and the tests.
+"""Dagster's webserver and daemon as supervised processes of the demo, `make dev` and the tests.
 
-Belongs here: starting, watching and stopping them. Does not: the servers they talk to (``stack``).
+Belongs here: declaring, starting and watching them. Does not: the servers they talk to (``stack``),
+pid files and ports (``supervisor``).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.ports import is_free
-from local.service import HOST, REPOSITORY
+from local import process
+from local.service import HOST, REPOSITORY, Command, Place, Service, StackError, answers_http
+from local.supervisor import Say, Spawned, Supervisor, log_end, silent
 
-USUAL_PORT = 3000
-
-#: Seconds that a process gets to end by itself before it is killed.
-GRACE = 20.0
+_PORT = "webserver"
+_BIN = Path(sys.executable).parent
+#: Creates Dagster's tables once, before two processes would race to.
+_MAKE_TABLES = "import dagster as dg\nwith dg.DagsterInstance.get() as i: i.get_runs_count()"
 
 
 class DagsterDied(RuntimeError):
     """A Dagster process ended while it was needed."""
 
 
-def ui_port() -> int:
-    """Dagster's usual port when nobody listens on it, else one that is free now."""
-    if is_free(USUAL_PORT):
-        return USUAL_PORT
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def declared(
+    environment: Mapping[str, str] | None = None,
+    workspace: Path = REPOSITORY / "workspace.yaml",
+    cwd: Path = REPOSITORY,
+) -> dict[str, Service]:
+    """The daemon and the webserver; for stopping and listing them nothing else has to be known."""
+
+    def command(program: str, *arguments: str) -> Command:
+        argv = [str(_BIN / program), *arguments, "-w", str(workspace)]
+        return Command(argv, environment=environment or {}, directory=cwd)
+
+    def webserver(place: Place) -> Command:
+        return command("dagster-webserver", "-h", HOST, "-p", str(place.ports[_PORT]))
+
+    def answers(place: Place) -> bool:
+        return answers_http(f"http://{HOST}:{place.ports[_PORT]}/server_info")
+
+    daemon = Service(
+        name="daemon",
+        systems=("Dagster's daemon",),
+        ports=(),
+        command=lambda _: command("dagster-daemon", "run"),
+        ready=lambda _: True,
+        stop_signal="SIGINT",
+        grace=20.0,
+    )
+    ui = Service(
+        name="webserver",
+        systems=("Dagster's UI",),
+        ports=(_PORT,),
+        usual_port=3000,
+        command=webserver,
+        ready=answers,
+        stop_signal="SIGINT",
+        grace=20.0,
+        patience=300.0,
+    )
+    return {"daemon": daemon, "webserver": ui}
 
 
 @dataclass
 class DagsterProcesses:
-    """A webserver and a daemon on ``workspace``, with ``env`` as their whole environment.
+    """A webserver and a daemon on ``workspace``, recorded below ``state``.
 
-    They run in ``cwd``: a ``.env`` file there is read by Dagster and wins over ``env``.
+    ``env`` is added to this process's environment. They run in ``cwd``: a ``.env`` file there is
+    read by Dagster and wins over ``env``. ``port`` is asked for; without one the UI gets that of
+    its last start, or Dagster's usual one, or any.
     """
 
     env: Mapping[str, str]
-    logs: Path
+    state: Path
     workspace: Path = REPOSITORY / "workspace.yaml"
     cwd: Path = REPOSITORY
-    port: int = field(default_factory=ui_port)
-    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    port: int | None = None
+    say: Say = silent
+    _spawned: dict[str, Spawned] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.services = declared(self.env, self.workspace, self.cwd)
+        self.supervisor = Supervisor(
+            self.state,
+            lambda: Path(sys.executable),
+            self.say,
+            fixed=(_PORT,) if self.port else (),
+        )
 
     @property
     def url(self) -> str:
         """Where the UI answers."""
-        return f"http://{HOST}:{self.port}"
+        return f"http://{HOST}:{self.supervisor.place().ports[_PORT]}"
 
     def start(self, *, webserver: bool = True, daemon: bool = True) -> None:
-        """Start what is asked for and not running yet."""
-        self.prepare_instance()
-        bin_dir = Path(sys.executable).parent
-        workspace = ["-w", str(self.workspace)]
-        if daemon:
-            self._spawn("daemon", [str(bin_dir / "dagster-daemon"), "run", *workspace])
-        if webserver:
-            address = ["-h", HOST, "-p", str(self.port)]
-            self._spawn("webserver", [str(bin_dir / "dagster-webserver"), *address, *workspace])
-
-    def prepare_instance(self) -> None:
-        """Create Dagster's tables once, before two processes would race to."""
-        code = "import dagster as dg\nwith dg.DagsterInstance.get() as i: i.get_runs_count()"
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env=dict(self.env),
-            cwd=self.cwd,
-            check=True,
-            timeout=120,
-        )
-
-    def wait_ready(self, timeout: float = 120.0) -> None:
-        """Return when the webserver answers.
+        """Start what is asked for and not running yet, without waiting for it.
 
         Raises:
-            DagsterDied: a process ended; the message has the end of its log.
-            TimeoutError: no answer in ``timeout`` seconds.
+            StackError: the port that was asked for is taken, or Dagster's storage cannot be used.
         """
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            self.check_alive()
+        wanted = [name for name, asked in (("daemon", daemon), ("webserver", webserver)) if asked]
+        missing = [self.services[name] for name in wanted if name not in self.pids()]
+        self.state.mkdir(parents=True, exist_ok=True)
+        if webserver and self.port and self.services["webserver"] in missing:
+            self.supervisor.ports().fix(_PORT, self.port)
+        self.supervisor.assign(missing)
+        self.prepare_instance()
+        for service in missing:
+            self._spawned[service.name] = self.supervisor.spawn(service)
+
+    def prepare_instance(self) -> None:
+        """Create Dagster's tables. Raises StackError with what was printed when it cannot."""
+        log = self.state / "logs" / "instance.log"
+        # In a session of its own, as all others: Ctrl-C must not print its traceback.
+        command = Command([sys.executable, "-c", _MAKE_TABLES], self.env, self.cwd)
+        code = process.run(command, log, timeout=300)
+        if code:
+            raise StackError(f"Dagster's storage cannot be used ({code}):\n{log_end(log)}")
+
+    def wait_ready(self) -> None:
+        """Return when our own webserver answers.
+
+        Raises:
+            DagsterDied: a process ended, or did not answer; the message has the end of its log.
+        """
+        for name, spawned in self._spawned.items():
+            service = self.services[name]
             try:
-                with urllib.request.urlopen(f"{self.url}/server_info", timeout=2):
-                    return
-            except OSError:
-                time.sleep(0.3)
-        raise TimeoutError(f"{self.url} did not answer in {timeout:.0f} s: see {self.logs}")
+                self.supervisor.settle(service, spawned)
+            except StackError as error:
+                raise DagsterDied(f"{name}: {error}\n{self.log_end(name)}") from error
 
     def check_alive(self) -> None:
         """Raise DagsterDied when a started process has ended."""
-        for name, process in self._running.items():
-            if process.poll() is not None:
-                raise DagsterDied(f"{name} ended with {process.returncode}:\n{self.log_end(name)}")
+        for name in self._spawned:
+            if name not in self.pids():
+                raise DagsterDied(f"{name} ended:\n{self.log_end(name)}")
 
     def log_end(self, name: str, lines: int = 30) -> str:
         """The last lines of a process's log."""
-        path = self.logs / f"{name}.log"
-        text = path.read_text(errors="replace") if path.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        return log_end(self.supervisor.log(self.services[name]), lines=lines)
 
     def pids(self) -> dict[str, int]:
         """The pid of every process that runs."""
-        return {name: p.pid for name, p in self._running.items() if p.poll() is None}
+        running = {name: self.supervisor.running(one) for name, one in self.services.items()}
+        return {name: process.pid for name, process in running.items() if process}
 
     def stop(self) -> None:
         """End both processes and all that they started: politely, then by force."""
-        for process in self._running.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        end = time.monotonic() + GRACE
-        for process in self._running.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.1, end - time.monotonic()))
-            # Code servers and run workers stay in their parent's group.
-            _kill_group(process.pid)
-            process.wait()
-        self._running.clear()
+        self._spawned.clear()
+        self.supervisor.stop(list(self.services.values()))
 
     def kill(self) -> None:
         """Kill -9 of everything at once: daemon, webserver, code servers and run workers."""
-        for process in self._running.values():
-            _kill_group(process.pid)
-            process.wait()
-        self._running.clear()
-
-    def _spawn(self, name: str, command: list[str]) -> None:
-        if name in self.pids():
-            return
-        self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                command,
-                env=dict(self.env),
-                cwd=self.cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-
-def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+        self._spawned.clear()
+        self.supervisor.kill(self.services.values())

@@ -9,98 +9,64 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from local.dagster_processes import DagsterDied, DagsterProcesses
 from local.demos import DEMOS
 from local.demos.pipeline import Figures, Landed, PipelineDemo
-from local.service import StackError
+from local.foreground import Failed, Foreground
+from local.pipelines import selected
+from local.progress import Progress, counted
 from local.stack import DEFAULT_ROOT, Stack
+from local.waiting import Waiting
 
 #: Seconds within which everything that landed must be processed.
 TIMEOUT = 900.0
 
 
-class DemoFailed(RuntimeError):
-    """Something of the demo is not as it should be."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; 0 only when every figure is right."""
     arguments = _arguments(argv)
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs without SIGINT
-        signal.signal(number, signal.default_int_handler)
     # It warns of the stand-in's having no clock of its own.
     logging.getLogger("pymilvus").setLevel(logging.ERROR)
-    names = _selected(arguments.pipelines)
-    started = time.monotonic()
-    stack = Stack(DEFAULT_ROOT)
-    services = sorted({s for name in names for s in DEMOS[name].services})
-    dagster: DagsterProcesses | None = None
-    try:
-        _start(stack, services)
-        # Of the other pipelines there are no servers.
-        variables = {**stack.env(), "QUINTET_PIPELINES": ",".join(names)}
-        os.environ.update(variables)
-        env = dict(os.environ)
-        demos = [DEMOS[name](env, _data_dir(), stack.root / "demo") for name in names]
-        dagster = DagsterProcesses(env=env, logs=stack.root / "logs")
-        print("Starting Dagster's webserver and daemon …", flush=True)
-        dagster.start()
-        landed = {demo.name: demo.load() for demo in demos}
-        dagster.wait_ready()
-        print(f"Dagster UI: {dagster.url}", flush=True)
-        report, problems = _run(demos, landed, dagster)
-        report["seconds"] = round(time.monotonic() - started, 1)
-        _write_report(stack.root / "demo-report.json", report)
-        if problems:
-            print("\nThe demo failed:\n" + "\n".join(problems), file=sys.stderr)
-            return 1
-        if not arguments.once:
-            _stay(dagster)
-    except KeyboardInterrupt:
-        return 130
-    except (DemoFailed, DagsterDied, StackError, TimeoutError) as error:
-        print(f"\nThe demo failed:\n{error}", file=sys.stderr)
-        return 1
-    finally:
-        if dagster is not None:
-            dagster.stop()
-        if arguments.once:
-            stack.down()
+    names = selected(arguments.pipelines)
+    foreground = Foreground(
+        Stack(DEFAULT_ROOT), "make demo", Progress().say, arguments.port, arguments.once
+    )
+    return foreground.run(lambda running: _demonstrate(running, names))
+
+
+def _demonstrate(foreground: Foreground, names: Sequence[str]) -> int:
+    began = time.monotonic()
+    stack, say = foreground.stack, foreground.say
+    foreground.start(names)
+    # Of the other pipelines there are no servers.
+    os.environ.update({**stack.env(), "QUINTET_PIPELINES": ",".join(names)})
+    demos = [DEMOS[name](dict(os.environ), _data_dir(), stack.root / "demo") for name in names]
+    landed = {}
+    for demo in demos:
+        landed[demo.name] = demo.load()
+        say(f"{demo.name}: landed {counted(len(landed[demo.name]), 'object')}")
+    foreground.wait_ready()
+    report, problems = _run(demos, landed, foreground)
+    report["seconds"] = round(time.monotonic() - began, 1)
+    _write_report(stack.root / "demo-report.json", report)
+    if problems:
+        raise Failed("\n".join(["some figures are not right", *problems]))
+    if not foreground.ends_servers:
+        _stay(foreground)
     return 0
-
-
-def _start(stack: Stack, services: Sequence[str]) -> None:
-    """Bring the servers up.
-
-    Raises:
-        DemoFailed: one did not start; the message has the end of its log.
-    """
-    print(f"Starting {', '.join(services)} …", flush=True)
-    errors = [started.error for started in stack.up(services) if started.error]
-    if errors:
-        raise DemoFailed("\n".join(errors))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="exit when all is processed")
     parser.add_argument("--pipelines", default="", help="comma-separated; all by default")
+    parser.add_argument("--port", type=int, help="of the UI")
     return parser.parse_args(argv)
-
-
-def _selected(pipelines: str) -> list[str]:
-    names = [name.strip() for name in pipelines.split(",") if name.strip()] or list(DEMOS)
-    unknown = [name for name in names if name not in DEMOS]
-    if unknown:
-        sys.exit(f"Unknown pipeline: {', '.join(unknown)}. There are: {', '.join(DEMOS)}.")
-    return list(dict.fromkeys(names))
 
 
 def _data_dir() -> Path | None:
@@ -109,14 +75,15 @@ def _data_dir() -> Path | None:
 
 
 def _run(
-    demos: Sequence[PipelineDemo], landed: dict[str, Sequence[Landed]], dagster: DagsterProcesses
+    demos: Sequence[PipelineDemo], landed: dict[str, Sequence[Landed]], foreground: Foreground
 ) -> tuple[dict[str, object], list[str]]:
     """Wait for every pipeline, then print and collect its figures and its answer."""
-    report: dict[str, object] = {"pipelines": {}, "ui": dagster.url}
+    report: dict[str, object] = {"pipelines": {}, "ui": foreground.url}
+    waiting = Waiting(foreground.stack.env()["POSTGRES_URL"])
     problems: list[str] = []
     began = time.monotonic()
     for demo in demos:
-        figures = _wait(demo, landed[demo.name], dagster)
+        figures = _wait(demo, landed[demo.name], foreground, waiting)
         seconds = time.monotonic() - began
         found = list(demo.verify(figures))
         problems += [f"{demo.name}: {problem}" for problem in found]
@@ -133,33 +100,32 @@ def _run(
     return report, problems
 
 
-def _wait(demo: PipelineDemo, landed: Sequence[Landed], dagster: DagsterProcesses) -> Figures:
-    """Show progress until all is processed.
+def _wait(
+    demo: PipelineDemo, landed: Sequence[Landed], foreground: Foreground, waiting: Waiting
+) -> Figures:
+    """Show progress, and why a batch waits, until all is processed.
 
     Raises:
-        DemoFailed: a batch waits for an operator.
-        TimeoutError: TIMEOUT passed.
+        Failed: a batch waits for an operator, or TIMEOUT passed.
     """
     end = time.monotonic() + TIMEOUT
     shown = ""
     while time.monotonic() < end:
-        dagster.check_alive()
+        foreground.check_alive()
         figures = demo.figures(landed)
-        states = ", ".join(f"{batch} {state}" for batch, state in figures.batches.items())
-        states = states or "waiting for the sensor"
-        line = f"  {demo.name}: {figures.processed}/{figures.objects} objects, {states}"
+        line = f"{demo.name}: {figures.processed} of {counted(figures.objects, 'object')}"
         line += "".join(f", {n:,} {what}" for what, n in figures.waiting.items() if n)
-        if line != shown:
-            print(line, flush=True)
-            shown = line
+        if not figures.batches and not figures.finished:
+            line += ", waiting for the sensor"
+        for new in [*([line] if line != shown else []), *waiting.news()]:
+            foreground.say(new)
+        shown = line
         if figures.finished:
             return figures
         if "failed_permanent" in figures.batches.values():
-            raise DemoFailed("\n".join(figures.errors))
+            raise Failed("\n".join(figures.errors))
         time.sleep(1)
-    raise TimeoutError(
-        f"{demo.name} was not done in {TIMEOUT:.0f} s: {shown}\n{dagster.log_end('daemon')}"
-    )
+    raise Failed(f"{demo.name} was not done in {TIMEOUT:.0f} s: {shown}\n{foreground.log_end()}")
 
 
 def _table(name: str, figures: Figures, seconds: float) -> str:
@@ -187,11 +153,11 @@ def _write_report(path: Path, report: dict[str, object]) -> None:
     print(f"Report: {path}", flush=True)
 
 
-def _stay(dagster: DagsterProcesses) -> None:
-    print(f"The UI stays at {dagster.url}. Ctrl-C stops it, `make down` the servers.", flush=True)
+def _stay(foreground: Foreground) -> None:
+    foreground.say(f"The UI stays at {foreground.url}: Ctrl-C stops it, `make down` the servers")
     while True:
         time.sleep(1)
-        dagster.check_alive()
+        foreground.check_alive()
 
 
 if __name__ == "__main__":

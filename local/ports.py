@@ -9,7 +9,7 @@ import json
 import random
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from local.service import HOST, StackError
@@ -57,15 +57,31 @@ class Ports:
         """A copy of what is assigned."""
         return dict(self._numbers)
 
-    def assign(self, names: Iterable[str]) -> None:
+    def assign(self, names: Iterable[str], usual: Mapping[str, int] | None = None) -> None:
         """Give each of ``names`` (of servers that do not run now) a port that is free.
 
-        A kept port stays when it is still free, or soon is. Raises StackError when no port is free.
+        A kept port stays when it is still free, or soon is; one in ``usual`` is taken before any
+        other. Raises StackError when no port is free.
         """
         deadline = time.monotonic() + _LET_GO
         for name in names:
             if name not in self._numbers or not _is_soon_free(self._numbers[name], deadline):
-                self._numbers[name] = self._choose()
+                wished = (usual or {}).get(name)
+                free = wished is not None and is_free(wished)
+                self._numbers[name] = wished if wished and free else self._choose()
+        self._write()
+
+    def fix(self, name: str, number: int) -> None:
+        """Keep ``number`` for ``name``. Raises StackError when another program listens there."""
+        if not _is_soon_free(number, time.monotonic() + _LET_GO):
+            raise StackError(
+                f"port {number} is taken by another program: choose another (PORT=…), or leave "
+                "PORT out"
+            )
+        self._numbers[name] = number
+        self._write()
+
+    def _write(self) -> None:
         self._path.write_text(json.dumps(self._numbers, indent=1, sort_keys=True), "utf-8")
 
     def _choose(self) -> int:

@@ -6,6 +6,7 @@ are, and in which order.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -30,6 +31,11 @@ class Running:
     pid: int
     started: float
 
+    @classmethod
+    def this(cls) -> Running:
+        """The process that asks."""
+        return cls(os.getpid(), psutil.Process().create_time())
+
     def process(self) -> psutil.Process | None:
         """The live process, or None when it ended or its pid now belongs to another."""
         try:
@@ -40,16 +46,65 @@ class Running:
         except psutil.NoSuchProcess:
             return None
 
+    def family(self) -> list[psutil.Process]:
+        """The live process, its descendants, and what else is left of the session that it leads.
+
+        Without the leader its session may still have members: their number is not given to
+        anybody else before the last of them is gone.
+        """
+        process = self.process()
+        found = [process, *_descendants(process)] if process else []
+        known = {member.pid for member in found}
+        if process or not psutil.pid_exists(self.pid):
+            found += [one for one in _session(self.pid, self.started) if one.pid not in known]
+        return found
+
     def memory(self) -> int:
         """Resident bytes of the process and its descendants; 0 when it ended."""
         total = 0
-        process = self.process()
-        for member in [process, *process.children(recursive=True)] if process else []:
-            try:
+        for member in self.family() if self.process() else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 total += member.memory_info().rss
+        return total
+
+    def listens(self, ports: set[int]) -> bool:
+        """Whether the process, or one that it started, listens on all ``ports``.
+
+        True as well where the system does not let us look: root without CAP_SYS_PTRACE may not
+        look at a server that runs as another user.
+        """
+        found = set()
+        for member in self.family() if ports else []:
+            try:
+                found |= {
+                    connection.laddr.port
+                    for connection in member.net_connections("tcp")
+                    if connection.status == psutil.CONN_LISTEN
+                }
+            except psutil.AccessDenied:
+                return True
             except psutil.NoSuchProcess:
                 continue
-        return total
+        return ports <= found
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _session(leader: int, started: float) -> list[psutil.Process]:
+    """What belongs to a session and was started after it."""
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(pid) == leader:
+                process = psutil.Process(pid)
+                if process.create_time() >= started - _SAME_START:
+                    found.append(process)
+    return found
 
 
 class PidFile:
@@ -60,12 +115,16 @@ class PidFile:
 
     def read(self) -> Running | None:
         """The process of the file if it is alive and still the one that was recorded."""
+        running = self.recorded()
+        return running if running and running.process() else None
+
+    def recorded(self) -> Running | None:
+        """The process of the file, alive or not; None without a file that can be read."""
         try:
             content = json.loads(self._path.read_text("utf-8"))
-            running = Running(int(content["pid"]), float(content["started"]))
+            return Running(int(content["pid"]), float(content["started"]))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return running if running.process() else None
 
     def write(self, running: Running) -> None:
         """Record ``running``; the file is complete or absent, never half."""
@@ -109,20 +168,49 @@ def start(command: Command, log: Path) -> Running:
     return Running(child.pid, psutil.Process(child.pid).create_time())
 
 
+def run(command: Command, log: Path, timeout: float) -> int:
+    """Run ``command`` to its end, as `start` does; its exit code, or -9 after ``timeout`` seconds.
+
+    However it ends, an interruption included, nothing of it is left.
+    """
+    running = start(command, log)
+    (child,) = (child for child in _children if child.pid == running.pid)
+    try:
+        return child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        return -signal.SIGKILL
+    finally:
+        kill(running)
+
+
 def stop(running: Running, stop_signal: str, grace: float) -> None:
-    """Ask the process to stop, wait ``grace`` seconds, then kill what is left of its tree."""
+    """Ask the process to stop, wait ``grace`` seconds, then kill what is left of its family."""
+    process = running.process()
+    family = running.family()
+    if process and not ask(running, stop_signal, grace):
+        _signal(process, signal.SIGKILL)
+    family = list({*family, *running.family()})
+    if not _gone(family, 1.0):
+        for member in family:
+            _signal(member, signal.SIGKILL)
+    _gone(family, _KILL_GRACE)
+
+
+def ask(running: Running, stop_signal: str, grace: float) -> bool:
+    """Ask this one process to stop; whether it did within ``grace`` seconds."""
     process = running.process()
     if process is None:
-        return
-    family = process.children(recursive=True)
+        return True
     _signal(process, getattr(signal, stop_signal))
-    if not _gone([process], grace):
-        _signal(process, signal.SIGKILL)
-    left = [member for member in family if alive(member)]
-    if left and not _gone(left, 1.0):
-        for member in left:
-            _signal(member, signal.SIGKILL)
-    _gone([process, *left], _KILL_GRACE)
+    return _gone([process], grace)
+
+
+def kill(running: Running) -> None:
+    """Kill -9 of the process and its family."""
+    family = running.family()
+    for member in family:
+        _signal(member, signal.SIGKILL)
+    _gone(family, _KILL_GRACE)
 
 
 def _signal(process: psutil.Process, number: int) -> None:

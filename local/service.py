@@ -90,9 +90,10 @@ class Service:
     """One declared server.
 
     ``systems`` names what it stands in for, ``ports`` the ports it needs (the first is shown in
-    the status). ``prepare`` runs before each start, ``ready`` is the readiness probe, and
-    ``populate`` runs once it is ready; all three must be repeatable. ``stop_signal`` asks for an
-    orderly stop within ``grace`` seconds, ``hint`` is what to do when it does not start.
+    the status), ``usual_port`` the number that it gets where that is free. ``prepare`` runs before
+    each start, ``ready`` is the readiness probe, and ``populate`` runs once it is ready; all three
+    must be repeatable. ``stop_signal`` asks for an orderly stop within ``grace`` seconds, ``hint``
+    is what to do when it does not start.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Service:
     stop_signal: str = "SIGTERM"
     grace: float = 10.0
     patience: float = 90.0
+    usual_port: int | None = None
     hint: str = "run `make reset` for a fresh state, or `make install` when a package is missing"
 
 

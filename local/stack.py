@@ -10,50 +10,26 @@ import contextlib
 import fcntl
 import os
 import shutil
-import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from local import environment_file, process
-from local.ports import Ports
+from local import dagster_processes, environment_file, process
 from local.process import PidFile, Running
 from local.service import REPOSITORY, Place, Service, StackError
 from local.services import SERVICES
+from local.supervisor import Started, Status, Supervisor
 from resources.environment import DAGSTER_VARIABLES
 
 DEFAULT_ROOT = REPOSITORY / ".local"
 #: Written into every state directory; `reset` removes nothing from a directory without it.
 _MARK = "quintet-stack"
 #: What `reset` removes. The servers' environment beside it stays.
-_STATE = ("data", "logs", "pids", "secrets", "dagster", "ports.json", "env")
-_LOG_LINES = 25
-_LOG_WIDTH = 300
-_POLL = 0.1
+_STATE = ("data", "logs", "pids", "secrets", "dagster", "ports.json", "pipelines", "env")
 
-
-@dataclass(frozen=True)
-class Status:
-    """One server's state. ``state`` is running, starting, stopped or failed; ``memory`` bytes."""
-
-    service: str
-    systems: tuple[str, ...]
-    state: str
-    pid: int | None
-    ports: tuple[int, ...]
-    memory: int
-    log: Path
-
-
-@dataclass(frozen=True)
-class Started:
-    """What `Stack.up` did with one server: seconds until it was ready, error if it was not."""
-
-    service: str
-    seconds: float
-    already: bool = False
-    error: str | None = None
+#: Seconds that the command in another terminal gets to stop Dagster and, perhaps, the servers.
+_CLAIMANT_GRACE = 60.0
+#: To stop and to list them; what they are started with only their starter knows.
+DAGSTER = dagster_processes.declared()
 
 
 def servers_python(root: Path = DEFAULT_ROOT) -> Path:
@@ -82,46 +58,45 @@ class Stack:
     ) -> None:
         self.root = root.absolute()
         self.services = SERVICES if services is None else services
+        self.supervisor = Supervisor(self.root, lambda: servers_python(self.root))
+        self._claimant = PidFile(self.root / "pids" / "terminal.json")
 
     # -- what callers use -----------------------------------------------------------------
 
-    def up(self, names: Iterable[str] | None = None) -> list[Started]:
+    def up(
+        self, names: Iterable[str] | None = None, pipelines: Sequence[str] | None = None
+    ) -> list[Started]:
         """Start the servers in ``names`` (all by default), in parallel; leave healthy ones alone.
 
+        With ``pipelines`` the environment says that a code location holds these, from then on.
         Returns one `Started` per server, in which ``error`` tells why one is not up; the others
         stay up. Raises StackError for an unknown name, or a ``.env`` that is not the stack's.
         """
         chosen = self._select(names)
-        if self.root == DEFAULT_ROOT:
-            environment_file.refuse_anothers(REPOSITORY / ".env", self.root / "env")
-        self.root.mkdir(parents=True, exist_ok=True)
-        with self._lock():
-            self._make_root()
-            dead = [service for service in chosen if not self._healthy(service)]
-            for service in dead:
-                self._stop(service)
-            ports = Ports(self.root / "ports.json")
-            ports.assign([port for service in dead for port in service.ports])
-            place = self.place()
-            with ThreadPoolExecutor(len(chosen) or 1) as pool:
-                results = list(
-                    pool.map(
-                        lambda service: self._start(service, place, fresh=service in dead), chosen
-                    )
-                )
+        with self._made():
+            if pipelines is not None:
+                (self.root / "pipelines").write_text(",".join(pipelines), "utf-8")
+            results = self.supervisor.up(chosen)
             self._write_environment()
         return results
 
     def down(self, names: Iterable[str] | None = None) -> list[str]:
-        """Stop the servers in ``names`` (all by default), in parallel; returns those that ran."""
+        """Stop the servers in ``names``, in parallel; returns what ran.
+
+        By default all, and before them the command in a terminal and Dagster's processes.
+        """
         chosen = self._select(names)
         if not self.root.exists():
             return []
+        ended = self._end_claimant() if names is None else []
         with self._lock():
-            running = [service for service in chosen if self._running(service)]
-            with ThreadPoolExecutor(max(1, len(running))) as pool:
-                list(pool.map(self._stop, running))
-        return [service.name for service in running]
+            if names is None:
+                ended += self.supervisor.stop(list(DAGSTER.values()))
+            return ended + self.supervisor.stop(chosen)
+
+    def kill(self) -> None:
+        """Kill -9 of everything at once; what was acknowledged survives it."""
+        self.supervisor.kill([*DAGSTER.values(), *self.services.values()])
 
     def reset(self) -> None:
         """Stop everything and remove the state: data, logs, ports, secrets, environment file.
@@ -142,34 +117,60 @@ class Stack:
                 path.unlink(missing_ok=True)
         (self.root / _MARK).unlink()
 
+    # -- the one command in a terminal --------------------------------------------------------
+
+    def claim(self) -> None:
+        """Take the state directory for this process, and end what a killed one has left running.
+
+        Raises:
+            StackError: such a command runs already, or ``.env`` is not the stack's.
+        """
+        with self._made():
+            other = self._claimant.read()
+            if other:
+                raise StackError(
+                    f"`make dev` or `make demo` runs already (pid {other.pid}): press Ctrl-C "
+                    "there, or run `make down`"
+                )
+            self._claimant.write(Running.this())
+            self.supervisor.stop(list(DAGSTER.values()))
+
+    def claimed(self) -> bool:
+        """Whether the state directory is still this process's."""
+        other = self._claimant.read()
+        return other is not None and other.pid == os.getpid()
+
+    def release(self) -> None:
+        """Give the state directory back."""
+        if self.claimed():
+            self._claimant.remove()
+
+    def _end_claimant(self) -> list[str]:
+        """Ask the command in another terminal to end, which stops what it has started."""
+        other = self._claimant.read()
+        if other is None or other.pid == os.getpid():
+            return []
+        self.supervisor.say(f"ending what runs in another terminal (pid {other.pid})")
+        process.ask(other, "SIGTERM", _CLAIMANT_GRACE)
+        self._claimant.remove()
+        return ["what ran in another terminal"]
+
+    # -- looking ------------------------------------------------------------------------------
+
     def status(self) -> list[Status]:
         """The state of every declared server."""
-        numbers = Ports(self.root / "ports.json").numbers
-        rows = []
-        for service in self.services.values():
-            running = self._running(service)
-            state = "stopped"
-            if running:
-                state = "running" if self._answers(service) else "starting"
-            elif self._pid_file(service).exists():
-                state = "failed"
-            rows.append(
-                Status(
-                    service.name,
-                    service.systems,
-                    state,
-                    running.pid if running else None,
-                    tuple(numbers[port] for port in service.ports if port in numbers),
-                    running.memory() if running else 0,
-                    self.root / "logs" / f"{service.name}.log",
-                )
-            )
-        return rows
+        return [self.supervisor.status(service) for service in self.services.values()]
+
+    def dagster_status(self) -> list[Status]:
+        """The state of Dagster's daemon and webserver."""
+        return [self.supervisor.status(service) for service in DAGSTER.values()]
 
     def env(self) -> dict[str, str]:
         """The variables of the servers that were ever started in this state directory."""
         place = self.place()
         variables = {"DAGSTER_HOME": str(self.root / "dagster"), **DAGSTER_VARIABLES}
+        if (self.root / "pipelines").exists():
+            variables["QUINTET_PIPELINES"] = (self.root / "pipelines").read_text("utf-8")
         for service in self.services.values():
             if all(port in place.ports for port in service.ports):
                 variables.update(service.variables(place))
@@ -177,74 +178,11 @@ class Stack:
 
     def place(self) -> Place:
         """Where the stack lives, with the ports assigned so far."""
-        return Place(self.root, servers_python(self.root), Ports(self.root / "ports.json").numbers)
+        return self.supervisor.place()
 
     def running(self, name: str) -> Running | None:
         """The process of server ``name`` when it lives."""
-        return self._running(self._select([name])[0])
-
-    # -- starting and stopping one ----------------------------------------------------------
-
-    def _start(self, service: Service, place: Place, *, fresh: bool) -> Started:
-        """Start the server if ``fresh``, and populate it.
-
-        A running one is populated too, which brings new migrations to it.
-        """
-        began = time.monotonic()
-        log = place.log(service.name)
-        offset = log.stat().st_size if log.exists() else 0
-        try:
-            if fresh:
-                service.prepare(place)
-                running = process.start(service.command(place), log)
-                self._pids(service).write(running)
-                self._await(service, place, running)
-            service.populate(place)
-        except Exception as error:  # noqa: BLE001 - one server's failure must not stop the others
-            left = self._running(service)
-            if left and fresh:
-                process.stop(left, service.stop_signal, service.grace)
-            return Started(
-                service.name,
-                time.monotonic() - began,
-                error=f"{service.name} did not start: {error}\n{_tail(log, offset)}{service.hint}",
-            )
-        return Started(service.name, time.monotonic() - began, already=not fresh)
-
-    def _await(self, service: Service, place: Place, running: Running) -> None:
-        began = time.monotonic()
-        while not service.ready(place):
-            process.reap()
-            if running.process() is None:
-                raise StackError("its process ended")
-            if time.monotonic() - began > service.patience:
-                raise StackError(f"not ready within {service.patience:.0f} s (pid {running.pid})")
-            time.sleep(_POLL)
-
-    def _stop(self, service: Service) -> None:
-        running = self._running(service)
-        if running:
-            process.stop(running, service.stop_signal, service.grace)
-        self._pids(service).remove()
-
-    def _healthy(self, service: Service) -> bool:
-        return self._running(service) is not None and self._answers(service)
-
-    def _answers(self, service: Service) -> bool:
-        place = self.place()
-        if any(port not in place.ports for port in service.ports):
-            return False
-        return service.ready(place)
-
-    def _running(self, service: Service) -> Running | None:
-        process.reap()
-        return self._pids(service).read()
-
-    def _pids(self, service: Service) -> PidFile:
-        return PidFile(self._pid_file(service))
-
-    def _pid_file(self, service: Service) -> Path:
-        return self.root / "pids" / f"{service.name}.json"
+        return self.supervisor.running(self._select([name])[0])
 
     # -- the state directory ----------------------------------------------------------------
 
@@ -258,6 +196,16 @@ class Stack:
                 f"unknown server {', '.join(unknown)}; there are {', '.join(self.services)}"
             )
         return [self.services[name] for name in chosen]
+
+    @contextlib.contextmanager
+    def _made(self) -> Iterator[None]:
+        """The state directory, made and locked. Raises StackError before it touches anything."""
+        if self.root == DEFAULT_ROOT:
+            environment_file.refuse_anothers(REPOSITORY / ".env", self.root / "env")
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            self._make_root()
+            yield
 
     def _make_root(self) -> None:
         for name in ("data", "logs", "pids", "dagster"):
@@ -279,13 +227,3 @@ class Stack:
         environment_file.write(path, self.env())
         if self.root == DEFAULT_ROOT:
             environment_file.link_to(REPOSITORY / ".env", path)
-
-
-def _tail(log: Path, offset: int) -> str:
-    """The end of what a server printed since its start."""
-    if not log.exists():
-        return ""
-    with log.open("rb") as stream:
-        stream.seek(offset)
-        lines = stream.read().decode("utf-8", "replace").splitlines()[-_LOG_LINES:]
-    return f"--- end of {log}\n" + "".join(f"{line[:_LOG_WIDTH]}\n" for line in lines) + "---\n"

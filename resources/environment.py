@@ -12,9 +12,18 @@ import os
 #: The pipelines that the code location can hold; QUINTET_PIPELINES chooses among them.
 PIPELINES: tuple[str, ...] = ("campaigns", "music", "reading")
 
-#: Dagster's own. An automation tick that did not wait a little could pass over an event whose
-#: transaction commits late, and nothing would ask for what has changed.
-DAGSTER_VARIABLES: dict[str, str] = {"DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS": "1"}
+#: Dagster's own; its processes read them when they start. An automation tick that did not wait a
+#: little could pass over an event whose transaction commits late, and nothing would ask for what
+#: has changed. On a busy machine a code server needed more than Dagster's 60 s to start a run: the
+#: daemon reported "Failed to start" while it did. The longer limit is for that, not for ticks, nor
+#: for the calls that a server waits for when it is stopped.
+DAGSTER_VARIABLES: dict[str, str] = {
+    "DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS": "1",
+    "DAGSTER_GRPC_TIMEOUT_SECONDS": "240",
+    "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "60",
+    "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": "60",
+    "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "60",
+}
 
 #: Names of buckets, datasets, collections and models. A variable that is set always wins.
 DEFAULTS: dict[str, str] = {

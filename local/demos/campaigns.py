@@ -44,9 +44,6 @@ class CampaignsDemo(PipelineDemo):
     """Real file where there is one, else one clean and one dirty sample."""
 
     name: ClassVar[str] = "campaigns"
-    services: ClassVar[tuple[str, ...]] = (
-        "postgres", "gcs", "bigquery", "mongo", "bolt", "milvus", "openai",
-    )  # fmt: skip
 
     #: Rows and rejects that the generated samples hold, by their own count.
     _made: tuple[int, int] | None = None

@@ -68,9 +68,6 @@ class MusicDemo(PipelineDemo):
     """The real files where they are, else generated ones of every format."""
 
     name: ClassVar[str] = "music"
-    services: ClassVar[tuple[str, ...]] = (
-        "postgres", "s3", "milvus", "openai", "typesense", "music_services",
-    )  # fmt: skip
 
     #: Songs, records and refused files that the generated samples hold, by their own count.
     _made: tuple[int, int, int] | None = None

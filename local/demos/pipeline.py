@@ -119,7 +119,6 @@ class PipelineDemo(ABC):
     """One pipeline's part of the demo."""
 
     name: ClassVar[str]
-    services: ClassVar[tuple[str, ...]]
 
     def __init__(self, env: Mapping[str, str], data_dir: Path | None, work_dir: Path) -> None:
         self.env = env

@@ -55,7 +55,6 @@ class ReadingDemo(PipelineDemo):
     """A part of the real events where they are, else generated ones with every defect."""
 
     name: ClassVar[str] = "reading"
-    services: ClassVar[tuple[str, ...]] = ("postgres", "gcs", "bigquery", "pubsub")
 
     _input: Input
     #: Of the input, and of what was there before it.

@@ -137,7 +137,7 @@ def campaign_daemon(
     """
     logs.mkdir(parents=True)
     variables = {**os.environ, "QUINTET_PIPELINES": job}
-    processes = DagsterProcesses(env=variables, logs=logs, cwd=logs)
+    processes = DagsterProcesses(env=variables, state=logs, cwd=logs)
     processes.start(webserver=webserver)
     try:
         yield CampaignDaemon(env, processes, job)

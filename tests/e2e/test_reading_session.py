@@ -119,7 +119,7 @@ def daemon(env, tmp_path) -> Iterator[SessionDaemon]:
     workspace = tmp_path / "workspace.yaml"
     workspace.write_text(WORKSPACE)
     processes = DagsterProcesses(
-        env=dict(os.environ), logs=tmp_path, workspace=workspace, cwd=tmp_path
+        env=dict(os.environ), state=tmp_path, workspace=workspace, cwd=tmp_path
     )
     resource = BigQueryResource(
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]

@@ -241,10 +241,10 @@ def test_the_command_line_fails_when_a_server_does(
     monkeypatch.setattr("local.cli.Stack", lambda _root: declared)
     assert main(["up", "--services", "good,broken"]) == 1
     printed = capsys.readouterr()
-    assert "good       ready after" in printed.out
+    assert "good           ready after" in printed.out
     assert "the reason: no disk" in printed.err
     assert "failed: broken; the others are up" in printed.err
     assert main(["up", "--services", "good"]) == 0
     assert main(["up", "--services", "nothing"]) == 1
     assert main(["status"]) == 0
-    assert "broken     failed" in capsys.readouterr().out
+    assert "broken         failed" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local import demo
+from local import pipelines as pipelines_module
 from local.demos import DEMOS
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +52,7 @@ def test_the_command_says_so_and_fails():
     ],
 )
 def test_selection(pipelines, selected):
-    assert demo._selected(pipelines) == selected
+    assert pipelines_module.selected(pipelines) == selected
 
 
 def test_an_unknown_argument_is_a_usage_error():
