@@ -21,7 +21,6 @@ HEAVY = [
     "dagster_aws",
     "dagster_gcp",
     "dagster_postgres",
-    "dataframely",
     "google.api_core",
     "google.cloud",
     "grpc_status",
