@@ -1,7 +1,7 @@
 """The archive: music's files as they were read, kept in the processed bucket.
 
-Belongs here: making copies and reading a batch through them. Does not: where a copy lies
-(``copies.py``), formats, and emptying the raw bucket (``raw_removals.py``).
+Belongs here: making copies and reading them. Does not: where a copy lies (``copies.py``), a batch
+on its way (``batch_reading.py``), formats, and emptying the raw bucket (``raw_removals.py``).
 
 An object that turned out readable is copied before the batch is decided, complete or absent, and
 noted in ``music.archived_object`` in the transaction that decides. What is noted there is read
@@ -11,24 +11,18 @@ is a killed run's: it is written again with the same content, or read when the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from assets.music.batch_reading import ArchiveReading
 from assets.music.copies import Copy, KnownCopies, copy_key
 from assets.music.held_objects import Held, hold
 from landing.arrival.identity import ObjectVersion
 from landing.batch.failures import PermanentError
-from landing.batch.object_reading import Parse, Reader, Reading
 from landing.stores.base import ObjectNotCurrent
 
 if TYPE_CHECKING:
     from landing.stores.minio import MinioStore
-
-#: Requests in flight while a batch is read.
-REQUESTS = 8
 
 
 class CopyLost(PermanentError):
@@ -50,7 +44,7 @@ class Archive:
         Raises ObjectNotCurrent when there is no copy and the raw bucket does not hold the version,
         CopyLost when the copy is not what was archived.
         """
-        held = self.fetch(version, self._copies([version]).get(version))
+        held = self.fetch(version, self.copies([version]).get(version))
         try:
             with held.open() as stream:
                 yield stream
@@ -87,21 +81,9 @@ class Archive:
         """The copy that is there, or is to be written, of this content."""
         return Copy(copy_key(held.version), held.sha256)
 
-    def reader(self, parse: Parse) -> Reader:
-        """Reads a batch's objects through the archive, several ahead of the parser."""
-
-        @contextmanager
-        def read(versions: Sequence[ObjectVersion]) -> Iterator[Reading]:
-            copies = self._copies(versions)
-            with ThreadPoolExecutor(REQUESTS, thread_name_prefix="archive") as pool:
-                reading = ArchiveReading(self, parse, pool, versions, copies)
-                try:
-                    yield reading
-                    reading.settle()
-                finally:
-                    reading.abandon()
-
-        return read
+    def copies(self, versions: Sequence[ObjectVersion]) -> Mapping[ObjectVersion, Copy]:
+        """What was archived of these versions."""
+        return self._copies(versions)
 
     def _fetch_copy(self, version: ObjectVersion, copy: Copy) -> Held | None:
         stored = self._processed.stat(copy.key)

@@ -1,7 +1,7 @@
 """A batch of music's objects on its way through the parser: fetched ahead, archived behind.
 
 Belongs here: what is in flight at any time, and that copies are there before the batch is decided.
-Does not: where copies lie (``archive.py``), or formats.
+Does not: one object and its copy (``archive.py``), or formats.
 """
 
 from __future__ import annotations
@@ -9,23 +9,43 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from assets.music.archive import Archive
 from assets.music.copies import Copy, save_copies
 from assets.music.held_objects import Held
 from landing.arrival.identity import ObjectVersion
-from landing.batch.object_reading import Parse
+from landing.batch.object_reading import Parse, Reader, Reading
 
 if TYPE_CHECKING:
     import psycopg
 
-    from assets.music.archive import Archive
     from landing.batch.chunks import Chunk
     from landing.batch.counts import ObjectCounts
 
+#: Requests in flight while a batch is read.
+REQUESTS = 8
 #: Objects, and about so many bytes of them, that are held ready or wait to be archived.
 AHEAD_OBJECTS = 32
 AHEAD_BYTES = 48 * 1024 * 1024
+
+
+def archive_reader(archive: Archive, parse: Parse) -> Reader:
+    """Reads a batch's objects through the archive, several ahead of the parser."""
+
+    @contextmanager
+    def read(versions: Sequence[ObjectVersion]) -> Iterator[Reading]:
+        copies = archive.copies(versions)
+        with ThreadPoolExecutor(REQUESTS, thread_name_prefix="archive") as pool:
+            reading = ArchiveReading(archive, parse, pool, versions, copies)
+            try:
+                yield reading
+                reading.settle()
+            finally:
+                reading.abandon()
+
+    return read
 
 
 class ArchiveReading:

@@ -67,12 +67,13 @@ def validate_batch(
     Errors are those of landing.batch.validation.validate, and assets.music.archive.CopyLost.
     """
     from assets.music.archive import Archive
+    from assets.music.batch_reading import archive_reader
     from assets.music.copies import copies_in
     from assets.music.parallel_reading import parallel_reader, pays
     from landing.batch.validation import validate
 
     music, known = pipeline(), copies_in(pg, raw.bucket)
-    serial = Archive(raw, processed, known).reader(music.read)
+    serial = archive_reader(Archive(raw, processed, known), music.read)
 
     def reader(versions: Sequence[ObjectVersion]) -> AbstractContextManager[Reading]:
         if access is None or not pays(versions):

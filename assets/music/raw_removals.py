@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from assets.music.archive import REQUESTS
+from assets.music.batch_reading import REQUESTS
 from assets.music.copies import Copy
 from landing.arrival.identity import ObjectVersion
 

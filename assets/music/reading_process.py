@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from assets.music.archive import Archive
-from assets.music.batch_reading import ArchiveReading
+from assets.music.batch_reading import ArchiveReading, archive_reader
 from assets.music.copies import Copy
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import Chunk, UnreadableObject
@@ -94,7 +94,7 @@ def answers(task: Task) -> Iterator[Message]:
         lambda _versions: task.copies,
     )
     try:
-        with archive.reader(read_records)(task.versions) as reading:
+        with archive_reader(archive, read_records)(task.versions) as reading:
             for version in task.versions:
                 yield from _object(reading, version)
     except Exception as error:  # noqa: BLE001 - the other process raises it

@@ -101,18 +101,18 @@ class WinningRows:
         """See :class:`Decision`. The judge raises UnbalancedCounts when asked out of order."""
         with winners.StatusReader(self._conn) as statuses:
 
-            def judged(rows: pl.DataFrame) -> Verdict:
+            def judge(rows: pl.DataFrame) -> Verdict:
                 decided = statuses.take(len(rows))
                 if not decided.select("seq", "line").equals(rows.select("seq", "line")):
                     raise UnbalancedCounts("statuses and rows fell out of step")
-                told = rows.with_columns(decided["status"], decided["kept_line"])
-                duplicates = told.filter(pl.col("status") == "duplicate").with_columns(
+                judged = rows.with_columns(decided["status"], decided["kept_line"])
+                duplicates = judged.filter(pl.col("status") == "duplicate").with_columns(
                     pl.lit(f"duplicate_{self._key}").alias("reason"),
                     pl.format("line {} is kept", "kept_line").alias("detail"),
                 )
-                return Verdict(told.filter(pl.col("status") == "written"), duplicates)
+                return Verdict(judged.filter(pl.col("status") == "written"), duplicates)
 
-            yield judged
+            yield judge
 
     def apply(self, batch_id: str) -> None:
         """See :class:`Decision`."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
 
 import polars as pl  # noqa: TID253
 
@@ -24,9 +24,6 @@ from landing.batch.parquet import ParquetFile, read_frames
 from landing.batch.validation_ledger import LedgeredVersion, ValidationBatch
 from landing.stores.base import ObjectGone, ObjectNotCurrent
 
-if TYPE_CHECKING:
-    from landing.batch.validation import FilePipeline
-
 PREVIEW_ROWS = 10
 _LOG_EVERY = 5.0
 _GROUP_ROWS = 100_000
@@ -38,11 +35,11 @@ _GATHERED_BYTES = 4 * 1024 * 1024
 _OBJECTS_LOGGED = 20
 
 
-class Spool:
+class RowBuffer:
     """One batch's rows; use as a context manager."""
 
-    def __init__(self, pipeline: FilePipeline, decision: Decision, log: logging.Logger) -> None:
-        self.pipeline = pipeline
+    def __init__(self, columns: Sequence[str], decision: Decision, log: logging.Logger) -> None:
+        self._columns = columns
         self.decision = decision
         self.rejects = quarantine.QuarantineWriter()
         self.rows_read = 0
@@ -100,7 +97,7 @@ class Spool:
         for chunk in chunks:
             self._versions[ledgered.seq] = ledgered
             accepted = chunk.accepted.select(
-                *self.pipeline.columns,
+                *self._columns,
                 pl.lit(ledgered.seq, pl.Int64).alias("seq"),
                 "line",
                 *self.decision.needs,
@@ -128,7 +125,7 @@ class Spool:
             self._flush()
 
     def _flush(self) -> None:
-        """Spool what was gathered, and offer it to the decision."""
+        """Write what was gathered, and offer it to the decision."""
         if not self._pending:
             return
         rows = pl.concat(self._pending)
@@ -177,7 +174,7 @@ class Spool:
         with self.decision.judge() as judge:
             for frame in read_frames(file):
                 verdict = judge(frame)
-                staged = verdict.staged.select(*self.pipeline.columns, "seq", "line").join(
+                staged = verdict.staged.select(*self._columns, "seq", "line").join(
                     origin, on="seq", how="left", maintain_order="left"
                 )
                 preview += staged.head(PREVIEW_ROWS - len(preview)).to_dicts()

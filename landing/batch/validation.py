@@ -22,7 +22,7 @@ from landing.batch.decision import Decision, EveryRow, WinningRows
 from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
 from landing.batch.object_reading import Parse, Reader, Reading, from_store
-from landing.batch.row_buffer import PREVIEW_ROWS, Spool
+from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer
 from landing.batch.staging import StagedPart
 from landing.batch.validation_ledger import (
     ValidationBatch,
@@ -139,13 +139,14 @@ def validate(
         parts = staging.load_parts(conn, batch_id)
         if batch.validated_at is not None and _reusable(store, batch, parts):
             return _reuse(conn, store, pipeline, batch, parts, started=started)
-        spool = stack.enter_context(Spool(pipeline, pipeline.decision(conn), log))
+        buffer = stack.enter_context(RowBuffer(pipeline.columns, pipeline.decision(conn), log))
         read = reader or from_store(store, pipeline.read)
         with read([version.version for version in batch.versions]) as reading:
-            spool.read_batch(reading, batch, started=started)
+            buffer.read_batch(reading, batch, started=started)
         result = _commit(
-            conn, spool, store, quarantine_store, batch, reading=reading, started=started
-        )
+            conn, pipeline, batch, buffer,
+            store=store, quarantine_store=quarantine_store, reading=reading, started=started,
+        )  # fmt: skip
     log.info(
         "batch_validated batch=%s run=%s mode=%s rows=%s staged=%d seconds=%.1f",
         batch_id, run_id, result.mode, result.rows, result.staged_rows, result.seconds,
@@ -204,17 +205,18 @@ def _ledger_result(
 
 def _commit(
     conn: psycopg.Connection[Any],
-    spool: Spool,
+    pipeline: FilePipeline,
+    batch: ValidationBatch,
+    buffer: RowBuffer,
+    *,
     store: ObjectStore,
     quarantine_store: ObjectStore,
-    batch: ValidationBatch,
-    *,
     reading: Reading,
     started: float,
 ) -> ValidationResult:
     """Decide, write staging and quarantine, then make all of it visible at once."""
     mode: Mode = "deliver" if batch.validated_at is None else "rewrite"
-    pipeline, batch_id = spool.pipeline, batch.batch_id
+    batch_id = batch.batch_id
     with conn.transaction():
         winners.lock_pipeline(conn, pipeline.name)
         row = conn.execute(
@@ -222,20 +224,20 @@ def _commit(
         ).fetchone()
         if row != (batch.validated_at,):
             raise TransientError(f"batch {batch_id} was validated by another run meanwhile")
-        objects = spool.outcomes(spool.decision.decide(mode))
+        objects = buffer.outcomes(buffer.decision.decide(mode))
         with staging.StagingWriter(store, pipeline.name, batch_id) as writer:
-            preview = spool.stage(writer)
+            preview = buffer.stage(writer)
             parts = writer.finish()
         staged = sum(part.rows for part in parts)
         written = sum(counts.rows.written for counts in objects)
         if staged != written:
             raise UnbalancedCounts(f"batch {batch_id}: {staged} rows staged, not {written}")
         if mode == "deliver":
-            key = spool.rejects.put(quarantine_store, pipeline.name, batch_id)
-            spool.decision.apply(batch_id)
+            key = buffer.rejects.put(quarantine_store, pipeline.name, batch_id)
+            buffer.decision.apply(batch_id)
             save_outcomes(conn, batch_id, objects)
             reading.save(conn, objects)
-            quarantine.save(conn, batch_id, quarantine_store.bucket, key, spool.rejects)
+            quarantine.save(conn, batch_id, quarantine_store.bucket, key, buffer.rejects)
         staging.save_parts(conn, batch_id, parts)
         reset_sinks(conn, batch_id, pipeline.sinks, done=not parts)
         if not parts:
@@ -247,7 +249,7 @@ def _commit(
         mode=mode,
         objects=objects,
         rows=total(counts.rows for counts in objects),
-        reasons=dict(spool.rejects.reasons),
+        reasons=dict(buffer.rejects.reasons),
         parts=parts,
         quarantine_key=key,
         seconds=time.monotonic() - started,

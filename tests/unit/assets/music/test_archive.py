@@ -64,7 +64,7 @@ def lines(stream, version):
 
 def read(archive, versions, parse=lines):
     got = {}
-    with archive.reader(parse)(versions) as reading:
+    with batch_reading.archive_reader(archive, parse)(versions) as reading:
         for version in versions:
             try:
                 got[version.key] = list(reading.chunks(version))
