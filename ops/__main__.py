@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ops import doctor, quarantine, replay
 from ops.environment import NotConfiguredError, load_environment
+from ops.secrecy import without_secrets
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NotConfiguredError as error:
         print(error, file=sys.stderr)
     except psycopg.Error as error:
-        text = doctor.without_secrets(str(error).strip(), os.environ)
+        text = without_secrets(str(error).strip(), os.environ)
         print(f"Postgres: {text}\n`make doctor` checks every system.", file=sys.stderr)
     return 1
 
@@ -56,8 +57,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def answer(argv: Sequence[str] | None = None) -> int:
+    """As ``main``; 0 as well when whoever reads has seen enough (``… | head -1``)."""
+    try:
+        code = main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return 0
+    return code
+
+
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
+    code = answer()
     # At once: the threads of a client that still waits for its server must not be waited for.
     os._exit(code)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -15,6 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
+from ops.secrecy import without_secrets
+from ops.trouble import Trouble, trouble
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
 from resources.environment import REQUIRED, chosen_pipelines
@@ -32,9 +33,6 @@ from resources.typesense import TypesenseResource
 
 #: Seconds until a system that has said nothing counts as not there.
 PATIENCE = 15.0
-
-#: A secret shorter than this is a word that an error message may well contain.
-_SECRET_LENGTH = 4
 
 _ERROR_CHARACTERS = 200
 
@@ -257,7 +255,7 @@ def run(systems: Mapping[str, System] = SYSTEMS, *, patience: float = PATIENCE) 
     answers: dict[str, tuple[bool, str]] = {}
 
     def ask(name: str, system: System) -> None:
-        answers[name] = diagnose(name, system, env)
+        answers[name] = diagnose(system, env)
 
     _import_shared(systems)
     # Daemons: a client that never returns must not keep the command from ending.
@@ -269,12 +267,13 @@ def run(systems: Mapping[str, System] = SYSTEMS, *, patience: float = PATIENCE) 
         thread.start()
     end = time.monotonic() + patience
     healthy = True
+    width = max(map(len, systems), default=0)
     for name, system in systems.items():
         threads[name].join(max(0.0, end - time.monotonic()))
-        silent = False, _line("✗", name, f"no answer in {patience:.0f} s → {system.remedy}")
-        answered, line = answers.get(name, silent)
+        silent = False, f"busy: no answer in {patience:.0f} s → {system.remedy}"
+        answered, text = answers.get(name, silent)
         healthy = healthy and answered
-        print(line, flush=True)
+        print(f"{'✓' if answered else '✗'} {name:{width}}  {text}", flush=True)
     return 0 if healthy else 1
 
 
@@ -289,38 +288,19 @@ def _import_shared(systems: Collection[str]) -> None:
         importlib.import_module("google.cloud.bigquery")
 
 
-def diagnose(name: str, system: System, env: Mapping[str, str]) -> tuple[bool, str]:
-    """Whether a system answers, and the line that says so."""
+def diagnose(system: System, env: Mapping[str, str]) -> tuple[bool, str]:
+    """Whether a system answers, and as whom; or what is wrong and what to do, on one line."""
     unset = [v for v in system.variables if v not in env or (not env[v] and v in REQUIRED)]
     if unset:
-        missing = ", ".join(unset)
-        return False, _line("✗", name, f"{missing} not set: see .env.example, or run `make up`")
+        return False, f"{', '.join(unset)} not set: see .env.example, or run `make up`"
     try:
-        return True, _line("✓", name, without_secrets(system.check(env), env))
+        return True, without_secrets(system.check(env), env)
     except Exception as error:  # noqa: BLE001  every client has errors of its own; all are reported
         text = " ".join(without_secrets(str(error), env).split())[:_ERROR_CHARACTERS]
-        return False, _line("✗", name, f"{type(error).__name__}: {text} → {system.remedy}")
+        kind = trouble(error)
+        said = f"{kind}: {type(error).__name__}" if kind else type(error).__name__
+        return False, f"{said}: {text} → {_what_to_do(kind, system)}"
 
 
-def _line(sign: str, name: str, text: str) -> str:
-    return f"{sign} {name:17} {text}"
-
-
-def without_secrets(text: str, env: Mapping[str, str]) -> str:
-    """``text`` with the values of secret variables and passwords in URLs blanked."""
-    secrets = [
-        part
-        for name, value in env.items()
-        if re.search(r"PASSWORD|SECRET|TOKEN|API_KEY|ACCESS_KEY", name)
-        # A Milvus token is user:password, and an error may name the password alone.
-        for part in (value, value.partition(":")[2])
-    ]
-    secrets += [
-        password
-        for value in env.values()
-        for password in re.findall(r"://[^:/@\s]*:([^@/\s]+)@", value)
-    ]
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= _SECRET_LENGTH:
-            text = text.replace(secret, "***")
-    return re.sub(r"(://[^:/@\s]*:)[^@/\s]+@", r"\1***@", text)
+def _what_to_do(kind: Trouble | None, system: System) -> str:
+    return f"ask again in a minute; else {system.remedy}" if kind == "busy" else system.remedy

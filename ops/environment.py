@@ -1,4 +1,4 @@
-"""The variables that the operator's commands run with: the process's own, else the ``.env`` file.
+"""The variables that the operator's commands run with: the ``.env`` file's, else the process's own.
 
 Belongs here: reading ``.env`` as Dagster's commands do. Does not: defaults (``resources``).
 """
@@ -16,16 +16,16 @@ class NotConfiguredError(Exception):
 
 
 def load_environment(root: Path) -> None:
-    """Set what ``root/.env`` names and the process does not, then the defaults.
+    """Set what ``root/.env`` names, over what the process has, then the defaults.
 
-    Lines are ``KEY=VALUE``; blank ones and those that start with ``#`` are passed over.
+    Dagster's commands let the file win, too: a doctor with the order turned round would look at
+    other systems than the daemon that was started beside it.
     """
-    file = root / ".env"
-    if file.exists():
-        for line in file.read_text("utf-8").splitlines():
-            name, separator, value = line.partition("=")
-            if separator and not line.lstrip().startswith("#"):
-                os.environ.setdefault(name.strip(), value.strip())
+    from dotenv import dotenv_values
+
+    for name, value in dotenv_values(root / ".env").items():
+        if value is not None:
+            os.environ[name] = value
     apply_defaults()
 
 

@@ -23,6 +23,7 @@ from landing.batch import quarantine
 from ops import rejected_messages
 from ops.environment import require
 from ops.pipelines import LandedPipeline, landed_pipeline
+from ops.terminal import counted, printable, table
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ def run(batch_id: str | None, *, replay: bool, limit: int) -> int:
 
     The rejected messages of a subscription go by its name, like those of a batch by its id.
 
-    0 when there is nothing to object to; 1 for an unknown batch, for one without rejects, and when
-    nothing of it could be replayed.
+    0 when there is nothing to object to; 1 for an unknown batch, and when nothing of it could be
+    replayed.
     """
     postgres = PostgresResource(url=require("POSTGRES_URL"))
-    messages = rejected_messages.counted(postgres)
+    messages = rejected_messages.by_subscription(postgres)
     if batch_id is None:
         return _list(postgres, messages)
     if batch_id in {one.subscription for one in messages}:
@@ -61,8 +62,8 @@ def _batch(postgres: PostgresResource, batch_id: str, *, replay: bool, limit: in
             return 1
         found = quarantine.quarantined(connection, batch_id=batch_id)
     if not found:
-        print(f"{batch_id} of {batch.pipeline} ({batch.state}) has no rejects.", file=sys.stderr)
-        return 1
+        print(f"{batch_id} of {batch.pipeline} ({batch.state}) has no rejects.")
+        return 0
     with landed_pipeline(batch.pipeline, os.environ) as pipeline:
         try:
             if replay:
@@ -146,6 +147,10 @@ def _replay(postgres: PostgresResource, pipeline: LandedPipeline, batch: Quarant
         print(f"{batch.batch_id} was replayed before, at {batch.replayed_at:%F %T %Z}.")
     rejects = entries(quarantine.read(pipeline.open_bucket(batch.bucket), batch.key))
     done = pipeline.put_back(rejects, batch.batch_id)
+    if done.rows:
+        # Before anything is said: whoever reads may have gone (`… | head -1`).
+        with postgres.connect() as connection:
+            quarantine.mark_replayed(connection, batch.batch_id)
     for uri, count in done.objects.items():
         print(f"{count:,} → {uri}")
     for refusal, count in done.refused.most_common():
@@ -153,12 +158,10 @@ def _replay(postgres: PostgresResource, pipeline: LandedPipeline, batch: Quarant
     if not done.rows:
         print(f"Nothing of {batch.batch_id} was put back.", file=sys.stderr)
         return 1
-    with postgres.connect() as connection:
-        quarantine.mark_replayed(connection, batch.batch_id)
     print(
-        f"{done.rows:,} of {batch.rows:,} rows put back: the sensor of {pipeline.name} finds them "
-        f"at its next ticks.\nWhat today's rules reject again appears as another batch in "
-        f"`make quarantine`."
+        f"{done.rows:,} of {counted(batch.rows, 'row', 'rows')} put back: the sensor of "
+        f"{pipeline.name} finds them at its next ticks.\n"
+        "What today's rules reject again appears as another batch in `make quarantine`."
     )
     return 0
 
@@ -171,20 +174,6 @@ def describe(reject: Reject) -> str:
     if len(text) > _TEXT_CHARACTERS or reject.truncated:
         text = text[:_TEXT_CHARACTERS] + "…"
     return f"{printable(reject.source)}  {where}  {reject.reason}{detail}\n    {text}"
-
-
-def printable(text: str) -> str:
-    """``text`` with everything that could move a terminal's cursor spelled out."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their longest cell; the last one is not padded."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
 
 
 def _reasons(rejected: QuarantinedBatch | RejectedMessages) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ops.terminal import counted, printable
 from resources.pubsub import TIMEOUT, PubSubResource
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class RejectedMessages:
         return sum(self.reasons.values())
 
 
-def counted(postgres: PostgresResource) -> list[RejectedMessages]:
+def by_subscription(postgres: PostgresResource) -> list[RejectedMessages]:
     """Per subscription, what was rejected. Raises psycopg.Error."""
     with postgres.connect() as conn:
         rows = conn.execute(
@@ -71,9 +72,7 @@ def counted(postgres: PostgresResource) -> list[RejectedMessages]:
 
 
 def show(postgres: PostgresResource, subscription: str, limit: int) -> int:
-    """Print the last ``limit`` messages that were rejected; 1 when there are none."""
-    from ops.quarantine import printable
-
+    """Print the last ``limit`` messages that were rejected."""
     with postgres.connect() as conn:
         rows = conn.execute(
             """
@@ -115,7 +114,7 @@ def replay(postgres: PostgresResource, subscription: str, env: Mapping[str, str]
     if not done:
         print(f"Every rejected message of {subscription} was replayed before.", file=sys.stderr)
         return 1
-    print(f"{done:,} messages published to {topic} again.")
+    print(f"{counted(done, 'message', 'messages')} published to {topic} again.")
     return 0
 
 

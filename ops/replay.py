@@ -14,6 +14,7 @@ from landing.arrival import ledger
 from landing.batch import retention
 from ops.environment import require
 from ops.pipelines import PARTITIONS
+from ops.terminal import counted
 from resources.postgres import PostgresResource
 
 
@@ -56,17 +57,18 @@ def run(
 
 
 def _reopen_all(postgres: PostgresResource) -> int:
-    reopened = 0
+    reopened: list[ledger.Batch] = []
     with postgres.connect() as connection:
         while waiting := ledger.batches(
             connection, states=["failed_permanent", "failed_transient"]
         ):
-            for batch in waiting:
-                if ledger.reopen(connection, batch.batch_id):
-                    reopened += 1
-                    print(f"{batch.batch_id}  {batch.pipeline}  reopened after: {batch.error}")
+            reopened += [one for one in waiting if ledger.reopen(connection, one.batch_id)]
             connection.commit()
-    print(f"{reopened} batches reopened; the sensor's next tick requests them.")
+    # Only now: whoever reads may have gone (`… | head -1`).
+    for batch in reopened:
+        print(f"{batch.batch_id}  {batch.pipeline}  reopened after: {batch.error}")
+    many = counted(len(reopened), "batch", "batches")
+    print(f"{many} reopened; the sensor's next tick requests what was reopened.")
     return 0
 
 

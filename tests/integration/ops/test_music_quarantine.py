@@ -49,7 +49,7 @@ def test_a_rejected_file_is_written_again_where_it_lies(world, lenient, capsys):
     assert "whole object  unknown_format" in capsys.readouterr().out
     next_second()
     assert quarantine.run(batch, replay=True, limit=5) == 0
-    assert "1 of 1 rows put back" in capsys.readouterr().out
+    assert "1 of 1 row put back" in capsys.readouterr().out
     assert world.contents(world.raw) == {"in/no.txt": NONE}
     lenient()
     second = arrived(world)

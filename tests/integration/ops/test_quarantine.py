@@ -149,8 +149,10 @@ def test_what_there_is_nothing_of(landing, capsys):
     assert "no batch 20200101T000000Z-0001" in capsys.readouterr().err
     clean = landing.batch({"campaigns/a.csv": [row("a")]})
     landing.load(clean)
-    assert quarantine.run(clean, replay=False, limit=20) == 1
-    assert "has no rejects" in capsys.readouterr().err
+    assert quarantine.run(clean, replay=False, limit=20) == 0
+    said = capsys.readouterr()
+    assert f"{clean} of campaigns (loaded) has no rejects.\n" == said.out
+    assert said.err == ""
 
 
 def test_a_quarantine_object_that_was_removed(landing, env, capsys):

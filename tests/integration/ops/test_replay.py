@@ -82,9 +82,29 @@ def test_all_that_failed_and_nothing_else(connection, capsys):
         ["pending", "requested", "running", "loaded", "loaded_with_rejects"]
     )}  # fmt: skip
     assert replay.run(None) == 0
-    assert "1005 batches reopened" in capsys.readouterr().out
+    assert "1,005 batches reopened" in capsys.readouterr().out
     counts = ledger.batches_by_state(connection, "campaigns_gcs")
     assert counts["pending"] == 1_006
     assert counts["failed_transient"] == counts["failed_permanent"] == 0
     for state, batch_id in others.items():
         assert ledger.batch(connection, batch_id).state == state
+
+
+def test_a_single_batch_is_no_plural_and_reopened_though_nobody_reads(
+    connection, capsys, monkeypatch
+):
+    """`make replay | head -1`."""
+    batch_id = add(connection, 1, "failed_permanent")
+
+    def nobody_reads(*_):
+        raise BrokenPipeError
+
+    real_print = print
+    monkeypatch.setattr("builtins.print", nobody_reads)
+    with pytest.raises(BrokenPipeError):
+        replay.run(None)
+    monkeypatch.setattr("builtins.print", real_print)
+    assert ledger.batch(connection, batch_id).state == "pending"
+    add(connection, 2, "failed_permanent")
+    assert replay.run(None) == 0
+    assert "\n1 batch reopened" in capsys.readouterr().out

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 
 import pytest
 
 from ops import __main__ as ops
 from ops import environment
+from resources.environment import DEFAULTS
 
 
 @pytest.fixture
@@ -43,14 +47,86 @@ def test_replaying_everything_in_quarantine_is_not_offered(nothing_set, capsys):
     assert "needs a batch" in capsys.readouterr().err
 
 
-def test_the_process_wins_over_the_env_file_and_the_file_over_defaults(nothing_set, monkeypatch):
-    monkeypatch.setenv("MONGO_URI", "mine")
-    monkeypatch.delenv("CAMPAIGNS_BUCKET", raising=False)
-    monkeypatch.delenv("CAMPAIGNS_PREFIX", raising=False)
-    (nothing_set / ".env").write_text(
-        "# A comment=not a variable\n\nMONGO_URI=file's\nCAMPAIGNS_BUCKET= b=c \n"
+#: Each with something that a reader of lines gets wrong.
+NASTY = """# A comment=not a variable
+
+export EXPORTED=yes
+QUOTED="two words # no comment"
+SINGLE='single $HOME ${QUOTED}'
+COMMENTED=value # a comment
+HASH=a#b
+SPACED = around
+ESCAPED="a\\nb\\"c"
+MULTI="first
+second"
+FROM_FILE=${EXPORTED}/x
+FROM_PROCESS=${SET_OUTSIDE}/y
+WITH_DEFAULT=${NOBODY_SETS_THIS:-z}
+MONGO_URI=mongodb://u:p@h/?a=b&c=(d)
+SET_OUTSIDE=file's
+EMPTY=
+BARE
+"""
+
+
+LOADED_BY_DAGSTER = """
+import json, logging, os
+from dagster._cli.utils import _inject_local_env_file
+with _inject_local_env_file(logging.getLogger("x")):
+    print(json.dumps(dict(os.environ)))
+"""
+
+
+def set_by_dagster(folder, before: dict[str, str]) -> dict[str, str]:
+    """What Dagster's own commands set of ``folder/.env``."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", LOADED_BY_DAGSTER],
+        cwd=folder,
+        env=before,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
+    return json.loads(loaded.stdout)
+
+
+def test_the_env_file_is_read_as_dagster_reads_it(nothing_set):
+    before = {"PATH": os.environ["PATH"], "SET_OUTSIDE": "process's", "ONLY_OUTSIDE": "kept"}
+    (nothing_set / ".env").write_text(NASTY)
+    os.environ.clear()
+    os.environ.update(before)
     environment.load_environment(nothing_set)
-    assert os.environ["MONGO_URI"] == "mine"
-    assert os.environ["CAMPAIGNS_BUCKET"] == "b=c"
+    ours = {name: value for name, value in os.environ.items() if name not in DEFAULTS}
+    theirs = set_by_dagster(nothing_set, before)
+    assert ours == {name: theirs[name] for name in theirs if name != "LC_CTYPE"}
+    assert ours["SET_OUTSIDE"] == "file's", "the file wins"
+    assert ours["QUOTED"] == "two words # no comment"
+    assert "BARE" not in ours
+
+
+def test_what_neither_names_has_its_default(nothing_set, monkeypatch):
+    monkeypatch.delenv("CAMPAIGNS_PREFIX", raising=False)
+    (nothing_set / ".env").write_text("CAMPAIGNS_BUCKET=mine\n")
+    environment.load_environment(nothing_set)
+    assert os.environ["CAMPAIGNS_BUCKET"] == "mine"
     assert os.environ["CAMPAIGNS_PREFIX"] == "campaigns/"
+
+
+def test_a_reader_that_has_seen_enough_ends_no_command_in_a_traceback(tmp_path):
+    """`make doctor | head -1`: nobody reads the pipe any more."""
+    code = "import os, pathlib\nfrom ops import __main__ as ops\nops.ROOT = pathlib.Path()\n"
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-c", code + "os._exit(ops.answer(['doctor']))"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, "")

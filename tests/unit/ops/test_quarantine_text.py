@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.quarantine import describe, printable, table
+from ops.quarantine import describe
 from ops.rejects import Reject
+from ops.terminal import counted, printable, table
 
 
 @given(st.text())
@@ -30,3 +31,9 @@ def test_an_entry_takes_two_lines_however_long_it_is(text, detail, line):
 
 def test_columns_are_aligned():
     assert table([("a", "long"), ("wide", "b")]) == "a     long\nwide  b"
+
+
+def test_one_of_a_thing_is_one():
+    assert [counted(n, "batch", "batches") for n in (0, 1, 2, 1_005)] == [
+        "0 batches", "1 batch", "2 batches", "1,005 batches",
+    ]  # fmt: skip
