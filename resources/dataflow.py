@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import dagster as dg
 
+from resources import retryable
+
 if TYPE_CHECKING:
     from google.auth.transport.requests import AuthorizedSession
 
@@ -29,8 +31,7 @@ ATTEMPTS = 4
 PAGE_SIZE = 100
 PAGES = 50
 
-_ERROR, _SERVER_ERROR = 400, 500
-_TRANSIENT = frozenset({408, 429})
+_ERROR = 400
 _CONFLICT = 409
 _PREFIX = "JOB_STATE_"
 
@@ -71,7 +72,7 @@ class DataflowRequestError(Exception):
     @property
     def transient(self) -> bool:
         """Whether the same request may succeed later."""
-        return self.status_code >= _SERVER_ERROR or self.status_code in _TRANSIENT
+        return retryable.http(self.status_code)
 
 
 class JobNameTakenError(DataflowRequestError):

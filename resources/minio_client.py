@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from resources import retryable
+
 if TYPE_CHECKING:
     from minio import Minio
 
@@ -38,7 +40,8 @@ class Access:
         """A new client, safe to use from several threads. Raises ValueError for a bad endpoint.
 
         ``read_timeout`` is in seconds, ``retries`` counts further attempts after broken
-        connections and 5xx answers, ``pace`` is the least time in seconds between two requests.
+        connections and answers that ``retryable`` names, ``pace`` is the least time in seconds
+        between two requests.
         """
         import certifi
         import urllib3
@@ -68,7 +71,7 @@ class Access:
                 cert_reqs="CERT_REQUIRED",
                 ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
                 retries=urllib3.Retry(
-                    total=retries, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]
+                    total=retries, backoff_factor=0.2, status_forcelist=retryable.HTTP_STATUSES
                 ),
             ),
         )

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from resources import retryable
+
 if TYPE_CHECKING:
     from openai import OpenAI
 
 #: Seconds that a server's Retry-After is followed at most.
 LONGEST_RETRY_AFTER = 30.0
 
-_TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
-_FIRST_SERVER_ERROR = 500
+#: OpenAI answers 409 when it could not get a lock in time.
+_CONFLICT = 409
 
 
 class OpenAIResource(dg.ConfigurableResource[Any]):
@@ -60,16 +62,15 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 def retry_after(error: Exception) -> bool | float:
     """Whether another call may help, or the seconds that the server asks to wait first.
 
-    For stamina: 408, 409, 425, 429, 5xx, broken connections, timeouts and malformed JSON.
+    For stamina: statuses that ``retryable`` names, 409, broken connections, timeouts and
+    malformed JSON.
     """
     import json
 
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        transient = (
-            error.status_code in _TRANSIENT_STATUSES or error.status_code >= _FIRST_SERVER_ERROR
-        )
+        transient = error.status_code == _CONFLICT or retryable.http(error.status_code)
         return _asked_wait(error.response.headers.get("retry-after")) if transient else False
     return isinstance(
         error, openai.APIConnectionError | openai.APIResponseValidationError | json.JSONDecodeError

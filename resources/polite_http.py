@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resources import retryable
+
 if TYPE_CHECKING:
     import httpx
 
@@ -23,10 +25,7 @@ LONGEST_RETRY_AFTER = 30.0
 LARGEST_ANSWER = 2 * 1024 * 1024
 CONNECT_TIMEOUT = 5.0
 
-_OK, _NOT_FOUND, _SERVER_ERROR = 200, 404, 500
-_TRANSIENT = frozenset({408, 429})
-#: 5xx that no attempt will change: not implemented, HTTP version.
-_PERMANENT_SERVER_ERRORS = frozenset({501, 505})
+_OK, _NOT_FOUND = 200, 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +77,8 @@ class RefusedError(Exception):
 
     @property
     def transient(self) -> bool:
-        """408, 429 and 5xx, unless the server asks for more patience than a call has."""
-        server_error = self.status >= _SERVER_ERROR and self.status not in _PERMANENT_SERVER_ERRORS
-        worth_it = server_error or self.status in _TRANSIENT
-        return worth_it and self.retry_after <= LONGEST_RETRY_AFTER
+        """Worth another call, unless the server asks for a longer wait than a call has."""
+        return retryable.http(self.status) and self.retry_after <= LONGEST_RETRY_AFTER
 
 
 class UnreadableAnswerError(Exception):
@@ -128,8 +125,9 @@ class PoliteClient:
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Document | Failed:
         """The JSON of a 200 or 404. ``path`` is percent-encoded and relative to the base URL.
 
-        408, 429, 5xx, timeouts and broken connections are tried again, not before the server's
-        Retry-After; every other failure is final for this call. Raises nothing for them.
+        Statuses that ``retryable`` names, timeouts and broken connections are tried again, not
+        before the server's Retry-After; every other failure is final for this call. Raises nothing
+        for them.
         """
         import httpx
         import stamina

@@ -1,51 +1,19 @@
 """Failures classed: which are worth another attempt and which wait for an operator.
 
-Belongs here: the two classes of failure and the decision between them. Does not: retrying.
-No SDK is imported: errors are told by their names, modules and status codes.
+Belongs here: the two classes of failure and the decision between them. Does not: retrying, and
+which codes are worth it (``resources/retryable.py``). No SDK is imported: errors are told apart by
+their names, modules and status codes.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+from resources import retryable
+
 FailureClass = Literal["transient", "permanent"]
 
-_CLIENT_ERRORS, _SERVER_ERRORS, _LAST = 400, 500, 600
-#: Statuses below 500 that another attempt may change: timeout, conflict-free retry, too many.
-_TRANSIENT_STATUSES = frozenset({408, 425, 429})
-#: 5xx that no attempt will change: not implemented, HTTP version.
-_PERMANENT_SERVER_STATUSES = frozenset({501, 505})
-
-_TRANSIENT_GRPC = frozenset(
-    {"CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL",
-     "UNAVAILABLE", "DATA_LOSS"}
-)  # fmt: skip
-_PERMANENT_GRPC = frozenset(
-    {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "UNAUTHENTICATED",
-     "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"}
-)  # fmt: skip
-
-#: SQLSTATE classes of Postgres: credentials, catalogue, syntax and rights, wrong data.
-_PERMANENT_SQLSTATES = ("28", "3D", "3F", "42", "22", "23", "0A")
-#: MongoDB codes: authentication failed, unauthorized.
-_PERMANENT_MONGO = frozenset({13, 18, 8000})
-_PERMANENT_NEO4J = ("Neo.ClientError.",)
-#: Neo4j reports contention as client errors in these two cases only.
-_TRANSIENT_NEO4J = ("Neo.ClientError.Cluster.NotALeader", "Neo.ClientError.Transaction.")
-
-_TRANSIENT_NAMES = (
-    "Timeout", "TimedOut", "ConnectionError", "ConnectError", "ConnectionReset",
-    "ConnectionRefused", "AutoReconnect", "ServiceUnavailable", "SessionExpired",
-    "TransientError", "TooManyRequests", "RateLimit", "SlowDown", "Throttl", "NetworkError",
-    "ServerSelection", "NotPrimary", "InternalServerError", "BadGateway", "OperationalError",
-    "IncompleteRead", "ProtocolError",
-)  # fmt: skip
-_PERMANENT_NAMES = (
-    "Authentication", "AuthError", "Unauthorized", "Forbidden", "PermissionDenied",
-    "PermissionError", "AccessDenied", "NoCredentials", "CredentialsError", "BadRequest",
-    "InvalidArgument", "ConfigurationError", "InvalidConfig", "ParamError", "NotFound",
-    "InvalidSignature", "SignatureDoesNotMatch", "InvalidAccessKey", "NoSuchBucket", "InvalidURI",
-)  # fmt: skip
+_CLIENT_ERRORS, _LAST = 400, 600
 _PERMANENT_BUILTIN = (
     PermissionError, ImportError, SyntaxError, AttributeError, NameError, TypeError,
     KeyError, NotImplementedError,
@@ -61,7 +29,7 @@ class TransientError(Exception):
 
 
 def classify(exc: BaseException) -> FailureClass:
-    """The class of a failure, told by the nearest error in its chain that says anything.
+    """The class of a failure, decided by the nearest error in its chain that says anything.
 
     What nothing is known about counts as transient: an attempt too many costs time, one too few
     leaves a batch lying.
@@ -89,31 +57,33 @@ def _verdict(error: BaseException) -> FailureClass | None:
         return "permanent"
     if isinstance(error, TransientError):
         return "transient"
+    if retryable.bigquery(error):
+        return "transient"
     return _by_status(error) or _by_grpc(error) or _by_database(error) or _by_name(error)
+
+
+def _class(worth_another: bool | None) -> FailureClass | None:
+    if worth_another is None:
+        return None
+    return "transient" if worth_another else "permanent"
 
 
 def _by_name(error: BaseException) -> FailureClass | None:
     if isinstance(error, _PERMANENT_BUILTIN):
         return "permanent"
-    if isinstance(error, ConnectionError | TimeoutError):
+    if isinstance(error, retryable.SOCKET_ERRORS):
         return "transient"
     for kind in type(error).__mro__:
-        if any(part in kind.__name__ for part in _PERMANENT_NAMES):
+        if any(part in kind.__name__ for part in retryable.ERROR_NAMES_PERMANENT):
             return "permanent"
-        if any(part in kind.__name__ for part in _TRANSIENT_NAMES):
+        if any(part in kind.__name__ for part in retryable.ERROR_NAMES):
             return "transient"
     return None
 
 
 def _by_status(error: BaseException) -> FailureClass | None:
     status = _status(error)
-    if status is None:
-        return None
-    if status in _TRANSIENT_STATUSES:
-        return "transient"
-    if _SERVER_ERRORS <= status < _LAST and status not in _PERMANENT_SERVER_STATUSES:
-        return "transient"
-    return "permanent"
+    return None if status is None else _class(retryable.http(status))
 
 
 def _status(error: BaseException) -> int | None:
@@ -144,23 +114,17 @@ def _by_grpc(error: BaseException) -> FailureClass | None:
         except TypeError:  # another client's "code" that wants arguments
             return None
     name = getattr(code, "name", None)
-    if not isinstance(name, str):
-        return None
-    if name in _TRANSIENT_GRPC:
-        return "transient"
-    return "permanent" if name in _PERMANENT_GRPC else None
+    return _class(retryable.grpc(name)) if isinstance(name, str) else None
 
 
 def _by_database(error: BaseException) -> FailureClass | None:
     module = type(error).__module__
     code: object = getattr(error, "sqlstate", None)
     if isinstance(code, str):
-        return "permanent" if code.startswith(_PERMANENT_SQLSTATES) else "transient"
+        return _class(retryable.postgres(code))
     code = getattr(error, "code", None)
     if module.startswith("neo4j") and isinstance(code, str):
-        if code.startswith(_TRANSIENT_NEO4J):
-            return "transient"
-        return "permanent" if code.startswith(_PERMANENT_NEO4J) else "transient"
-    if module.startswith("pymongo") and isinstance(code, int) and code in _PERMANENT_MONGO:
-        return "permanent"
+        return _class(retryable.bolt(code))
+    if module.startswith("pymongo") and isinstance(code, int):
+        return _class(retryable.mongo(code))
     return None

@@ -19,6 +19,7 @@ from assets.music.search.passages import words_text
 from assets.music.search.song_rows import Song, read_songs
 from assets.sinks.result import SAMPLE, SinkResult, Verification, compared
 from landing.batch.failures import PermanentError, TransientError
+from resources import retryable
 from resources.typesense import in_address
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ _DELETED = 40
 #: Ids that may stand in a filter as they are; the others are addressed one by one.
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REFUSED, _SERVER_ERRORS = 400, 500
-_WORTH_ANOTHER = frozenset({408, 425, 429})
 _NOT_FOUND, _THERE_ALREADY = 404, 409
 
 
@@ -294,7 +294,7 @@ def _status(error: Exception) -> int | None:
 
 
 def _permanent(status: int) -> bool:
-    return status < _SERVER_ERRORS and status not in _WORTH_ANOTHER
+    return not retryable.http(status)
 
 
 def _error(status: int, message: str) -> PermanentError | TransientError:

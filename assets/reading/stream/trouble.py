@@ -21,14 +21,6 @@ FIRST_WAIT, LONGEST_WAIT = 0.25, 5.0
 #: Seconds between two words about the same trouble.
 SAY_SECONDS = 10.0
 
-#: Reasons with which BigQuery refuses, under the status of a request that is wrong, what it takes
-#: a little later. https://cloud.google.com/bigquery/docs/error-messages
-_PASSING_REASONS = frozenset(
-    {"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded", "backendError",
-     "jobBackendError", "internalError", "jobInternalError", "tableUnavailable"}
-)  # fmt: skip
-_PASSING_WORDS = ("concurrent update", "Exceeded rate limits")
-
 
 class Abandoned(Exception):
     """The session ends and does not wait any longer for the trouble to pass."""
@@ -36,11 +28,6 @@ class Abandoned(Exception):
 
 def is_transient(error: BaseException) -> bool:
     """Whether another attempt may succeed."""
-    details = getattr(error, "errors", None) or ()
-    if any(isinstance(one, dict) and one.get("reason") in _PASSING_REASONS for one in details):
-        return True
-    if any(words in str(error) for words in _PASSING_WORDS):
-        return True
     return classify(error) == "transient"
 
 

@@ -96,3 +96,42 @@ def test_the_nearest_error_that_says_anything_decides():
     loop = RuntimeError("a")
     loop.__context__ = loop
     assert classify(loop) == "transient"
+
+
+@pytest.mark.parametrize("reason", ["rateLimitExceeded", "quotaExceeded", "backendError"])
+def test_what_bigquery_refuses_for_a_moment_only(reason):
+    refused = named(
+        "Forbidden", "google.api_core.exceptions", code=403, errors=[{"reason": reason}]
+    )
+    assert classify(refused) == "transient"
+    refused.errors = [{"reason": "accessDenied"}]
+    assert classify(refused) == "permanent"
+    refused.errors = None
+    assert classify(refused) == "permanent"
+
+
+@pytest.mark.parametrize(
+    ("status", "worth_another"),
+    [(408, True), (425, True), (429, True), (500, True), (503, True), (599, True),
+     (400, False), (404, False), (501, False), (505, False)],
+)  # fmt: skip
+def test_every_client_asks_the_same_set_of_statuses(status, worth_another):
+    import httpx
+    import openai
+
+    from assets.music.search.typesense_songs import _error
+    from resources.dataflow import DataflowRequestError
+    from resources.minio_client import Access
+    from resources.openai import retry_after
+    from resources.polite_http import RefusedError
+
+    answer = httpx.Response(status, request=httpx.Request("GET", "http://host"))
+    retries = Access("http://host:1", "a", "b").client()._http.connection_pool_kw["retries"]
+    assert {
+        classify(named("E", status_code=status)) == "transient",
+        isinstance(_error(status, "no"), TransientError),
+        DataflowRequestError(status, "no").transient,
+        RefusedError(status, 0.0).transient,
+        bool(retry_after(openai.APIStatusError("no", response=answer, body=None))),
+        status in retries.status_forcelist,
+    } == {worth_another}
