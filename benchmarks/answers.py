@@ -17,9 +17,8 @@ def answers(ours: list[float], with_lookup: list[float], given_vector: list[floa
     import numpy as np
     from google.cloud.bigquery import ArrayQueryParameter
 
+    from assets.campaigns import answers as asked
     from assets.campaigns import recommendations
-    from assets.campaigns.analytics import warehouse_of
-    from assets.campaigns.graph import Graph
     from resources.bigquery import BigQueryResource, run
     from resources.milvus import MilvusResource
     from resources.neo4j import Neo4jResource
@@ -46,9 +45,13 @@ def answers(ours: list[float], with_lookup: list[float], given_vector: list[floa
         ).client() as bigquery,
     ):  # fmt: skip
         profiles = env["CAMPAIGNS_MILVUS_PROFILES"]
-        graph = Graph(driver, env["NEO4J_DATABASE"])
-        stores = recommendations.Stores(
-            milvus, profiles, graph, warehouse_of(bigquery, env["CAMPAIGNS_DATASET"])
+        stores = asked.stores(
+            milvus,
+            driver,
+            bigquery,
+            profiles=profiles,
+            database=env["NEO4J_DATABASE"],
+            dataset=env["CAMPAIGNS_DATASET"],
         )
         frequencies = stores.warehouse.sql(recommendations.FREQUENCIES)
 
@@ -80,7 +83,7 @@ def answers(ours: list[float], with_lookup: list[float], given_vector: list[floa
             return near
 
         for user in users[:3]:  # connections and caches
-            recommendations.recommend(stores, [user], K)
+            asked.recommendation(stores, user, K)
             bare(user, vector_of(user))
         for number, user in enumerate(users):
             order = ("ours", "bare") if number % 2 else ("bare", "ours")
@@ -88,7 +91,7 @@ def answers(ours: list[float], with_lookup: list[float], given_vector: list[floa
             for who in order:
                 began = time.perf_counter()
                 if who == "ours":
-                    (answer,) = recommendations.recommend(stores, [user], K)
+                    answer = asked.recommendation(stores, user, K)
                     ours.append(time.perf_counter() - began)
                     continue
                 vector = vector_of(user)

@@ -120,9 +120,9 @@ def campaign_recommendations(
 
     from assets.campaigns import recommendation_table
     from assets.campaigns.analytics import warehouse_of
-    from assets.campaigns.graph import Graph
     from assets.campaigns.recommendations import Stores
     from assets.campaigns.reports import recommendation_metadata
+    from assets.sinks.neo4j import Graph
 
     with gcs_bucket(gcs, campaigns.bucket) as store:
         batch = read_staged(

@@ -4,7 +4,8 @@
     (User)-[:PARTICIPATED_IN {events, first_seen, last_seen}]->(Campaign)
     (User)-[:TARGETED_BY {first_seen}]->(Campaign)
 
-Belongs here: constraints, statements, their order. Does not: the connection.
+Belongs here: constraints, statements, their order. Does not: how one is run
+(``assets/sinks/neo4j.py``).
 Every event has its PERFORMED, with or without a campaign. Totals are set from all current
 records of a touched (user, campaign), never incremented. One writer at a time.
 Statements find an event by its constraint first and walk from there: a pattern that starts at a
@@ -14,24 +15,19 @@ label is walked from that label by some servers, whatever the other end is bound
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from assets.campaigns.touched import Touched, touched
+from assets.sinks.neo4j import BATCH_ROWS, Graph, parts
 from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
     import polars as pl
-    from neo4j import Driver
 
     from resources.postgres import PostgresResource
 
 Rows = list[dict[str, Any]]
-
-#: Rows per statement, which is one transaction.
-BATCH_ROWS = 10_000
 
 CONSTRAINTS = (
     "CREATE CONSTRAINT user_id IF NOT EXISTS FOR (u:User) REQUIRE u.user_id IS UNIQUE",
@@ -148,26 +144,6 @@ _CAMPAIGNS = "SELECT DISTINCT campaign FROM touched WHERE campaign IS NOT NULL"
 _EVENT_COLUMNS = ("record_id", "user_id", "campaign", "timestamp", "row_hash")
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """One Neo4j database, reached through its driver."""
-
-    driver: Driver
-    database: str
-
-    def run(self, statement: str, rows: Any = None) -> list[Any]:
-        """One statement in a transaction of its own, tried again by the driver when it may be."""
-        result = self.driver.execute_query(
-            statement, parameters_={"rows": rows}, database_=self.database
-        )
-        return list(result.records)
-
-    def ensure(self) -> None:
-        """Create the constraints that are missing."""
-        for statement in CONSTRAINTS:
-            self.run(statement)
-
-
 def write(
     chunks: Iterable[pl.DataFrame], graph: Graph, pg: PostgresResource, *, batch_id: str
 ) -> SinkResult:
@@ -178,7 +154,7 @@ def write(
     written before stays, and is completed when the batch is written again.
     """
     started = time.monotonic()
-    graph.ensure()
+    graph.ensure(CONSTRAINTS)
     written = known = 0
     with touched(pg, batch_id) as batch:
         for chunk in batch.passing(chunks):
@@ -209,8 +185,8 @@ def _write_events(rows: pl.DataFrame, graph: Graph) -> int:
     known = {record["id"] for record in graph.run(KNOWN_EVENTS, rows["record_id"].to_list())}
     events: Rows = rows.select(_EVENT_COLUMNS).to_dicts()
     new = [event for event in events if event["record_id"] not in known]
-    _run(graph, CREATE_EVENTS, [event for event in new if event["campaign"] is None])
-    _run(graph, CREATE_CAMPAIGN_EVENTS, [event for event in new if event["campaign"] is not None])
+    graph.write(CREATE_EVENTS, [event for event in new if event["campaign"] is None])
+    graph.write(CREATE_CAMPAIGN_EVENTS, [event for event in new if event["campaign"] is not None])
     _rewrite_events([event for event in events if event["record_id"] in known], graph)
     return len(known)
 
@@ -220,26 +196,26 @@ def _rewrite_events(events: Rows, graph: Graph) -> None:
     if not events:
         return
     found = _read(graph, [event["record_id"] for event in events])
-    _run(graph, SET_EVENTS, events)
+    graph.write(SET_EVENTS, events)
     wrong = [event for event in events if found.get(event["record_id"]) != _reading(event)]
     for statement in (DELETE_STALE_PERFORMED, DELETE_STALE_PART_OF, ADD_PERFORMED):
-        _run(graph, statement, wrong)
-    _run(graph, ADD_PART_OF, [event for event in wrong if event["campaign"] is not None])
+        graph.write(statement, wrong)
+    graph.write(ADD_PART_OF, [event for event in wrong if event["campaign"] is not None])
 
 
 def _write_participation(batch: Touched, graph: Graph) -> int:
     """Set what users have with campaigns, remove what they have no more; returns how many set."""
     pairs = batch.stream(_PARTICIPATION)
     written = 0
-    for part in _parts(pairs):
+    for part in parts(pairs):
         rows = [
             {"user_id": user, "campaign": campaign, "events": events, "first_seen": first,
              "last_seen": last}
             for user, campaign, events, first, last in part
         ]  # fmt: skip
         current = [row for row in rows if row["events"]]
-        _run(graph, SET_PARTICIPATION, current)
-        _run(graph, DELETE_PARTICIPATION, [row for row in rows if not row["events"]])
+        graph.write(SET_PARTICIPATION, current)
+        graph.write(DELETE_PARTICIPATION, [row for row in rows if not row["events"]])
         written += len(current)
     return written
 
@@ -248,7 +224,7 @@ def _delete_empty(batch: Touched, graph: Graph) -> int:
     """Remove touched users and campaigns that have no event left; returns how many."""
     deleted = 0
     for statement, query in ((DELETE_USERS, _EMPTY_USERS), (DELETE_CAMPAIGNS, _CAMPAIGNS)):
-        for part in _parts(batch.stream(query)):
+        for part in parts(batch.stream(query)):
             records = graph.run(statement, [row[0] for row in part])
             deleted += sum(record["deleted"] for record in records)
     return deleted
@@ -271,13 +247,3 @@ def _read(graph: Graph, ids: list[str]) -> dict[str, str]:
         value = f"{record['row_hash']}/{record['user_id']}/{campaigns.get(key)}"
         found[key] = "several users" if key in found else value
     return found
-
-
-def _run(graph: Graph, statement: str, rows: Rows) -> None:
-    if rows:
-        graph.run(statement, rows)
-
-
-def _parts(rows: Iterator[Any]) -> Iterator[list[Any]]:
-    while part := list(islice(rows, BATCH_ROWS)):
-        yield part

@@ -1,7 +1,7 @@
 """The pipeline's answer: the users most like a user, and what campaigns those engage with.
 
-Belongs here: the one computation that assets and queries share, and two smaller answers. Does
-not: keeping it (``recommendation_table.py``) and serving it.
+Belongs here: the one computation that assets and queries share. Does not: keeping it
+(``recommendation_table.py``), what is asked from outside (``answers.py``).
 
 Similar users come from Milvus (cosine of profile vectors, rounded to 6 decimals, ties by the
 natural order of the user id: user_2 before user_10), their campaigns from Neo4j, and how often
@@ -14,11 +14,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from assets.campaigns.graph import Graph
 from assets.sinks.bigquery import Warehouse
+from assets.sinks.neo4j import Graph
 from resources.milvus import one_of
 
 if TYPE_CHECKING:
@@ -40,23 +40,11 @@ MATCH (u)-[:PARTICIPATED_IN]->(c:Campaign)
 RETURN u.user_id AS user_id, c.campaign AS campaign
 """
 KNOWN_USERS = "MATCH (u:User) WHERE u.user_id IN $rows RETURN u.user_id AS user_id"
-CAMPAIGNS_OF = """
-MATCH (u:User) WHERE u.user_id = $rows
-MATCH (u)-[p:PARTICIPATED_IN]->(c:Campaign)
-RETURN c.campaign AS campaign, p.events AS events,
-    p.first_seen AS first_seen, p.last_seen AS last_seen
-ORDER BY events DESC, campaign
-"""
 FREQUENCIES = """
 SELECT user_id, campaign, COUNT(*) AS events, MAX(timestamp) AS last_at
 FROM `{user_events}`
 WHERE user_id IN UNNEST(@users) AND campaign IS NOT NULL
 GROUP BY user_id, campaign
-"""
-ACTIVITY = """
-SELECT COUNT(*) AS events, MIN(timestamp) AS first_at, MAX(timestamp) AS last_at
-FROM `{user_events}`
-WHERE user_id = @user
 """
 
 
@@ -118,26 +106,6 @@ class Recommendation:
     tie_limit_reached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class UserCampaign:
-    """A campaign that a user took part in; times in UTC."""
-
-    campaign: str
-    events: int
-    first_seen: datetime
-    last_seen: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """A user's events; times in UTC."""
-
-    user_id: str
-    events: int
-    first_at: datetime
-    last_at: datetime
-
-
 def recommend(
     stores: Stores, users: Sequence[str], k: int = DEFAULT_K
 ) -> tuple[Recommendation, ...]:
@@ -146,12 +114,9 @@ def recommend(
     Raises ValueError unless 1 <= k <= 20, UnknownUserError, NoProfileError, and what the three
     clients raise.
     """
-    if not 1 <= k <= MOST_K:
-        raise ValueError(f"k must be from 1 to {MOST_K}, not {k}")
+    similar, limited = nearest_users(stores, users, k)
     if not users:
         return ()
-    vectors = _vectors(stores, users)
-    similar, limited = _similar(stores, vectors, k)
     neighbours = sorted({near.user_id for found in similar.values() for near in found})
     campaigns = _campaigns(stores.graph, neighbours)
     frequencies = _frequencies(stores.warehouse, neighbours)
@@ -166,28 +131,16 @@ def recommend(
     )
 
 
-def campaigns_of(graph: Graph, user: str) -> tuple[UserCampaign, ...]:
-    """The user's campaigns, most events first. Raises UnknownUserError."""
-    rows = graph.run(CAMPAIGNS_OF, user)
-    if not rows and not graph.run(KNOWN_USERS, [user]):
-        raise UnknownUserError([user])
-    return tuple(
-        UserCampaign(
-            row["campaign"], row["events"], _utc(row["first_seen"]), _utc(row["last_seen"])
-        )
-        for row in rows
-    )
+def nearest_users(
+    stores: Stores, users: Sequence[str], k: int
+) -> tuple[dict[str, tuple[SimilarUser, ...]], set[str]]:
+    """The k nearest per user, and the users for whom the tie limit was reached.
 
-
-def activity_of(warehouse: Warehouse, user: str) -> Activity:
-    """The user's events, first and last time. Raises UnknownUserError."""
-    from google.cloud.bigquery import ScalarQueryParameter
-
-    parameters = [ScalarQueryParameter("user", "STRING", user)]
-    (row,) = warehouse.run(ACTIVITY, parameters)
-    if not row.events:
-        raise UnknownUserError([user])
-    return Activity(user, row.events, row.first_at, row.last_at)
+    Raises as :func:`recommend`.
+    """
+    if not 1 <= k <= MOST_K:
+        raise ValueError(f"k must be from 1 to {MOST_K}, not {k}")
+    return _similar(stores, _vectors(stores, users), k)
 
 
 def natural(user_id: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
@@ -315,12 +268,6 @@ def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 def _rounded(score: float) -> float:
     return round(score, DECIMALS) + 0.0  # no negative zero
-
-
-def _utc(moment: Any) -> datetime:
-    """A driver's time; some servers send it without its zone, which is UTC as it was written."""
-    native: datetime = moment.to_native() if hasattr(moment, "to_native") else moment
-    return native.replace(tzinfo=UTC) if native.tzinfo is None else native.astimezone(UTC)
 
 
 def _named(users: Sequence[str]) -> str:

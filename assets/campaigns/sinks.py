@@ -211,7 +211,8 @@ def engagement_graph(
     """Users, events and campaigns with PERFORMED, PART_OF, PARTICIPATED_IN and TARGETED_BY."""
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        from assets.campaigns.graph import Graph, verify, write
+        from assets.campaigns.graph import verify, write
+        from assets.sinks.neo4j import Graph
 
         with neo4j.driver() as driver:
             graph = Graph(driver, neo4j.database)

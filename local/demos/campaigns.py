@@ -96,9 +96,7 @@ class CampaignsDemo(PipelineDemo):
 
     def answer(self) -> Sequence[str]:
         """The five users most similar to one who took part in a campaign, and their campaigns."""
-        from assets.campaigns.analytics import warehouse_of
-        from assets.campaigns.graph import Graph
-        from assets.campaigns.recommendations import Stores, recommend
+        from assets.campaigns import answers
 
         with self._postgres().connect() as connection:
             row = connection.execute(
@@ -111,13 +109,15 @@ class CampaignsDemo(PipelineDemo):
         with self._neo4j().driver() as driver, self._bigquery().client() as bigquery:
             milvus = self._milvus().client()
             try:
-                stores = Stores(
+                stores = answers.stores(
                     milvus,
-                    self.env["CAMPAIGNS_MILVUS_PROFILES"],
-                    Graph(driver, self.env["NEO4J_DATABASE"]),
-                    warehouse_of(bigquery, self.env["CAMPAIGNS_DATASET"]),
+                    driver,
+                    bigquery,
+                    profiles=self.env["CAMPAIGNS_MILVUS_PROFILES"],
+                    database=self.env["NEO4J_DATABASE"],
+                    dataset=self.env["CAMPAIGNS_DATASET"],
                 )
-                (found,) = recommend(stores, [user])
+                found = answers.recommendation(stores, user)
             finally:
                 milvus.close()
         lines = [f"  The users most similar to {user}, and their campaigns by engagement:"]

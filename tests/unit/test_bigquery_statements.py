@@ -202,6 +202,7 @@ def test_columns_are_those_of_the_tables(statement):
 def test_statements_of_every_kind_are_found():
     found = {place.split(":")[0] for place in (one.place for one in statements())}
     assert found >= {
+        "assets/campaigns/answers.py",
         "assets/campaigns/recommendation_table.py",
         "assets/campaigns/recommendations.py",
         "assets/reading/affinity/computation.py",

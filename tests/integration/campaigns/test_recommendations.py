@@ -10,6 +10,7 @@ import pytest
 
 from assets.campaigns import (
     analytics,
+    answers,
     graph,
     message_embeddings,
     profiles,
@@ -137,8 +138,8 @@ def test_small_world(campaigns):
     campaigns.load("b1", small())
     campaigns.load("b2", changes())
     expected = campaigns.expected(3)
-    answers = recommendations.recommend(campaigns.stores, sorted(expected), 3)
-    assert {a.user_id: plain(a) for a in answers} == expected
+    found = recommendations.recommend(campaigns.stores, sorted(expected), 3)
+    assert {one.user_id: plain(one) for one in found} == expected
     one = recommendations.recommend(campaigns.stores, ["o'neil\"\\"], 3)
     assert plain(one[0]) == expected["o'neil\"\\"]
     few = recommendations.recommend(campaigns.stores, ["user_1"], 20)
@@ -152,20 +153,27 @@ def test_small_world(campaigns):
         with pytest.raises(ValueError, match="from 1 to 20"):
             recommendations.recommend(campaigns.stores, ["user_1"], k)
 
-    warehouse, target = campaigns.stores.warehouse, campaigns.stores.graph
-    activity = recommendations.activity_of(warehouse, "user_2")
+    for found in recommendations.recommend(campaigns.stores, sorted(expected), 3):
+        near = answers.similar_users(campaigns.stores, found.user_id, 3)
+        assert (near.similar, near.tie_limit_reached) == (found.similar, found.tie_limit_reached)
+        assert answers.recommendation(campaigns.stores, found.user_id, 3) == found
+    with pytest.raises(NoProfileError, match="user_3"):
+        answers.similar_users(campaigns.stores, "user_3")
+    with pytest.raises(ValueError, match="from 1 to 20"):
+        answers.similar_users(campaigns.stores, "user_1", 21)
+    activity = answers.engagement(campaigns.stores, "user_2")
     assert (activity.events, activity.first_at, activity.last_at) == (
         2, at(3, microsecond=123456), at(4),
     )  # fmt: skip
     with pytest.raises(UnknownUserError):
-        recommendations.activity_of(warehouse, "' OR 1=1 --")
-    (sale,) = recommendations.campaigns_of(target, "user_2")
+        answers.engagement(campaigns.stores, "' OR 1=1 --")
+    (sale,) = answers.user_campaigns(campaigns.stores, "user_2").campaigns
     assert (sale.campaign, sale.events, sale.first_seen) == (
         "Festive_Sale", 1, at(3, microsecond=123456),
     )  # fmt: skip
-    assert recommendations.campaigns_of(target, "user_3") == ()
+    assert answers.user_campaigns(campaigns.stores, "user_3").campaigns == ()
     with pytest.raises(UnknownUserError):
-        recommendations.campaigns_of(target, "nobody")
+        answers.user_campaigns(campaigns.stores, "nobody")
 
 
 def test_ties_beyond_the_limit_are_said(campaigns, monkeypatch):

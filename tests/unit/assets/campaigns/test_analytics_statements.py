@@ -6,7 +6,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from assets.campaigns import recommendation_table, recommendations, tables
+from assets.campaigns import answers, recommendation_table, recommendations, tables
 from assets.campaigns.analytics import NEWEST
 from assets.sinks.bigquery import hashes_statement, merge_statement
 from resources.bigquery import table_id
@@ -22,7 +22,7 @@ STATEMENTS = {
         ),
         "recommendation_delete": recommendation_table.DELETE,
         "frequencies": recommendations.FREQUENCIES,
-        "activity": recommendations.ACTIVITY,
+        "activity": answers.ACTIVITY,
     }.items()
 }
 

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 import polars as pl
 from PIL import Image
 
-from assets.campaigns.charts import Tally, events_chart, top
+from assets.campaigns.charts import Tally, events_chart
+from assets.frame.pictures import largest
 
 
 def chunk(*rows):
@@ -42,6 +43,6 @@ def test_nothing_to_draw():
 
 
 def test_many_campaigns_are_summed_up():
-    bars = top({f"c{i:02}": 100 - i for i in range(15)})
+    bars = largest({f"c{i:02}": 100 - i for i in range(15)}.items())
     assert bars[0] == ("c00", 100)
     assert bars[-1] == ("(3 others)", 88 + 87 + 86)

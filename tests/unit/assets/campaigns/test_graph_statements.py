@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from assets.campaigns import graph, recommendations
+from assets.campaigns import answers, graph, recommendations
 
 STATEMENTS = {
     name: value
-    for module in (graph, recommendations)
+    for module in (graph, recommendations, answers)
     for name, value in vars(module).items()
     if isinstance(value, str) and name.isupper() and "MATCH" in value
 }

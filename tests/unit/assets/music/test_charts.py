@@ -6,6 +6,7 @@ import io
 import pytest
 from PIL import Image
 
+from assets.frame.pictures import largest
 from assets.music import charts
 
 
@@ -55,8 +56,8 @@ def test_nothing_to_draw(chart):
 
 def test_small_genres_are_summed_up():
     counts = [(f"g{i:02}", 100 - i) for i in range(15)]
-    bars = charts.largest(counts)
+    bars = largest(counts, charts.MOST_GENRES)
     assert len(bars) == charts.MOST_GENRES + 1
     assert bars[:2] == [("g00", 100), ("g01", 99)]
     assert bars[-1] == ("(4 others)", 89 + 88 + 87 + 86)
-    assert charts.largest(counts[:11]) == counts[:11]
+    assert largest(counts[:11], charts.MOST_GENRES) == counts[:11]

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from assets.reading.charts import category_chart, session_chart, top
+from assets.frame.pictures import largest
+from assets.reading.charts import category_chart, session_chart
 from assets.reading.session.message_balance import (
     Flow,
     SessionStream,
@@ -128,7 +129,7 @@ def test_pictures_of_shares():
 
 def test_the_largest_shares_first_and_the_others_as_one():
     shares = {f"c{number:02d}": number / 105 for number in range(1, 15)}
-    shown = top(shares)
+    shown = largest(shares.items())
     assert [name for name, _ in shown[:2]] == ["c14", "c13"]
     assert shown[-1] == ("(2 others)", pytest.approx(3 / 105))
     assert sum(share for _, share in shown) == pytest.approx(1.0)
