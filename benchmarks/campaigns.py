@@ -76,9 +76,8 @@ def land(path: Path, key: str) -> dict[str, Any]:
     """Put the file and take one tick of the sensor's core; what the run is to be told."""
     import dagster as dg
 
-    from assets.campaigns.pipeline import BATCHES
-    from assets.campaigns.source import campaigns_source
-    from jobs.executor import in_process, multiprocess
+    from assets.campaigns.pipeline import CAMPAIGNS
+    from assets.frame.execution import in_process, multiprocess
     from landing.arrival.tick import evaluate_tick
     from landing.stores.gcs import GcsStore
     from resources.gcs import GcsResource
@@ -89,7 +88,7 @@ def land(path: Path, key: str) -> dict[str, Any]:
     client = GcsResource(project=env["GOOGLE_CLOUD_PROJECT"]).client()
     bucket = client.bucket(env["CAMPAIGNS_BUCKET"])
     bucket.blob(env["CAMPAIGNS_PREFIX"] + key).upload_from_filename(str(path))
-    source = campaigns_source(bucket.name, env["CAMPAIGNS_PREFIX"])
+    source = CAMPAIGNS.source(bucket.name, env["CAMPAIGNS_PREFIX"])
     with (
         dg.DagsterInstance.get() as instance,
         PostgresResource(url=env["POSTGRES_URL"]).connect(autocommit=True) as connection,
@@ -105,7 +104,7 @@ def land(path: Path, key: str) -> dict[str, Any]:
             runs=InstanceRuns(instance),
         )
         (request,) = tick.requests
-        instance.add_dynamic_partitions(BATCHES.name or "", [request.batch_id])
+        instance.add_dynamic_partitions(CAMPAIGNS.partition_set or "", [request.batch_id])
     client.close()
     return {
         "batch": request.batch_id,
@@ -119,18 +118,14 @@ def run_batch(request: Mapping[str, Any]) -> None:
     import dagster as dg
     from dagster._core.definitions.reconstruct import ReconstructableRepository
 
-    from assets.campaigns.pipeline import BATCH_CHECKS, PIPELINE, SINKS
+    from assets.campaigns.pipeline import CAMPAIGNS
 
     repository = ReconstructableRepository.for_module("definitions", "defs", str(ROOT))
-    keys = {name: dg.AssetKey([PIPELINE, name]) for name in ("events", *SINKS)}
-    job = repository.get_reconstructable_job(PIPELINE).get_subset(
-        asset_selection=frozenset(keys.values()),
+    names = (CAMPAIGNS.validation, *CAMPAIGNS.sinks)
+    job = repository.get_reconstructable_job(CAMPAIGNS.job).get_subset(
+        asset_selection=frozenset(map(CAMPAIGNS.key, names)),
         # Named, for a selection of assets would bring the hourly audits with it.
-        asset_check_selection=frozenset(
-            dg.AssetCheckKey(keys[name], check)
-            for name, checks in BATCH_CHECKS.items()
-            for check in checks
-        ),
+        asset_check_selection=frozenset(CAMPAIGNS.check_keys(names)),
     )
     with dg.DagsterInstance.get() as instance:
         result = dg.execute_job(

@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 from dagster._core.execution.context.system import PlanOrchestrationContext
@@ -18,40 +17,10 @@ from dagster._core.execution.retries import RetryMode
 from dagster._core.execution.step_dependency_config import StepDependencyConfig
 from dagster._core.executor.base import Executor
 
+from assets.frame.execution import WRITER_TAG
 from landing.batch.locks import hold_locks
 
 log = logging.getLogger(__name__)
-
-#: Tag that names the pipeline whose records are decided and written: one such run at a time. On
-#: assets it tells the executor which lock to hold, on jobs it lets the queue wait instead.
-WRITER_TAG = "quintet/writer"
-
-
-def in_process() -> dict[str, Any]:
-    """Run config for a small batch: every step in the run's own process."""
-    return {"execution": {"config": {"in_process": {}}}}
-
-
-def multiprocess(processes: int = 4) -> dict[str, Any]:
-    """Run config for a large batch: sinks side by side, forked from one preloaded server."""
-    preload = [
-        "definitions",
-        "dagster_postgres",
-        "google.cloud.storage",
-        "landing.batch.delivery",
-        "landing.batch.parquet",
-        "psycopg",
-    ]
-    return {
-        "execution": {
-            "config": {
-                "multiprocess": {
-                    "max_concurrent": processes,
-                    "start_method": {"forkserver": {"preload_modules": preload}},
-                }
-            }
-        }
-    }
 
 
 class GuardedExecutor(Executor):

@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.campaigns import pipeline as campaigns_pipeline
-from assets.campaigns.settings import CampaignsSettings
-from assets.frame.buckets import gcs_bucket
-from assets.music import pipeline as music_pipeline
-from assets.reading import pipeline as reading_pipeline
-from assets.reading.settings import ReadingSettings
-from jobs.executor import guarded_executor
+from assets.frame.buckets import StoreResource, opened
+from assets.frame.declared import LandedFiles
 from landing.batch import retention
 from resources.gcs import GcsResource
+from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
@@ -27,89 +23,37 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 
-#: The dynamic partitions of every pipeline of batches.
-PARTITIONS = {
-    campaigns_pipeline.PIPELINE: campaigns_pipeline.BATCHES,
-    music_pipeline.PIPELINE: music_pipeline.BATCHES,
-    reading_pipeline.PIPELINE: reading_pipeline.BATCHES,
-}
-
-
-@dg.op(description="Removes loaded batches' partitions after 90 days.")
-def remove_partitions(context: dg.OpExecutionContext, postgres: PostgresResource) -> None:
-    """The ledger keeps every batch; `make replay` brings a partition back."""
-    now = datetime.now(UTC)
-    with postgres.connect(autocommit=True) as connection:
-        removed = sum(
-            _remove_partitions(context.instance, connection, pipeline, now)
-            for pipeline in PARTITIONS
-        )
-    context.add_output_metadata({"partitions_removed": removed})
-
-
-@dg.op(description="Removes the staging of loaded batches after 7 days. That of music is bronze.")
-def remove_campaigns_staging(
-    context: dg.OpExecutionContext,
-    postgres: PostgresResource,
-    gcs: GcsResource,
-    campaigns: CampaignsSettings,
-) -> None:
-    """A backfill validates again."""
-    _remove_staging(context, postgres, gcs, campaigns.bucket, campaigns_pipeline.PIPELINE)
-
-
-@dg.op(description="Removes the staging of loaded history batches after 7 days.")
-def remove_reading_staging(
-    context: dg.OpExecutionContext,
-    postgres: PostgresResource,
-    gcs: GcsResource,
-    reading: ReadingSettings,
-) -> None:
-    """A backfill validates again."""
-    _remove_staging(context, postgres, gcs, reading.bucket, reading_pipeline.PIPELINE)
-
-
-def _remove_staging(
-    context: dg.OpExecutionContext,
-    postgres: PostgresResource,
-    gcs: GcsResource,
-    bucket: str,
-    pipeline: str,
-) -> None:
-    with (
-        gcs_bucket(gcs, bucket) as store,
-        postgres.connect(autocommit=True) as connection,
-    ):
-        removed = retention.remove_staging(connection, store, pipeline, datetime.now(UTC))
-    context.add_output_metadata(
-        {"staged_parts_removed": removed.parts, "staged_bytes_removed": removed.bytes}
-    )
-
-
-def _remove_partitions(
-    instance: dg.DagsterInstance, connection: "Connection", pipeline: str, now: datetime
-) -> int:
-    due = retention.due_partitions(connection, pipeline, now)
-    for batch_id in due:
-        instance.delete_dynamic_partition(PARTITIONS[pipeline].name or "", batch_id)
-        retention.mark_partition(connection, batch_id, now)
-    return len(due)
-
-
-def maintenance_job(pipelines: Sequence[str]) -> dg.JobDefinition:
+def maintenance_job(landed: Sequence[LandedFiles]) -> dg.JobDefinition:
     """The job for these pipelines; the others' stores need not be there."""
+    dynamic = [files for files in landed if files.partition_set]
+    staged = [_removes_staging(files) for files in landed if not files.keeps_staging]
+
+    @dg.op(
+        description="Removes loaded batches' partitions after 90 days, and those at once that the "
+        "ledger does not know: they were added by hand, and no run of theirs can succeed."
+    )
+    def remove_partitions(context: dg.OpExecutionContext, postgres: PostgresResource) -> None:
+        """The ledger keeps every batch; `make replay` brings a partition back."""
+        now = datetime.now(UTC)
+        with postgres.connect(autocommit=True) as connection:
+            removed = [
+                _remove_partitions(context.instance, connection, one, now) for one in dynamic
+            ]
+        context.add_output_metadata(
+            {
+                "partitions_removed": sum(old for old, _ in removed),
+                "unknown_partitions_removed": sum(unknown for _, unknown in removed),
+            }
+        )
 
     @dg.job(
         name="maintenance",
-        executor_def=guarded_executor,
         description="Lets go of old partitions and of staging that every sink has read.",
     )
     def maintenance() -> None:
         remove_partitions()
-        if campaigns_pipeline.PIPELINE in pipelines:
-            remove_campaigns_staging()
-        if reading_pipeline.PIPELINE in pipelines:
-            remove_reading_staging()
+        for remove in staged:
+            remove()
 
     return maintenance
 
@@ -121,3 +65,53 @@ maintenance_schedule = dg.ScheduleDefinition(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
+
+
+def _remove_partitions(
+    instance: dg.DagsterInstance, connection: "Connection", files: LandedFiles, now: datetime
+) -> tuple[int, int]:
+    """How many old ones were removed, and how many that the ledger does not know."""
+    name = files.partition_set or ""
+    due = retention.due_partitions(connection, files.pipeline, now)
+    for partition, batch_ids in due.items():
+        instance.delete_dynamic_partition(name, partition)
+        for batch_id in batch_ids:
+            retention.mark_partition(connection, batch_id, now)
+    # The ledger is written before Dagster hears of a batch: what it does not know never landed.
+    known = instance.get_dynamic_partitions(name)
+    unknown = retention.unknown_partitions(connection, files.pipeline, known)
+    for partition in unknown:
+        instance.delete_dynamic_partition(name, partition)
+    return len(due), len(unknown)
+
+
+def _removes_staging(files: LandedFiles) -> dg.OpDefinition:
+    """The op that removes the staging of this pipeline's loaded batches after 7 days."""
+
+    def remove(
+        context: dg.OpExecutionContext, postgres: PostgresResource, resource: StoreResource
+    ) -> None:
+        with (
+            opened(resource, files.places().staging_bucket) as store,
+            postgres.connect(autocommit=True) as connection,
+        ):
+            removed = retention.remove_staging(connection, store, files.pipeline, datetime.now(UTC))
+        context.add_output_metadata(
+            {"staged_parts_removed": removed.parts, "staged_bytes_removed": removed.bytes}
+        )
+
+    def on_gcs(
+        context: dg.OpExecutionContext, postgres: PostgresResource, gcs: GcsResource
+    ) -> None:
+        remove(context, postgres, gcs)
+
+    def on_minio(
+        context: dg.OpExecutionContext, postgres: PostgresResource, minio: MinioResource
+    ) -> None:
+        remove(context, postgres, minio)
+
+    return dg.op(
+        name=f"remove_{files.job}_staging",
+        description="Removes the staging of loaded batches after 7 days; a backfill validates "
+        "again.",
+    )(on_gcs if files.store == "gcs" else on_minio)

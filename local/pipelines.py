@@ -1,22 +1,15 @@
-"""Which pipelines a command is about, and the servers of the stack that each of them needs.
+"""Which pipelines a command is about, and the servers of the stack that they need.
 
-Belongs here: that mapping, the only one. Does not: what a pipeline's variables are
-(`resources.environment`).
+Belongs here: from a command's words to names. Does not: what a pipeline needs (its declaration).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from assets.pipelines import PIPELINES, declaration
 from local.services import SERVICES
-from resources.environment import PIPELINES
-
-SERVERS: Mapping[str, tuple[str, ...]] = {
-    "campaigns": ("postgres", "gcs", "bigquery", "mongo", "bolt", "milvus", "openai"),
-    "music": ("postgres", "s3", "milvus", "openai", "typesense", "music_services"),
-    "reading": ("postgres", "gcs", "bigquery", "pubsub"),
-}
 
 
 def selected(text: str | None) -> list[str]:
@@ -30,5 +23,5 @@ def selected(text: str | None) -> list[str]:
 
 def needed_by(pipelines: Iterable[str]) -> list[str]:
     """The servers that these pipelines need, in the order of the stack's list."""
-    needed = {server for pipeline in pipelines for server in SERVERS[pipeline]}
+    needed = {server for pipeline in pipelines for server in declaration(pipeline).servers}
     return [name for name in SERVICES if name in needed]

@@ -14,11 +14,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
+from assets.pipelines import chosen_pipelines, required
 from ops.secrecy import without_secrets
 from ops.trouble import Trouble, trouble
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
-from resources.environment import REQUIRED, chosen_pipelines
 from resources.gcs import GcsResource
 from resources.lyrics_service import LyricsServiceResource
 from resources.milvus import MilvusResource
@@ -290,7 +290,8 @@ def _import_shared(systems: Collection[str]) -> None:
 
 def diagnose(system: System, env: Mapping[str, str]) -> tuple[bool, str]:
     """Whether a system answers, and as whom; or what is wrong and what to do, on one line."""
-    unset = [v for v in system.variables if v not in env or (not env[v] and v in REQUIRED)]
+    needed = required()
+    unset = [v for v in system.variables if v not in env or (not env[v] and v in needed)]
     if unset:
         return False, f"{', '.join(unset)} not set: see .env.example, or run `make up`"
     try:

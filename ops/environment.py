@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from resources.environment import apply_defaults
+from assets.pipelines import apply_defaults
 
 
 class NotConfiguredError(Exception):

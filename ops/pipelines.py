@@ -1,21 +1,18 @@
 """Where each pipeline's objects land, as far as the operator's commands need to know.
 
-Belongs here: one entry per pipeline, built from the variables. Does not: what is done there.
+Belongs here: from a declaration to its opened buckets and the way back for rejects. Does not: what
+is done there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from assets.campaigns.pipeline import BATCHES as CAMPAIGNS_BATCHES
-from assets.campaigns.pipeline import PIPELINE as CAMPAIGNS
-from assets.music.pipeline import BATCHES as MUSIC_BATCHES
-from assets.music.pipeline import PIPELINE as MUSIC
-from assets.reading.pipeline import BATCHES as READING_BATCHES
-from assets.reading.pipeline import PIPELINE as READING
+from assets.frame.buckets import opened
+from assets.pipelines import landed_of
 from landing.stores.base import ObjectStore
 from ops.environment import require
 from resources.gcs import GcsResource
@@ -23,18 +20,10 @@ from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
+    from assets.frame.declared import LandedFiles
     from ops.rejects import Reject, Replayed
 
-#: An object's stream to that of its text.
-Plain = Callable[[BinaryIO], AbstractContextManager[IO[bytes]]]
-
-
-#: The names of their dynamic partitions in Dagster.
-PARTITIONS = {
-    CAMPAIGNS: CAMPAIGNS_BATCHES.name or "",
-    MUSIC: MUSIC_BATCHES.name or "",
-    READING: READING_BATCHES.name or "",
-}
+PutBack = Callable[["Iterable[Reject]", str], "Replayed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,87 +36,72 @@ class LandedPipeline:
 
     name: str
     open_bucket: Callable[[str], ObjectStore]
-    put_back: Callable[[Iterable[Reject], str], Replayed]
+    put_back: PutBack
 
 
 @contextmanager
-def landed_pipeline(name: str, env: Mapping[str, str]) -> Iterator[LandedPipeline]:
+def landed_pipeline(name: str) -> Iterator[LandedPipeline]:
     """The pipeline called ``name``; its client is closed at the end. Raises KeyError."""
-    with _PIPELINES[name](env) as pipeline:
-        yield pipeline
+    files = landed_of(name)
+    with ExitStack() as stack:
+
+        def open_bucket(bucket: str) -> ObjectStore:
+            return stack.enter_context(opened(_resource(files), bucket))
+
+        put_back = _files_back(_minio()) if name == "music" else _rows_back(files, open_bucket)
+        yield LandedPipeline(name, open_bucket, put_back)
 
 
-@contextmanager
-def _campaigns(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
-    with _rows_on_gcs(env, CAMPAIGNS, "CAMPAIGNS") as pipeline:
-        yield pipeline
+def _resource(files: LandedFiles) -> GcsResource | MinioResource:
+    if files.store == "gcs":
+        return GcsResource(project=require("GOOGLE_CLOUD_PROJECT"))
+    return _minio()
 
 
-@contextmanager
-def _reading(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
-    from assets.reading.history.formats import plain
+def _minio() -> MinioResource:
+    return MinioResource(
+        endpoint=require("MINIO_ENDPOINT"),
+        access_key=require("MINIO_ACCESS_KEY"),
+        secret_key=require("MINIO_SECRET_KEY"),
+    )
 
-    with _rows_on_gcs(env, READING, "READING", plain) as pipeline:
-        yield pipeline
 
-
-@contextmanager
-def _rows_on_gcs(
-    env: Mapping[str, str], name: str, variables: str, plain: Plain = nullcontext
-) -> Iterator[LandedPipeline]:
-    """Rows of CSV files on GCS; ``plain`` is what a compressed file has to go through."""
-    from landing.stores.gcs import GcsStore
-
-    client = GcsResource(project=env["GOOGLE_CLOUD_PROJECT"]).client()
+def _rows_back(files: LandedFiles, open_bucket: Callable[[str], ObjectStore]) -> PutBack:
+    """Rows of CSV files, compressed or not, in objects of their own under the prefix."""
 
     def put_back(rejects: Iterable[Reject], batch_id: str) -> Replayed:
+        from assets.reading.history.formats import plain
         from ops.rejects import put_back as put_rows_back
 
+        places = files.places()
         return put_rows_back(
             rejects,
-            GcsStore(client, env[f"{variables}_BUCKET"]),
-            prefix=env[f"{variables}_PREFIX"],
+            open_bucket(places.bucket),
+            prefix=places.prefix,
             suffix=".csv",
             batch_id=batch_id,
             plain=plain,
         )
 
-    try:
-        yield LandedPipeline(
-            name=name,
-            open_bucket=lambda bucket: GcsStore(client, bucket),
-            put_back=put_back,
-        )
-    finally:
-        client.close()
+    return put_back
 
 
-@contextmanager
-def _music(env: Mapping[str, str]) -> Iterator[LandedPipeline]:
-    from landing.stores.minio import MinioStore
-
-    client = MinioResource(
-        endpoint=require("MINIO_ENDPOINT"),
-        access_key=require("MINIO_ACCESS_KEY"),
-        secret_key=require("MINIO_SECRET_KEY"),
-    ).client()
+def _files_back(minio: MinioResource) -> PutBack:
+    """Files of songs, whole: a row of HDF5 is no file."""
 
     def put_back(rejects: Iterable[Reject], _batch_id: str) -> Replayed:
         from assets.music.archive import Archive
         from assets.music.copies import copies_in
+        from assets.music.settings import MusicSettings
+        from landing.stores.minio import MinioStore
         from ops.rejected_files import put_back as put_files_back
 
+        music = MusicSettings.current()
         postgres = PostgresResource(url=require("POSTGRES_URL"))
-        raw = MinioStore(client, env["MUSIC_RAW_BUCKET"])
-        processed = MinioStore(client, env["MUSIC_PROCESSED_BUCKET"])
+        client = minio.client()
+        raw = MinioStore(client, music.raw_bucket)
+        processed = MinioStore(client, music.processed_bucket)
         archive = Archive(raw, processed, copies_in(postgres, raw.bucket))
         return put_files_back(rejects, raw, archive, postgres)
 
-    yield LandedPipeline(
-        name=MUSIC,
-        open_bucket=lambda bucket: MinioStore(client, bucket),
-        put_back=put_back,
-    )
-
-
-_PIPELINES = {CAMPAIGNS: _campaigns, MUSIC: _music, READING: _reading}
+    return put_back

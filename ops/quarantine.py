@@ -64,7 +64,7 @@ def _batch(postgres: PostgresResource, batch_id: str, *, replay: bool, limit: in
     if not found:
         print(f"{batch_id} of {batch.pipeline} ({batch.state}) has no rejects.")
         return 0
-    with landed_pipeline(batch.pipeline, os.environ) as pipeline:
+    with landed_pipeline(batch.pipeline) as pipeline:
         try:
             if replay:
                 return _replay(postgres, pipeline, found[0])

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from assets.pipelines import landed_of
 from landing.arrival import ledger
 from landing.batch import retention
 from ops.environment import require
-from ops.pipelines import PARTITIONS
 from ops.terminal import counted
 from resources.postgres import PostgresResource
 
@@ -50,8 +50,8 @@ def run(
         print(f"{batch_id} is a partition of {batch.pipeline} again.")
     print(
         f"{batch_id} is {batch.state}. To write it again, into every sink, with a daemon running:\n"
-        f"  dagster job backfill --job {batch.pipeline} "
-        f"--partitions {batch_id} --noprompt"
+        f"  dagster job backfill --job {landed_of(batch.pipeline).job} "
+        f"--partitions {batch.partition_key} --noprompt"
     )
     return 0
 
@@ -77,6 +77,8 @@ def _bring_back(
 ) -> None:
     """The partition first: if the ledger is not told, doing it again changes nothing."""
     with instance() as dagster:
-        dagster.add_dynamic_partitions(PARTITIONS[batch.pipeline], [batch.batch_id])
+        name = landed_of(batch.pipeline).partition_set
+        if name:
+            dagster.add_dynamic_partitions(name, [batch.partition_key])
     with postgres.connect() as connection:
         retention.mark_partition(connection, batch.batch_id, None)

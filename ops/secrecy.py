@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
-from resources.environment import DEFAULTS, REQUIRED
+from assets.pipelines import defaults, required
 
 #: Kinds of variables that hold secrets. An access key is a name: its secret has its own variable.
 _SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|(?<!ACCESS)_KEY(_|$)")
@@ -31,7 +31,7 @@ def without_secrets(text: str, env: Mapping[str, str]) -> str:
     public = [
         _USERINFO.sub(r"\1@", value)
         for name, value in env.items()
-        if name in {*DEFAULTS, *REQUIRED} and not _SECRET.search(name)
+        if name in {*defaults(), *required()} and not _SECRET.search(name)
     ]
     for secret in sorted(set(_secrets(env)), key=len, reverse=True):
         if len(secret) < _SHORTEST or any(secret in value for value in public):

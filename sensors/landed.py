@@ -1,34 +1,37 @@
-"""The sensor of a landing bucket: a thin shell around landing.arrival.tick, for all sources.
+"""The sensor of a landing prefix: a thin shell around landing.arrival.tick, for every declaration.
 
 Belongs here: Dagster's words for a tick. Does not: any decision, or which sources there are.
 """
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.frame.buckets import StoreResource, opened
+from assets.frame.declared import LandedFiles
+from assets.frame.execution import BATCH_TAG, in_process, multiprocess
+from landing.arrival.events import LISTENERS, Listener
 from landing.arrival.scan import DEADLINE_SECONDS
+from resources.gcs import GcsResource
+from resources.minio import MinioResource
+from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
-    from landing.arrival.events import Listener, Status
-    from landing.arrival.source import Source
+    from landing.arrival.events import Status
     from landing.arrival.tick import Request, Tick
-    from landing.stores.base import ObjectStore
 
 #: Seconds that have to pass between two evaluations. The daemon looks every 5: with exactly 5 here
 #: every other look comes some milliseconds too early, and what landed waits for the next.
 INTERVAL_SECONDS = 4
 
-#: Tags that a run carries, next to Dagster's own partition and run key.
-BATCH_TAG = "quintet/batch"
-ATTEMPT_TAG = "quintet/attempt"
-SOURCE_TAG = "quintet/source"
+#: Seconds without any sign of life, which MinIO gives twice a second, after which a subscription
+#: is broken; and between two attempts to subscribe, so that a server that hangs up is not hammered.
+SILENCE = 15.0
+PACE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,165 +51,147 @@ class InstanceRuns:
         return bool(runs) and all(run.is_finished for run in runs)
 
 
-def landing_sensor(
-    *,
-    name: str,
-    job: Any,
-    source: Callable[[Any], Source],
-    store: Callable[[Any], ObjectStore],
-    partitions_def: dg.DynamicPartitionsDefinition,
-    landing_asset: dg.AssetKey,
-    required_resource_keys: set[str],
-    postgres_key: str = "postgres",
-    validation: str = "events",
-    derived: Sequence[str] = (),
-    checks: Mapping[str, Sequence[str]],
-    small_run: Mapping[str, Any],
-    large_run: Mapping[str, Any],
-    listener: Callable[[Any], Listener] | None = None,
-    description: str | None = None,
-) -> dg.SensorDefinition:
-    """A sensor that asks for one run of ``job`` per batch of what arrives in ``source``.
+def landed_sensor(files: LandedFiles) -> dg.SensorDefinition:
+    """Asks for one run of the pipeline's job per batch of what arrives.
 
-    ``source`` and ``store`` are called with the sensor's resources at each tick, so that nothing
-    is read from the environment or the network before. ``validation`` and the source's sinks name
-    assets ``[pipeline, name]``; a retry selects those that are not done, and ``derived`` ones with
-    them, and of ``checks`` (names by asset) those of the selected assets.
-    ``landing_asset`` is the external asset on which the backlog is observed.
-    ``small_run`` and ``large_run`` are the run configs of batches below and above the source's
-    ``large_bytes``, where processes of their own pay for the sinks.
-    ``listener`` gathers the keys of the store's events, if it has any: what they name is looked up
-    at the next tick, wherever the scan stands.
+    A store that tells of new objects is listened to: what it names is looked up at the next tick,
+    wherever the scan stands.
     """
 
-    @dg.sensor(
-        name=name,
-        job=job,
+    def on_gcs(
+        context: dg.SensorEvaluationContext, postgres: PostgresResource, gcs: GcsResource
+    ) -> dg.SensorResult:
+        return _evaluate(files, context, postgres, gcs, None)
+
+    def on_minio(
+        context: dg.SensorEvaluationContext, postgres: PostgresResource, minio: MinioResource
+    ) -> dg.SensorResult:
+        return _evaluate(files, context, postgres, minio, _minio_listener(files, minio))
+
+    decorate = dg.sensor(
+        name=files.sensor,
+        job_name=files.job,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        required_resource_keys=required_resource_keys | {postgres_key},
-        description=description,
+        description=f"Requests one run of `{files.job}` for every batch of what lands: "
+        f"{files.description}",
     )
-    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        from landing.arrival.tick import evaluate_tick
+    return decorate(on_gcs if files.store == "gcs" else on_minio)
 
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        declared = source(context.resources)
-        listening = listener(context.resources) if listener else None
-        hints = listening.keys.drain() if listening else ()
-        with getattr(context.resources, postgres_key).connect(autocommit=True) as connection:
-            tick = evaluate_tick(
-                declared,
-                store(context.resources),
-                connection,
-                context.cursor,
-                now=lambda: datetime.now(UTC),
-                deadline=deadline,
-                clock=time.monotonic,
-                runs=InstanceRuns(context.instance),
-                hints=hints,
-            )
-        context.log.info(tick.message)
-        events = None
-        if listening:
-            listening.keys.put_back(tick.hinted.unsettled)
-            events = listening.status
-            if events.last_error:
-                context.log.warning("events: %s; the scan goes on alone", events.last_error)
-        for batch_id in tick.lost:
-            context.log.warning("gave up the run of batch=%s, it will be tried again", batch_id)
-        return sensor_result(
-            tick,
-            declared,
-            partitions_def=partitions_def,
-            new_partitions=[
-                request.batch_id
-                for request in tick.requests
-                if not context.instance.has_dynamic_partition(
-                    partitions_def.name or "", request.batch_id
-                )
-            ],
-            landing_asset=landing_asset,
-            validation=validation,
-            derived=derived,
-            checks=checks,
-            small_run=small_run,
-            large_run=large_run,
-            events=events,
+
+def _minio_listener(files: LandedFiles, minio: MinioResource) -> Listener:
+    places = files.places()
+
+    def subscribe() -> Iterator[str]:
+        from landing.stores.minio_events import created_keys
+
+        client = minio.client(read_timeout=SILENCE, retries=0, pace=PACE)
+        yield from created_keys(client, places.bucket, places.prefix)
+
+    return LISTENERS.get(f"{minio.endpoint}/{places.bucket}/{places.prefix}", subscribe)
+
+
+def _evaluate(
+    files: LandedFiles,
+    context: dg.SensorEvaluationContext,
+    postgres: PostgresResource,
+    resource: StoreResource,
+    listener: Listener | None,
+) -> dg.SensorResult:
+    from landing.arrival.tick import evaluate_tick
+
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    places = files.places()
+    source = files.source(places.bucket, places.prefix)
+    hints = listener.keys.drain() if listener else ()
+    with (
+        opened(resource, source.bucket) as store,
+        postgres.connect(autocommit=True) as connection,
+    ):
+        tick = evaluate_tick(
+            source,
+            store,
+            connection,
+            context.cursor,
+            now=lambda: datetime.now(UTC),
+            deadline=deadline,
+            clock=time.monotonic,
+            runs=InstanceRuns(context.instance),
+            hints=hints,
         )
-
-    return evaluate
+    context.log.info(tick.message)
+    events = None
+    if listener:
+        listener.keys.put_back(tick.hinted.unsettled)
+        events = listener.status
+        if events.last_error:
+            context.log.warning("events: %s; the scan goes on alone", events.last_error)
+    for batch_id in tick.lost:
+        context.log.warning("gave up the run of batch=%s, it will be tried again", batch_id)
+    known = (
+        set(context.instance.get_dynamic_partitions(files.partition_set))
+        if files.partition_set and tick.requests
+        else set()
+    )
+    return sensor_result(files, tick, known_partitions=known, events=events)
 
 
 def sensor_result(
-    tick: Tick,
-    source: Source,
+    files: LandedFiles,
+    tick: "Tick",
     *,
-    partitions_def: dg.DynamicPartitionsDefinition,
-    new_partitions: Sequence[str],
-    landing_asset: dg.AssetKey,
-    validation: str,
-    derived: Sequence[str],
-    checks: Mapping[str, Sequence[str]],
-    small_run: Mapping[str, Any],
-    large_run: Mapping[str, Any],
-    events: Status | None = None,
+    known_partitions: Collection[str],
+    events: "Status | None" = None,
 ) -> dg.SensorResult:
     """What Dagster is told of a tick. Pure."""
+    requested = dict.fromkeys(request.partition_key for request in tick.requests)
+    new = [key for key in requested if key not in known_partitions]
+    added = files.partitions if new else None
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
                 run_key=request.run_key,
-                partition_key=request.batch_id,
-                tags={
-                    BATCH_TAG: request.batch_id,
-                    ATTEMPT_TAG: str(request.attempt),
-                    SOURCE_TAG: source.name,
-                },
-                run_config=large_run if request.large else small_run,
-                asset_selection=asset_selection(request, validation, derived),
-                asset_check_keys=check_selection(request, validation, checks),
+                partition_key=request.partition_key,
+                tags={BATCH_TAG: request.batch_id},
+                # Where processes of their own pay for the sinks.
+                run_config=multiprocess() if request.large else in_process(),
+                asset_selection=asset_selection(files, request),
+                asset_check_keys=check_selection(files, request),
             )
             for request in tick.requests
         ],
         skip_reason=None if tick.requests else dg.SkipReason(tick.message),
         cursor=tick.cursor,
         dynamic_partitions_requests=(
-            [partitions_def.build_add_request(list(new_partitions))] if new_partitions else []
+            [added.build_add_request(new)]
+            if isinstance(added, dg.DynamicPartitionsDefinition)
+            else []
         ),
-        asset_events=[observation(tick, landing_asset, events)] if tick.changed else [],
+        asset_events=[observation(tick, files.landing_key, events)] if tick.changed else [],
     )
 
 
-def asset_selection(
-    request: Request, validation: str, derived: Sequence[str]
-) -> list[dg.AssetKey] | None:
+def asset_selection(files: LandedFiles, request: "Request") -> list[dg.AssetKey] | None:
     """The assets that are not done; None, which is the whole job, when none is."""
     if request.whole:
         return None
-    names = [*([validation] if request.validate else []), *request.sinks, *derived]
-    return [dg.AssetKey([request.pipeline, name]) for name in names]
+    return [files.key(name) for name in (*_undone(files, request), *files.derived)]
 
 
-def check_selection(
-    request: Request, validation: str, checks: Mapping[str, Sequence[str]]
-) -> list[dg.AssetCheckKey] | None:
+def check_selection(files: LandedFiles, request: "Request") -> list[dg.AssetCheckKey] | None:
     """The batch's own checks of the selected assets; None, which is the job's, for the whole job.
 
     Left to itself Dagster adds every check of a selected asset, those of other jobs included.
     """
-    if request.whole:
-        return None
-    names = [*([validation] if request.validate else []), *request.sinks]
-    return [
-        dg.AssetCheckKey(dg.AssetKey([request.pipeline, name]), check)
-        for name in names
-        for check in checks.get(name, ())
-    ]
+    return None if request.whole else files.check_keys(_undone(files, request))
+
+
+def _undone(files: LandedFiles, request: "Request") -> list[str]:
+    return [*([files.validation] if request.validate else []), *request.sinks]
 
 
 def observation(
-    tick: Tick, landing_asset: dg.AssetKey, events: Status | None = None
+    tick: "Tick", landing_asset: dg.AssetKey, events: "Status | None" = None
 ) -> dg.AssetObservation:
     """The ledger's counts on the bucket's asset, as numbers that the UI plots."""
     backlog, scan = tick.backlog, tick.scan

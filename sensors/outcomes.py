@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from assets.frame.execution import BATCH_TAG
 from landing.arrival import ledger
 from landing.arrival.states import IN_FLIGHT, ErrorClass, run_key
 from resources.postgres import PostgresResource
@@ -53,9 +54,11 @@ def _record(
 ) -> dg.SkipReason:
     """Write the outcome of a run that has a batch; runs without one are not the ledger's."""
     run = context.dagster_run
-    batch_id = run.tags.get("dagster/partition")
+    # A run that no sensor asked for has the partition alone, which is the batch's id where a batch
+    # is its own unit of work.
+    batch_id = run.tags.get(BATCH_TAG) or run.tags.get("dagster/partition")
     if not batch_id:
-        return dg.SkipReason("The run has no partition.")
+        return dg.SkipReason("The run has no batch and no partition.")
     with postgres.connect() as connection:
         try:
             batch = ledger.batch(connection, batch_id)

@@ -24,12 +24,12 @@ from google.cloud.bigquery import Client
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.types import PubsubMessage
 
+from assets.pipelines import defaults
 from assets.reading.settings import ReadingSettings
 from assets.reading.stream.progress import SessionReport
 from assets.reading.stream.serving import StreamLimits, serve
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
-from resources.environment import DEFAULTS
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
 
@@ -62,7 +62,7 @@ class Systems:
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Systems:
         """For the variables of a test."""
-        value = {**DEFAULTS, **env}
+        value = {**defaults(), **env}
         project = value["GOOGLE_CLOUD_PROJECT"]
         return cls(
             PubSubResource(project=project, emulator_host=value["PUBSUB_EMULATOR_HOST"]),

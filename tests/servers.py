@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from assets.pipelines import PIPELINES, required
 from local.service import HOST, REPOSITORY
 from local.services import gcs, music_services, postgres, pubsub, s3
 from local.stack import Stack
-from resources.environment import REQUIRED_BY
 from resources.milvus import KEEPALIVE
 
 #: Every variable that application code reads. A test sees only those of its own servers.
@@ -116,7 +116,7 @@ def isolated_environment(stack: Stack, names: list[str], home: Path) -> Iterator
             if isolate:
                 variables.update(cleanup.enter_context(isolate(stack, variables, mark)))
         # Sensors of pipelines without their servers would fail at every tick.
-        complete = [name for name, needed in REQUIRED_BY.items() if variables.keys() >= {*needed}]
+        complete = [name for name in PIPELINES if variables.keys() >= {*required([name])}]
         if complete:
             variables["QUINTET_PIPELINES"] = ",".join(complete)
         (home / "dagster.yaml").symlink_to(REPOSITORY / "dagster.yaml")

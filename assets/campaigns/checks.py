@@ -1,13 +1,14 @@
 """Checks over all of campaigns, not one batch: they run by schedule, for they read whole stores.
 
-Belongs here: such checks. Does not: the checks of a batch, which its assets make (``assets``).
+Belongs here: such checks. Does not: the checks of a batch, which its assets make, and those that
+every pipeline of files has (``assets/frame/checks.py``).
 """
 
 from contextlib import closing
 
 import dagster as dg
 
-from assets.campaigns.pipeline import PIPELINE, asset_key
+from assets.campaigns.pipeline import CAMPAIGNS
 from assets.campaigns.settings import CampaignsSettings
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource
@@ -15,7 +16,7 @@ from resources.postgres import PostgresResource
 
 
 @dg.asset_check(
-    asset=asset_key("user_profiles"),
+    asset=CAMPAIGNS.key("user_profiles"),
     description="Every user with a vector in Milvus has an event.",
 )
 def no_profile_without_event(
@@ -36,27 +37,4 @@ def no_profile_without_event(
     return dg.AssetCheckResult(
         passed=not left,
         metadata={"profiles_without_event": len(left), "sample": ", ".join(left[:10])},
-    )
-
-
-@dg.asset_check(
-    asset=asset_key("events"),
-    description="No batch waits for an operator.",
-)
-def no_batch_failed_for_good(postgres: PostgresResource) -> dg.AssetCheckResult:
-    """Names the batches in `failed_permanent` and how to bring them back."""
-    from landing.arrival import ledger
-
-    with postgres.connect() as connection:
-        batches = ledger.batches(connection, states=["failed_permanent"])
-    stopped = [batch for batch in batches if batch.pipeline == PIPELINE]
-    return dg.AssetCheckResult(
-        passed=not stopped,
-        description="Mend the cause named in the error, then `make replay`." if stopped else None,
-        metadata={
-            "batches": len(stopped),
-            "sample": dg.MetadataValue.md(
-                "\n".join(f"- `{b.batch_id}`: {b.error}" for b in stopped[:10])
-            ),
-        },
     )

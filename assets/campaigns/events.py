@@ -1,4 +1,4 @@
-"""Validation of a batch of campaign events: what the thin asset calls.
+"""What a file of campaign events must be.
 
 Belongs here: what campaigns supply to the shared validation. Does not: the steps themselves
 (``landing/batch/validation.py``), CSV (``assets/formats/csv_records.py``), rules (``schema.py``).
@@ -9,16 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from assets.campaigns.pipeline import PIPELINE, SINKS
-
 if TYPE_CHECKING:
-    import logging
-
     from landing.arrival.identity import ObjectVersion
     from landing.batch.chunks import Chunk
-    from landing.batch.validation import Pipeline, ValidationResult
-    from landing.stores.base import ObjectStore
-    from resources.postgres import PostgresResource
+    from landing.batch.validation import RecordRules
 
 
 def read_events(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
@@ -30,38 +24,18 @@ def read_events(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
         yield validated(chunk)
 
 
-def pipeline() -> Pipeline:
+def rules() -> RecordRules:
     """What campaigns supply to the shared validation."""
+    from assets.campaigns.pipeline import CAMPAIGNS
     from assets.campaigns.schema import COLUMNS
-    from landing.batch.validation import Pipeline
+    from landing.batch.validation import RecordRules
 
-    return Pipeline(
-        name=PIPELINE,
+    return RecordRules(
+        name=CAMPAIGNS.pipeline,
         key="record_id",
         event_time="timestamp",
         columns=(*COLUMNS, "row_hash", "message_hash"),
         attributes=("user_id", "campaign", "message_hash"),
-        sinks=SINKS,
+        sinks=CAMPAIGNS.sinks,
         read=read_events,
-    )
-
-
-def validate_batch(
-    pg: PostgresResource,
-    store: ObjectStore,
-    quarantine_store: ObjectStore,
-    *,
-    batch_id: str,
-    run_id: str,
-    log: logging.Logger,
-) -> ValidationResult:
-    """Validate a batch of campaign events into staging and quarantine.
-
-    ``store`` is the campaigns bucket, ``quarantine_store`` the quarantine bucket. Errors are
-    those of landing.batch.validation.validate.
-    """
-    from landing.batch.validation import validate
-
-    return validate(
-        pg, store, quarantine_store, pipeline(), batch_id=batch_id, run_id=run_id, log=log
     )

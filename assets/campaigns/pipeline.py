@@ -1,46 +1,85 @@
-"""What the campaigns pipeline is called, partitioned by and made of.
+"""The campaigns pipeline, declared: CSV of chat and engagement events to four stores.
 
-Belongs here: names that assets, job and sensor share. Does not: any behaviour.
+Belongs here: the declaration, the validation, and what the code location gets. Does not: the sinks
+(``sinks.py``), what a file must be (``events.py``).
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
-from assets.frame.reports import REJECTED_SHARE, ROWS_BALANCE
-from assets.sinks.result import HOLDS_BATCH
+from assets.campaigns import tables
+from assets.campaigns.settings import CampaignsSettings
+from assets.frame.declared import LandedFiles, Pipeline, batches
+from assets.frame.step import validation_asset
 
-PIPELINE = "campaigns"
-
-#: One dynamic partition per landing batch.
-BATCHES = dg.DynamicPartitionsDefinition(name="campaigns_batches")
-
-
-def asset_key(name: str) -> dg.AssetKey:
-    """The key of one of the pipeline's assets."""
-    return dg.AssetKey([PIPELINE, name])
+if TYPE_CHECKING:
+    from landing.batch.validation import Rules
 
 
-#: The external asset that the GCS prefix is, upstream of everything.
-LANDING_KEY = asset_key("gcs_landing")
+def _rules() -> Rules:
+    from assets.campaigns.events import rules
 
-OWNERS = ["team:marketing-data"]
+    return rules()
 
-#: Op tag by which the executor knows whose records a step decides or writes.
-WRITER = {"quintet/writer": PIPELINE}
 
-#: The writing assets, each of which must have taken a batch before it is loaded.
-SINKS = (
-    "raw_messages",
-    "message_embeddings",
-    "user_profiles",
-    "engagement_graph",
-    "engagement_analytics",
+CAMPAIGNS = LandedFiles(
+    pipeline="campaigns",
+    job="campaigns",
+    writer="campaigns",
+    owners=("team:marketing-data",),
+    partitions=batches("campaigns"),
+    store="gcs",
+    pattern=r".*\.(?i:csv)",
+    settings=CampaignsSettings,
+    landing="gcs_landing",
+    kinds={"csv"},
+    description="CSV files of chat and engagement events under the landing prefix on GCS.",
+    validation="events",
+    sinks=(
+        "raw_messages",
+        "message_embeddings",
+        "user_profiles",
+        "engagement_graph",
+        "engagement_analytics",
+    ),
+    derived=("campaign_recommendations",),
+    rules=_rules,
+    staged=tables.EVENTS.column_schema(),
+    preview=("record_id", "user_id", "message", "campaign", "timestamp", "line"),
 )
 
-#: The checks that a batch's assets make themselves: a retry of some assets runs theirs, and not the
-#: audits of whole stores.
-BATCH_CHECKS = {
-    "events": (ROWS_BALANCE, REJECTED_SHARE),
-    **dict.fromkeys(SINKS, (HOLDS_BATCH,)),
-}
+events = validation_asset(
+    CAMPAIGNS, "Validated events of one batch: winners staged as Parquet, rejects in quarantine."
+)
+
+
+def _definitions() -> dg.Definitions:
+    from assets.campaigns import checks, sinks
+
+    return dg.Definitions(
+        assets=[events, *dg.load_assets_from_modules([sinks])],
+        asset_checks=dg.load_asset_checks_from_modules([checks]),
+    )
+
+
+PIPELINE = Pipeline(
+    name="campaigns",
+    settings=CampaignsSettings,
+    landed=(CAMPAIGNS,),
+    definitions=_definitions,
+    requires=(
+        "POSTGRES_URL",
+        "GOOGLE_CLOUD_PROJECT",
+        "MONGO_URI",
+        "NEO4J_URI",
+        "NEO4J_USER",
+        "NEO4J_PASSWORD",
+        "MILVUS_URI",
+        "OPENAI_API_KEY",
+    ),
+    servers=("postgres", "gcs", "bigquery", "mongo", "bolt", "milvus", "openai"),
+    audit_minute=20,
+)

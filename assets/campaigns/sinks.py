@@ -1,23 +1,21 @@
-"""The sinks of the campaigns pipeline as assets: decorators and resources over one module each.
+"""The sinks of the campaigns pipeline, and its answer, as assets: each over a module of its own.
 
-Belongs here: what each sink is called, needs and shows. Does not: how it writes (the module of its
-name), nor what comes before and after the sinks (``assets.py``).
+Belongs here: what each is called, needs and shows. Does not: how it writes (the module of its
+name), nor what comes before (``pipeline.py``).
 """
 
-from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
 import dagster as dg
 
 from assets.campaigns import tables
-from assets.campaigns.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
+from assets.campaigns.pipeline import CAMPAIGNS
 from assets.campaigns.settings import CampaignsSettings
 from assets.frame.buckets import gcs_bucket
-from assets.frame.step import RETRY, StepEvents, sink_events
-from assets.frame.tables import Table
-from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
-from landing.batch.delivery import Delivery
+from assets.frame.step import StepEvents, derived_from, sink_events
+from assets.sinks.result import SinkResult, Verification
+from landing.batch.delivery import Delivery, read_staged
 from resources.bigquery import BigQueryResource
 from resources.gcs import GcsResource
 from resources.milvus import MilvusResource
@@ -27,60 +25,14 @@ from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
 
 
-def _sink(
-    name: str,
-    *,
-    kinds: set[str],
-    pool: str,
-    table: Table | None = None,
-    priority: int = 0,
-) -> Callable[[Callable[..., StepEvents]], dg.AssetsDefinition]:
-    """A sink's asset: it reads staging only, so that one can fail or run alone.
-
-    The higher ``priority`` starts first: in one process the raw record is the first to be
-    written, in several the slow sinks don't wait for the quick ones.
-    """
-    return dg.asset(
-        key=asset_key(name),
-        deps=[asset_key("events")],
-        partitions_def=BATCHES,
-        group_name=PIPELINE,
-        owners=OWNERS,
-        kinds=kinds,
-        retry_policy=RETRY,
-        op_tags={**WRITER, "dagster/priority": str(priority)},
-        pool=pool,
-        metadata={"dagster/column_schema": table.column_schema()} if table else {},
-        check_specs=[
-            dg.AssetCheckSpec(
-                HOLDS_BATCH,
-                asset=asset_key(name),
-                description="Every winning row of the batch, read back with the same content hash.",
-            )
-        ],
+@dg.asset(
+    **CAMPAIGNS.sink(
+        "raw_messages",
+        kinds={"mongodb"},
+        pool="mongodb",
+        schema=tables.RAW_MESSAGES.column_schema(),
+        priority=3,
     )
-
-
-def _deliver(
-    context: dg.AssetExecutionContext,
-    postgres: PostgresResource,
-    gcs: GcsResource,
-    campaigns: CampaignsSettings,
-    take: Callable[[Delivery], tuple[SinkResult, Verification]],
-    *,
-    metadata: Callable[[], Mapping[str, Any]] = dict,
-) -> StepEvents:
-    """Give the sink of the asset that runs its batch."""
-    with gcs_bucket(gcs, campaigns.bucket) as store:
-        yield from sink_events(context, postgres, store, take, metadata=metadata)
-
-
-@_sink(
-    "raw_messages",
-    kinds={"mongodb"},
-    pool="campaigns_mongodb",
-    table=tables.RAW_MESSAGES,
-    priority=3,
 )
 def raw_messages(
     context: dg.AssetExecutionContext,
@@ -99,11 +51,11 @@ def raw_messages(
             collection = durable(client, campaigns.mongo_database, campaigns.mongo_collection)
             return upsert(collection, delivery, tables.RAW_MESSAGES, exact=["timestamp"])
 
-    yield from _deliver(
+    yield from sink_events(
+        CAMPAIGNS,
         context,
         postgres,
         gcs,
-        campaigns,
         take,
         metadata=lambda: {
             "dagster/table_name": f"{campaigns.mongo_database}.{campaigns.mongo_collection}",
@@ -112,12 +64,14 @@ def raw_messages(
     )
 
 
-@_sink(
-    "message_embeddings",
-    kinds={"milvus", "openai"},
-    pool="campaigns_milvus_messages",
-    table=tables.MESSAGE_EMBEDDINGS,
-    priority=2,
+@dg.asset(
+    **CAMPAIGNS.sink(
+        "message_embeddings",
+        kinds={"milvus", "openai"},
+        pool="milvus_messages",
+        schema=tables.MESSAGE_EMBEDDINGS.column_schema(),
+        priority=2,
+    )
 )
 def message_embeddings(
     context: dg.AssetExecutionContext,
@@ -142,11 +96,11 @@ def message_embeddings(
                 verify(delivery.chunks(), collection, postgres),
             )
 
-    yield from _deliver(
+    yield from sink_events(
+        CAMPAIGNS,
         context,
         postgres,
         gcs,
-        campaigns,
         take,
         metadata=lambda: {
             "dagster/table_name": campaigns.milvus_messages,
@@ -156,11 +110,13 @@ def message_embeddings(
     )
 
 
-@_sink(
-    "user_profiles",
-    kinds={"milvus"},
-    pool="campaigns_milvus_profiles",
-    table=tables.USER_PROFILES,
+@dg.asset(
+    **CAMPAIGNS.sink(
+        "user_profiles",
+        kinds={"milvus"},
+        pool="milvus_profiles",
+        schema=tables.USER_PROFILES.column_schema(),
+    )
 )
 def user_profiles(
     context: dg.AssetExecutionContext,
@@ -186,11 +142,11 @@ def user_profiles(
                 verify(delivery.chunks(), collection, postgres, batch_id=batch_id),
             )
 
-    yield from _deliver(
+    yield from sink_events(
+        CAMPAIGNS,
         context,
         postgres,
         gcs,
-        campaigns,
         take,
         metadata=lambda: {
             "dagster/table_name": campaigns.milvus_profiles,
@@ -200,12 +156,11 @@ def user_profiles(
     )
 
 
-@_sink("engagement_graph", kinds={"neo4j"}, pool="campaigns_neo4j", priority=1)
+@dg.asset(**CAMPAIGNS.sink("engagement_graph", kinds={"neo4j"}, pool="neo4j", priority=1))
 def engagement_graph(
     context: dg.AssetExecutionContext,
     postgres: PostgresResource,
     gcs: GcsResource,
-    campaigns: CampaignsSettings,
     neo4j: Neo4jResource,
 ) -> StepEvents:
     """Users, events and campaigns with PERFORMED, PART_OF, PARTICIPATED_IN and TARGETED_BY."""
@@ -221,14 +176,16 @@ def engagement_graph(
                 verify(delivery.chunks(), graph),
             )
 
-    yield from _deliver(context, postgres, gcs, campaigns, take)
+    yield from sink_events(CAMPAIGNS, context, postgres, gcs, take)
 
 
-@_sink(
-    "engagement_analytics",
-    kinds={"bigquery"},
-    pool="campaigns_bigquery",
-    table=tables.USER_EVENTS,
+@dg.asset(
+    **CAMPAIGNS.sink(
+        "engagement_analytics",
+        kinds={"bigquery"},
+        pool="bigquery",
+        schema=tables.USER_EVENTS.column_schema(),
+    )
 )
 def engagement_analytics(
     context: dg.AssetExecutionContext,
@@ -257,11 +214,11 @@ def engagement_analytics(
                 verify(delivery.chunks(), warehouse),
             )
 
-    yield from _deliver(
+    yield from sink_events(
+        CAMPAIGNS,
         context,
         postgres,
         gcs,
-        campaigns,
         take,
         metadata=lambda: {
             "dagster/table_name": f"{bigquery.project}.{campaigns.dataset}.user_events",
@@ -269,3 +226,64 @@ def engagement_analytics(
             **({"chart": dg.MetadataValue.md(events_chart(tally))} if tally.days else {}),
         },
     )
+
+
+@dg.asset(
+    **CAMPAIGNS.step(
+        "campaign_recommendations",
+        group="answers",
+        deps=["user_profiles", "engagement_graph", "engagement_analytics"],
+        kinds={"bigquery", "milvus", "neo4j"},
+        pool="campaigns_bigquery",
+        schema=tables.RECOMMENDATIONS.column_schema(),
+    )
+)
+def campaign_recommendations(
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    gcs: GcsResource,
+    campaigns: CampaignsSettings,
+    milvus: MilvusResource,
+    neo4j: Neo4jResource,
+    bigquery: BigQueryResource,
+) -> dg.MaterializeResult[Any]:
+    """For the users of the batch: the 5 most similar users and their campaigns by engagement."""
+    from datetime import UTC, datetime
+
+    from assets.campaigns import recommendation_table
+    from assets.campaigns.analytics import warehouse_of
+    from assets.campaigns.recommendations import Stores
+    from assets.campaigns.reports import recommendation_metadata
+    from assets.sinks.neo4j import Graph
+
+    batch_id = derived_from(CAMPAIGNS, context, postgres)
+    with gcs_bucket(gcs, campaigns.bucket) as store:
+        batch = read_staged(
+            postgres,
+            store,
+            pipeline=CAMPAIGNS.pipeline,
+            batch_id=batch_id,
+            reader="campaign_recommendations",
+        )
+        if not batch.row_count:
+            return dg.MaterializeResult(metadata={"users": 0, "left_out": 0})
+        with (
+            closing(milvus.client()) as milvus_client,
+            neo4j.driver() as driver,
+            bigquery.client() as bigquery_client,
+        ):
+            stores = Stores(
+                milvus_client,
+                campaigns.milvus_profiles,
+                Graph(driver, neo4j.database),
+                warehouse_of(bigquery_client, campaigns.dataset),
+            )
+            kept = recommendation_table.materialize(
+                batch.chunks(),
+                stores,
+                postgres,
+                batch_id=batch.batch_id,
+                computed_at=datetime.now(UTC),
+            )
+    table = f"{bigquery.project}.{campaigns.dataset}.{tables.RECOMMENDATIONS.name}"
+    return dg.MaterializeResult(metadata=recommendation_metadata(kept, table))

@@ -6,7 +6,6 @@ the sink).
 
 from __future__ import annotations
 
-from assets.campaigns.pipeline import PIPELINE
 from assets.frame.tables import (
     BATCH_ID,
     INGESTED_AT,
@@ -19,6 +18,8 @@ from assets.frame.tables import (
     read_from,
 )
 from assets.sinks.bigquery import staging_of
+
+PIPELINE = "campaigns"
 
 _RECORD_ID = Column("record_id", "text", "Natural key of the event.", nullable=False)
 _USER_ID = Column("user_id", "text", "Who performed it.", nullable=False)

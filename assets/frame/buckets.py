@@ -6,14 +6,25 @@ Belongs here: one context manager per kind of store. Does not: which bucket a pi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING
+
+from resources.gcs import GcsResource
+from resources.minio import MinioResource
 
 if TYPE_CHECKING:
     from landing.stores.base import ObjectStore
     from landing.stores.minio import MinioStore
-    from resources.gcs import GcsResource
-    from resources.minio import MinioResource
+
+#: What leads to a store of buckets.
+StoreResource = GcsResource | MinioResource
+
+
+def opened(resource: StoreResource, name: str) -> AbstractContextManager[ObjectStore]:
+    """The bucket of that name, for the time of the block."""
+    if isinstance(resource, MinioResource):
+        return minio_bucket(resource, name)
+    return gcs_bucket(resource, name)
 
 
 @contextmanager

@@ -1,30 +1,29 @@
 """The frame around a step that handles one landing batch: ledger, failure classes, results.
 
 Belongs here: what validation and every sink of every batch pipeline share. Does not: what they do
-inside it, and the ledger itself (``landing``).
+inside it, what a pipeline is (``declared.py``), and the ledger itself (``landing``).
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from assets.frame import reports
+from assets.frame.buckets import StoreResource, opened
+from assets.frame.checks import validation_results
+from assets.frame.declared import LandedFiles
+from assets.frame.execution import BATCH_TAG
 from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
 from landing.arrival import ledger
 from landing.batch.delivery import Delivery, deliver
-from landing.batch.failures import TransientError, classify
-from landing.stores.base import ObjectStore
+from landing.batch.failures import PermanentError, TransientError, classify
+from resources.gcs import GcsResource
+from resources.minio import MinioResource
 from resources.postgres import PostgresResource
-
-#: For transient failures only: permanent ones end the step at once. Seconds.
-RETRY = dg.RetryPolicy(
-    max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
-)
 
 StepEvents = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
@@ -33,41 +32,176 @@ class SinkMismatchError(TransientError):
     """A sink was written and does not hold what it was given."""
 
 
+class UnknownPartitionError(PermanentError):
+    """The run's partition is none that landed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run works on: a partition, and the landing batch that asked for it, if one did."""
+
+    partition: str
+    batch_id: str | None
+
+
 @contextmanager
 def batch_step(
-    context: dg.AssetExecutionContext, postgres: PostgresResource, what: str
+    files: LandedFiles, context: dg.AssetExecutionContext, postgres: PostgresResource, what: str
 ) -> Iterator[str]:
-    """Tell the ledger that this run works on the batch, and class what goes wrong; the batch's id.
+    """Tell the ledger that this run works on a batch, and class what goes wrong; the batch's id.
 
+    The batch is the one that the run's tag names, else the newest of the run's partition.
     Transient errors pass through to the retry policy. Raises:
-        dg.Failure: a permanent failure, with what to do about it; it is not retried.
+        dg.Failure: a permanent failure, with what to do about it; it is not retried. A partition
+            of which nothing landed (added by hand in the UI) is one.
     """
-    batch_id, run_id = context.partition_key, context.run.run_id
-    with postgres.connect() as connection:
-        if ledger.batch(connection, batch_id).run_id != run_id:
-            ledger.mark_running(connection, batch_id, run_id, datetime.now(UTC))
+    with partition_step(files, context, postgres, what) as work:
+        if work.batch_id is None:
+            raise _unknown(files, work.partition)
+        yield work.batch_id
+
+
+@contextmanager
+def partition_step(
+    files: LandedFiles, context: dg.AssetExecutionContext, postgres: PostgresResource, what: str
+) -> Iterator[Work]:
+    """As :func:`batch_step`, for steps that work on their partition with or without a batch."""
+    work = None
     try:
-        yield batch_id
+        work = _work(files, context, postgres)
+        yield work
     except Exception as error:
         kind = classify(error)
-        with postgres.connect() as connection:
-            ledger.note_error(
-                connection, batch_id, run_id=run_id, error_class=kind, error=f"{what}: {error}"
-            )
+        batch_id = work.batch_id if work else None
+        if batch_id is not None:
+            with postgres.connect() as connection:
+                ledger.note_error(
+                    connection,
+                    batch_id,
+                    run_id=context.run.run_id,
+                    error_class=kind,
+                    error=f"{what}: {error}",
+                )
         if kind == "transient":
             raise
-        remedy = f"Mend the cause, then `make replay BATCH={batch_id}`."
-        raise dg.Failure(
-            description=f"{what} of {batch_id} cannot succeed as it is: {error}. {remedy}",
-            metadata={"error_type": type(error).__name__, "batch": batch_id, "remedy": remedy},
-            allow_retries=False,
-        ) from error
+        raise _failure(context.partition_key, batch_id, what, error) from error
 
 
-def nothing_staged(
-    context: dg.AssetExecutionContext, metadata: Mapping[str, Any], behind: Sequence[dg.AssetKey]
+def derived_from(
+    files: LandedFiles, context: dg.AssetExecutionContext, postgres: PostgresResource
+) -> str:
+    """The id of the batch that a derived step follows, for which the ledger does not wait.
+
+    Raises:
+        dg.Failure: nothing landed of the run's partition.
+    """
+    batch = _batch(files, context, postgres)
+    if batch is None:
+        partition = context.partition_key
+        raise _failure(partition, None, context.asset_key.path[-1], _unknown(files, partition))
+    return batch.batch_id
+
+
+def _unknown(files: LandedFiles, partition: str) -> UnknownPartitionError:
+    return UnknownPartitionError(
+        f"nothing landed of the partition {partition}: partitions are added by `{files.sensor}` "
+        "when files arrive, not by hand"
+    )
+
+
+def _batch(
+    files: LandedFiles, context: dg.AssetExecutionContext, postgres: PostgresResource
+) -> ledger.Batch | None:
+    named = context.run.tags.get(BATCH_TAG)
+    with postgres.connect() as connection:
+        if named is None:
+            return ledger.batch_of_partition(connection, files.pipeline, context.partition_key)
+        return ledger.batch(connection, named)
+
+
+def _work(
+    files: LandedFiles, context: dg.AssetExecutionContext, postgres: PostgresResource
+) -> Work:
+    batch, run_id = _batch(files, context, postgres), context.run.run_id
+    if batch is not None and batch.run_id != run_id:
+        with postgres.connect() as connection:
+            ledger.mark_running(connection, batch.batch_id, run_id, datetime.now(UTC))
+    return Work(context.partition_key, batch.batch_id if batch else None)
+
+
+def _failure(partition: str, batch_id: str | None, what: str, error: Exception) -> dg.Failure:
+    if isinstance(error, UnknownPartitionError):
+        return dg.Failure(description=f"{what}: {error}.", allow_retries=False)
+    remedy = "Mend the cause, then " + (
+        f"`make replay BATCH={batch_id}`." if batch_id else "materialize the partition again."
+    )
+    return dg.Failure(
+        description=f"{what} of {batch_id or partition} cannot succeed as it is: {error}. {remedy}",
+        metadata={
+            "error_type": type(error).__name__,
+            "batch": batch_id or "none",
+            "remedy": remedy,
+        },
+        allow_retries=False,
+    )
+
+
+def validation_asset(files: LandedFiles, description: str) -> dg.AssetsDefinition:
+    """The step that validates a batch: winners staged as Parquet, rejects in quarantine.
+
+    When no row won, because all are known or none is valid, the run ends here. For a pipeline
+    that reads its files in a way of its own, see ``LandedFiles.validates``.
+    """
+    keywords = files.validates(description=description, output_required=False)
+
+    def on_gcs(
+        context: dg.AssetExecutionContext, postgres: PostgresResource, gcs: GcsResource
+    ) -> StepEvents:
+        yield from _validate(files, context, postgres, gcs)
+
+    def on_minio(
+        context: dg.AssetExecutionContext, postgres: PostgresResource, minio: MinioResource
+    ) -> StepEvents:
+        yield from _validate(files, context, postgres, minio)
+
+    return dg.asset(**keywords)(on_gcs if files.store == "gcs" else on_minio)
+
+
+def _validate(
+    files: LandedFiles,
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    resource: StoreResource,
+) -> StepEvents:
+    from landing.batch.validation import validate
+
+    places = files.places()
+    with (
+        batch_step(files, context, postgres, "validation") as batch_id,
+        opened(resource, places.bucket) as store,
+        opened(resource, places.quarantine_bucket) as quarantine,
+    ):
+        result = validate(
+            postgres,
+            store,
+            quarantine,
+            files.rules(),
+            batch_id=batch_id,
+            run_id=context.run.run_id,
+            log=context.log,
+        )
+        yield from validation_results(postgres, batch_id, result.rows)
+        metadata = reports.validation_metadata(files, result)
+        if result.staged_rows:
+            yield dg.MaterializeResult(metadata=metadata)
+        else:
+            _nothing_staged(files, context, metadata)
+
+
+def _nothing_staged(
+    files: LandedFiles, context: dg.AssetExecutionContext, metadata: Mapping[str, Any]
 ) -> None:
-    """Say that a validated batch leaves the assets ``behind`` as they are: their steps are skipped.
+    """Say that a validated batch leaves what is behind as it is: those steps are skipped.
 
     The validation's own asset is materialized with ``metadata``, the others with no row: the batch
     is done in all of them, as the ledger says too, without a step (and, in a large run, a process)
@@ -76,33 +210,38 @@ def nothing_staged(
     partition = context.partition_key
     own = dg.AssetMaterialization(context.asset_key, partition=partition, metadata=metadata)
     context.log_event(own)
-    for key in behind:
+    for key in files.behind_validation:
         none = {"dagster/partition_row_count": 0, "rows_written": 0}
         context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=none))
     context.log.info("nothing_staged batch=%s: no row is new, no sink has to be written", partition)
 
 
 def sink_events(
+    files: LandedFiles,
     context: dg.AssetExecutionContext,
     postgres: PostgresResource,
-    store: ObjectStore,
+    resource: StoreResource,
     take: Callable[[Delivery], tuple[SinkResult, Verification]],
     *,
     metadata: Callable[[], Mapping[str, Any]] = dict,
 ) -> StepEvents:
     """Deliver the batch to the sink that the asset ``[pipeline, sink]`` is.
 
-    Yields its check and its materialization, for Dagster to record. ``take`` writes the delivery
-    and reads it back; it is not called for a batch without rows.
+    Yields its check and its materialization, for Dagster to record. ``resource`` leads to the
+    store that holds the staging. ``take`` writes the delivery and reads it back; it is not called
+    for a batch without rows.
     The sink is done in the ledger only when all was read back as written. ``metadata`` is asked
     for more once it is.
     """
-    pipeline, sink = context.asset_key.path
-    with batch_step(context, postgres, sink) as batch_id:
+    sink = context.asset_key.path[-1]
+    with (
+        opened(resource, files.places().staging_bucket) as store,
+        batch_step(files, context, postgres, sink) as batch_id,
+    ):
         with deliver(
             postgres,
             store,
-            pipeline=pipeline,
+            pipeline=files.pipeline,
             batch_id=batch_id,
             sink=sink,
             run_id=context.run.run_id,

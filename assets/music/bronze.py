@@ -12,8 +12,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assets.music.pipeline import PIPELINE, SINKS
-
 if TYPE_CHECKING:
     import logging
 
@@ -23,26 +21,27 @@ if TYPE_CHECKING:
     from landing.batch.chunks import Chunk
     from landing.batch.counts import ObjectCounts
     from landing.batch.object_reading import Reader, Reading
-    from landing.batch.validation import Pipeline, ValidationResult
+    from landing.batch.validation import RecordRules, ValidationResult
     from landing.stores.base import ObjectStore
     from landing.stores.minio import MinioStore
     from resources.minio_client import Access
     from resources.postgres import PostgresResource
 
 
-def pipeline() -> Pipeline:
+def rules() -> RecordRules:
     """What music supplies to the shared validation."""
     from assets.music.formats.sniffing import read_records
+    from assets.music.pipeline import MUSIC
     from assets.music.records import SCHEMA
-    from landing.batch.validation import Pipeline
+    from landing.batch.validation import RecordRules
 
-    return Pipeline(
-        name=PIPELINE,
+    return RecordRules(
+        name=MUSIC.pipeline,
         key="record_key",
         event_time=None,
         columns=tuple(SCHEMA),
         attributes=(),
-        sinks=SINKS,
+        sinks=MUSIC.sinks,
         read=read_records,
     )
 
@@ -72,7 +71,7 @@ def validate_batch(
     from assets.music.parallel_reading import parallel_reader, pays
     from landing.batch.validation import validate
 
-    music, known = pipeline(), copies_in(pg, raw.bucket)
+    music, known = rules(), copies_in(pg, raw.bucket)
     serial = archive_reader(Archive(raw, processed, known), music.read)
 
     def reader(versions: Sequence[ObjectVersion]) -> AbstractContextManager[Reading]:

@@ -1,35 +1,30 @@
-"""What the music pipeline is called, partitioned by and made of.
+"""The music pipeline, declared: files of songs to a star schema, aggregates and search.
 
-Belongs here: names that assets, jobs and sensors share. Does not: any behaviour.
+Belongs here: the declaration, its first and its last step, and what the code location gets. Does
+not: silver, lyrics, gold and search (``assets.py`` of each), and how anything is done.
 """
 
-from __future__ import annotations
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.frame.reports import REJECTED_SHARE, ROWS_BALANCE
-from assets.sinks.result import HOLDS_BATCH
+from assets.frame.buckets import minio_bucket
+from assets.frame.checks import validation_results
+from assets.frame.declared import LandedFiles, Pipeline, batches
+from assets.frame.reports import validation_metadata
+from assets.frame.step import StepEvents, batch_step, derived_from
+from assets.music.bronze_columns import BRONZE_SCHEMA
+from assets.music.settings import MusicSettings
+from resources.minio import MinioResource
+from resources.postgres import PostgresResource
 
-PIPELINE = "music"
+if TYPE_CHECKING:
+    from landing.batch.validation import Rules
 
-#: One dynamic partition per landing batch.
-BATCHES = dg.DynamicPartitionsDefinition(name="music_batches")
-
-
-def asset_key(name: str) -> dg.AssetKey:
-    """The key of one of the pipeline's assets."""
-    return dg.AssetKey([PIPELINE, name])
-
-
-#: The external asset that the raw bucket is, upstream of everything.
-LANDING_KEY = asset_key("raw_landing")
-
-OWNERS = ["team:music-data"]
-
-#: Op tag by which the executor knows whose records a step decides or writes.
-WRITER = {"quintet/writer": PIPELINE}
-
-VALIDATION = "bronze_records"
+#: Seconds after which a sweep of the raw bucket begins no further page: the next one goes on.
+SWEEP_SECONDS = 600.0
 
 GOLD = (
     "gold_song_details",
@@ -39,14 +34,194 @@ GOLD = (
     "gold_tempo_key_profile",
 )
 
-#: The writing assets, each of which must have taken a batch before it is loaded.
-SINKS = ("silver_songs", "song_lyrics", *GOLD, "song_search", "lyrics_vectors")
 
-#: Runs with every batch, after silver, and is made up for by a sweep: the ledger does not wait.
-RAW_REMOVALS = "raw_removals"
+def _rules() -> "Rules":
+    from assets.music.bronze import rules
 
-#: The checks that a batch's assets make themselves.
-BATCH_CHECKS = {
-    VALIDATION: (ROWS_BALANCE, REJECTED_SHARE),
-    **dict.fromkeys(SINKS, (HOLDS_BATCH,)),
-}
+    return rules()
+
+
+MUSIC = LandedFiles(
+    pipeline="music",
+    job="music",
+    writer="music",
+    owners=("team:music-data",),
+    partitions=batches("music"),
+    store="minio",
+    # The format is found from the content.
+    pattern=".*",
+    settings=MusicSettings,
+    landing="raw_landing",
+    description="Files of songs in the raw bucket, of any format and at any depth.",
+    validation="bronze_records",
+    sinks=("silver_songs", "song_lyrics", *GOLD, "song_search", "lyrics_vectors"),
+    # Runs with every batch, after silver, and is made up for by a sweep: the ledger does not wait.
+    derived=("raw_removals",),
+    rules=_rules,
+    staged=BRONZE_SCHEMA,
+    preview=("record_key", "title", "artist_name", "album", "year", "genre", "tempo", "source"),
+    # Most steps follow each other; only what is searched is written side by side, and a file of
+    # HDF5 has a thousand times the bytes of a row.
+    limits={"large_bytes": 64 * 1024 * 1024},
+    keeps_staging=True,
+)
+
+
+@dg.asset(**MUSIC.validates())
+def bronze_records(
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    minio: MinioResource,
+    music: MusicSettings,
+) -> StepEvents:
+    """Records of one batch of files: winners as Parquet, kept for good, and rejects in quarantine.
+
+    Files that were readable are copied to the processed bucket; the others stay where they are.
+    """
+    from assets.music.bronze import validate_batch
+
+    formats: Counter[str] = Counter()
+    with (
+        batch_step(MUSIC, context, postgres, "validation") as batch_id,
+        minio_bucket(minio, music.raw_bucket) as raw,
+        minio_bucket(minio, music.processed_bucket) as processed,
+        minio_bucket(minio, music.quarantine_bucket) as quarantine,
+    ):
+        result = validate_batch(
+            postgres,
+            raw,
+            processed,
+            quarantine,
+            batch_id=batch_id,
+            run_id=context.run.run_id,
+            log=context.log,
+            formats=formats,
+            access=minio.access,
+        )
+        yield from validation_results(postgres, batch_id, result.rows)
+        metadata = validation_metadata(MUSIC, result)
+        metadata |= {f"rows_{name}": count for name, count in sorted(formats.items())}
+        if result.parts:
+            folder = result.parts[0].key.rpartition("/")[0]
+            metadata["staged"] = MUSIC.uri(music.processed_bucket, f"{folder}/")
+        yield dg.MaterializeResult(metadata=metadata)
+
+
+@dg.asset(
+    **MUSIC.step(
+        "raw_removals",
+        group="landing",
+        deps=["silver_songs"],
+        kinds={"minio"},
+        pool="music_minio",
+    )
+)
+def raw_removals(
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    minio: MinioResource,
+    music: MusicSettings,
+) -> dg.MaterializeResult[Any]:
+    """The batch's files leave the raw bucket: they are copied, and silver has committed them.
+
+    Files whose content was known already go too. `RAW_REMOVE=never` keeps them all. Where the
+    bucket keeps no versions, a rewrite within one round trip of the deletion goes with it.
+    """
+    batch_id = derived_from(MUSIC, context, postgres)
+    return dg.MaterializeResult(
+        metadata=_remove(postgres, minio, music, context, batch_id=batch_id)
+    )
+
+
+@dg.op(
+    pool="music_minio",
+    description="Removes archived files that are still in the raw bucket, of every batch that is "
+    "in silver: leftovers of runs that were killed or of a time with RAW_REMOVE=never.",
+)
+def sweep_raw(
+    context: dg.OpExecutionContext,
+    postgres: PostgresResource,
+    minio: MinioResource,
+    music: MusicSettings,
+) -> None:
+    """Oldest first, for at most SWEEP_SECONDS."""
+    deadline = time.monotonic() + SWEEP_SECONDS
+    context.add_output_metadata(_remove(postgres, minio, music, context, deadline=deadline))
+
+
+def _remove(
+    postgres: PostgresResource,
+    minio: MinioResource,
+    music: MusicSettings,
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    *,
+    batch_id: str | None = None,
+    deadline: float | None = None,
+) -> dict[str, Any]:
+    from assets.music.raw_removals import remove_archived
+
+    if not music.removes_raw:
+        return {"removed": 0, "raw_remove": music.raw_remove}
+    with (
+        minio_bucket(minio, music.raw_bucket) as raw,
+        minio_bucket(minio, music.processed_bucket) as processed,
+    ):
+        removals = remove_archived(
+            postgres, raw, processed, batch_id=batch_id, log=context.log, deadline=deadline
+        )
+    return removals.figures()
+
+
+@dg.job(
+    name="music_raw_sweep",
+    description="Empties the raw bucket of what the runs of batches left in it.",
+)
+def music_raw_sweep_job() -> None:
+    """One op, so that a failure names what failed."""
+    sweep_raw()
+
+
+music_raw_sweep_schedule = dg.ScheduleDefinition(
+    name="music_raw_sweep_every_15_minutes",
+    job=music_raw_sweep_job,
+    cron_schedule="*/15 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+
+def _definitions() -> dg.Definitions:
+    from assets.music import checks, table_checks
+    from assets.music.gold import assets as gold
+    from assets.music.lyrics import assets as lyrics
+    from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule
+    from assets.music.search import assets as search
+    from assets.music.silver import assets as silver
+
+    layers = dg.load_assets_from_modules([silver, lyrics, gold, search])
+    return dg.Definitions(
+        assets=[bronze_records, raw_removals, *layers],
+        asset_checks=dg.load_asset_checks_from_modules([checks, table_checks]),
+        jobs=[music_raw_sweep_job, music_lyrics_retry_job],
+        schedules=[music_raw_sweep_schedule, music_lyrics_retry_schedule],
+    )
+
+
+PIPELINE = Pipeline(
+    name="music",
+    settings=MusicSettings,
+    landed=(MUSIC,),
+    definitions=_definitions,
+    requires=(
+        "POSTGRES_URL",
+        "MINIO_ENDPOINT",
+        "MINIO_ACCESS_KEY",
+        "MINIO_SECRET_KEY",
+        "TYPESENSE_URL",
+        "TYPESENSE_API_KEY",
+        "MILVUS_URI",
+        "OPENAI_API_KEY",
+    ),
+    servers=("postgres", "s3", "milvus", "openai", "typesense", "music_services"),
+    audit_minute=40,
+)

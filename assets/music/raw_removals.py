@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from assets.music.batch_reading import REQUESTS
@@ -81,6 +81,10 @@ class Removals:
     absent: int
     unsafe: int
     seconds: float
+
+    def figures(self) -> dict[str, int | float]:
+        """As Dagster shows them."""
+        return {**asdict(self), "seconds": round(self.seconds, 3)}
 
 
 def remove_archived(

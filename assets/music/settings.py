@@ -5,29 +5,47 @@ Belongs here: names and choices. Does not: addresses and secrets (``resources/``
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
-import dagster as dg
-
+from assets.frame.settings import Settings
 from landing.batch.failures import PermanentError
 
 _REMOVES = {"committed": True, "never": False}
 
 
-class MusicSettings(dg.ConfigurableResource[Any]):
+class MusicSettings(Settings):
     """Buckets on MinIO, collections, and what becomes of raw objects.
 
     ``raw_remove`` is ``committed`` (an object leaves the raw bucket once silver has committed what
     was read of it) or ``never``.
     """
 
-    raw_bucket: str
-    raw_prefix: str
-    processed_bucket: str
-    quarantine_bucket: str
-    raw_remove: str
-    typesense_collection: str
-    milvus_lyrics: str
+    pipeline = "music"
+    named: ClassVar[Mapping[str, str]] = {"raw_remove": "RAW_REMOVE"}
+
+    raw_bucket: str = "music-raw"
+    raw_prefix: str = ""
+    processed_bucket: str = "music-processed"
+    quarantine_bucket: str = "music-quarantine"
+    raw_remove: str = "committed"
+    typesense_collection: str = "songs"
+    milvus_lyrics: str = "lyrics"
+
+    @property
+    def bucket(self) -> str:
+        """Where files land."""
+        return self.raw_bucket
+
+    @property
+    def prefix(self) -> str:
+        """Under which they land there."""
+        return self.raw_prefix
+
+    @property
+    def staging_bucket(self) -> str:
+        """Bronze is kept beside the copies of its files."""
+        return self.processed_bucket
 
     @property
     def removes_raw(self) -> bool:

@@ -11,7 +11,7 @@ import dagster as dg
 
 from assets.music import table_rules, tables
 from assets.music.audit_reading import NOT_COMPARED, SAMPLE, sample, snapshot
-from assets.music.pipeline import GOLD, asset_key
+from assets.music.pipeline import GOLD, MUSIC
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _rule_specs() -> Iterator[tuple[dg.AssetCheckSpec, tuple[table_rules.Rule, .
                 for rule in table_rules.rules(table, kind)
             )
             if rules:
-                spec = dg.AssetCheckSpec(kind, asset=asset_key(asset), description=_RULES_SAY[kind])
+                spec = dg.AssetCheckSpec(kind, asset=MUSIC.key(asset), description=_RULES_SAY[kind])
                 yield spec, rules
 
 
@@ -87,7 +87,7 @@ GROUP BY track_id HAVING count(*) > 1 ORDER BY track_id LIMIT %s
 
 
 @dg.asset_check(
-    asset=asset_key("silver_songs"), description="No two songs have the same Million Song track."
+    asset=MUSIC.key("silver_songs"), description="No two songs have the same Million Song track."
 )
 def one_song_per_track(postgres: PostgresResource) -> dg.AssetCheckResult:
     """Names tracks that belong to several songs."""
@@ -109,7 +109,7 @@ _EQUALS = {
     for spec in [
         dg.AssetCheckSpec(
             "equals_silver",
-            asset=asset_key(name),
+            asset=MUSIC.key(name),
             description="As many rows as silver has to show, with its values. What batches that "
             "are under way touch is left aside.",
         )

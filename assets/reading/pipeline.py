@@ -1,19 +1,21 @@
-"""What the reading pipeline is called, partitioned by and made of.
+"""The reading pipeline, declared: a stream of messages and files of history to shares by category.
 
-Belongs here: names that assets, jobs and sensors share. Does not: any behaviour.
+Belongs here: the declarations, names and days that its parts share, and what the code location
+gets. Does not: the assets (``sources.py``, and ``assets.py`` of each part).
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
-from assets.frame.reports import REJECTED_SHARE, ROWS_BALANCE
-from assets.sinks.result import HOLDS_BATCH
+from assets.frame.declared import LandedFiles, Pipeline, Steps, batches
+from assets.reading.settings import ReadingSettings
+from assets.reading.warehouse import INTERACTIONS_HISTORY, column_schema
 
-PIPELINE = "reading"
-
-#: One dynamic partition per landing batch of history files.
-BATCHES = dg.DynamicPartitionsDefinition(name="reading_batches")
+if TYPE_CHECKING:
+    from landing.batch.validation import Rules
 
 #: The first event date that is taken; earlier ones are rejected.
 FIRST_DAY = "2000-01-01"
@@ -25,29 +27,84 @@ DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_of
 #: Days before the query date that belong to an answer; the query date itself does, too.
 WINDOW_DAYS = 14
 
-
-def asset_key(name: str) -> dg.AssetKey:
-    """The key of one of the pipeline's assets."""
-    return dg.AssetKey([PIPELINE, name])
+_OWNERS = ("team:reading-data",)
 
 
-#: External assets, upstream of everything: the topics and the history's prefix on GCS.
+def _rules() -> Rules:
+    from assets.reading.history.validation import rules
+
+    return rules()
+
+
+HISTORY = LandedFiles(
+    pipeline="reading",
+    job="reading_history",
+    writer="reading_history",
+    owners=_OWNERS,
+    partitions=batches("reading"),
+    store="gcs",
+    pattern=r".*\.(?i:csv(\.gz)?)",
+    settings=ReadingSettings,
+    landing="gcs_landing",
+    kinds={"csv"},
+    description="History of events and categories, CSV or CSV.GZ, under the prefix on GCS.",
+    validation="history_rows",
+    sinks=("interaction_history", "content_meta_history"),
+    rules=_rules,
+    staged=column_schema(INTERACTIONS_HISTORY),
+    preview=("user_id", "content_id", "read_percent", "updated_at", "category_name", "line"),
+    # The two sinks take turns in BigQuery: processes of their own would only cost their start.
+    limits={"large_bytes": 2**63 - 1},
+)
+
+#: The stream is not partitioned, and merges take turns one by one: no run waits for another.
+STREAM = Steps(pipeline="reading", owners=_OWNERS)
+
+#: What is computed per day, and per query date.
+ANSWERS = Steps(pipeline="reading", owners=_OWNERS, partitions=DAYS)
+
+asset_key = STREAM.key
+
+#: External assets, upstream of everything: the topics.
 INTERACTION_TOPIC_KEY = asset_key("user_interaction_topic")
 META_TOPIC_KEY = asset_key("content_meta_topic")
-LANDING_KEY = asset_key("gcs_landing")
 
 #: Reported per day by the session and by history loads, materialized by no step of its own.
 USER_INTERACTION_KEY = asset_key("user_interaction")
 
-OWNERS = ["team:reading-data"]
 
-#: Op tag by which the executor knows whose records a step decides or writes.
-WRITER = {"quintet/writer": "reading_history"}
+def _definitions() -> dg.Definitions:
+    from assets.reading import sources
+    from assets.reading.affinity import assets as affinity
+    from assets.reading.affinity import checks as affinity_checks
+    from assets.reading.affinity.job import reading_affinity_automation, reading_affinity_job
+    from assets.reading.carriers import assets as carriers
+    from assets.reading.carriers.job import reading_dataflow_job, reading_dataflow_schedule
+    from assets.reading.history import assets as history
+    from assets.reading.session import assets as session
+    from assets.reading.session import checks as session_checks
+    from assets.reading.session.job import reading_stream_job
 
-#: The history's writing assets, each of which must have taken a batch before it is loaded.
-SINKS = ("interaction_history", "content_meta_history")
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(
+            [sources, session, history, affinity, carriers], include_specs=True
+        ),
+        asset_checks=dg.load_asset_checks_from_modules([session_checks, affinity_checks]),
+        jobs=[reading_stream_job, reading_affinity_job, reading_dataflow_job],
+        # Where sessions carry the messages, a schedule would only say so once a minute.
+        schedules=[]
+        if ReadingSettings.current().stream == "session"
+        else [reading_dataflow_schedule],
+        sensors=[reading_affinity_automation],
+    )
 
-BATCH_CHECKS = {
-    "history_rows": (ROWS_BALANCE, REJECTED_SHARE),
-    **dict.fromkeys(SINKS, (HOLDS_BATCH,)),
-}
+
+PIPELINE = Pipeline(
+    name="reading",
+    settings=ReadingSettings,
+    landed=(HISTORY,),
+    definitions=_definitions,
+    requires=("POSTGRES_URL", "GOOGLE_CLOUD_PROJECT"),
+    servers=("postgres", "gcs", "bigquery", "pubsub"),
+    audit_minute=50,
+)

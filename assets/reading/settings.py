@@ -5,12 +5,13 @@ Belongs here: names and limits. Does not: addresses and secrets (``resources/``)
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar
 
-import dagster as dg
+from assets.frame.settings import Settings
 
 
-class ReadingSettings(dg.ConfigurableResource[Any]):
+class ReadingSettings(Settings):
     """Topics, subscriptions, dataset and bucket by name, without the project.
 
     ``stream`` chooses who carries messages to BigQuery: ``session`` (the job ``reading_stream``),
@@ -20,17 +21,25 @@ class ReadingSettings(dg.ConfigurableResource[Any]):
     many deliveries a message that cannot be written by itself is given up.
     """
 
-    dataset: str
-    bucket: str
-    prefix: str
-    quarantine_bucket: str
-    interaction_topic: str
-    interaction_subscription: str
-    interaction_dead_topic: str
-    meta_topic: str
-    meta_subscription: str
-    meta_dead_topic: str
-    stream: str
-    merge_milliseconds: int
-    session_seconds: int
-    max_attempts: int
+    pipeline = "reading"
+    named: ClassVar[Mapping[str, str]] = {"quarantine_bucket": "QUARANTINE_BUCKET"}
+
+    dataset: str = "reading"
+    bucket: str = "quintet-reading"
+    prefix: str = "reading-history/"
+    quarantine_bucket: str = "quintet-quarantine"
+    interaction_topic: str = "user-interaction"
+    interaction_subscription: str = "user-interaction-quintet"
+    interaction_dead_topic: str = "user-interaction-dead"
+    meta_topic: str = "content-meta"
+    meta_subscription: str = "content-meta-quintet"
+    meta_dead_topic: str = "content-meta-dead"
+    stream: str = "session"
+    merge_milliseconds: int = 400
+    session_seconds: int = 3_600
+    max_attempts: int = 5
+
+    @property
+    def staging_bucket(self) -> str:
+        """Beside what landed."""
+        return self.bucket

@@ -13,12 +13,11 @@ from assets.reading.pipeline import (
     DAYS,
     INTERACTION_TOPIC_KEY,
     META_TOPIC_KEY,
-    OWNERS,
-    PIPELINE,
+    STREAM,
     USER_INTERACTION_KEY,
     asset_key,
 )
-from assets.reading.warehouse import INTERACTIONS, TABLES
+from assets.reading.warehouse import INTERACTIONS, TABLES, column_schema
 
 #: Readers read at any hour: a quarter of an hour without any event is odd, two hours are a fault.
 ARRIVAL = dg.FreshnessPolicy.time_window(
@@ -26,25 +25,10 @@ ARRIVAL = dg.FreshnessPolicy.time_window(
 )
 
 
-def column_schema(table: str) -> dg.TableSchema:
-    """Columns of one of the pipeline's tables, for ``dagster/column_schema``."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name,
-                kind,
-                description=text,
-                constraints=dg.TableColumnConstraints(nullable=mode != "REQUIRED"),
-            )
-            for name, kind, mode, text in TABLES[table].columns
-        ]
-    )
-
-
 user_interaction_topic = dg.AssetSpec(
     key=INTERACTION_TOPIC_KEY,
-    group_name=PIPELINE,
-    owners=OWNERS,
+    group_name="reading_stream",
+    owners=list(STREAM.owners),
     kinds={"pubsub", "json"},
     description="Topic of reading events: `user_id`, `content_id`, `read_percent`, `updated_at`. "
     "Messages that cannot be events go on to its dead-letter topic, with the reason.",
@@ -52,8 +36,8 @@ user_interaction_topic = dg.AssetSpec(
 
 content_meta_topic = dg.AssetSpec(
     key=META_TOPIC_KEY,
-    group_name=PIPELINE,
-    owners=OWNERS,
+    group_name="reading_stream",
+    owners=list(STREAM.owners),
     kinds={"pubsub", "json"},
     description="Topic of categories of contents: `content_id`, `category_name`. They may come "
     "long after the events of their contents, and repeatedly.",
@@ -68,8 +52,8 @@ user_interaction = dg.AssetSpec(
         dg.AssetDep(asset_key("interaction_history"), partition_mapping=dg.AllPartitionMapping()),
     ],
     partitions_def=DAYS,
-    group_name=PIPELINE,
-    owners=OWNERS,
+    group_name="reading_stream",
+    owners=list(STREAM.owners),
     kinds={"bigquery"},
     description=f"{TABLES[INTERACTIONS].description} A day is reported here within about a minute "
     "after it gained events, or contents of its events gained categories.",

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import dagster as dg
+
 from resources.bigquery import REQUEST_TIMEOUT, table_id
 
 if TYPE_CHECKING:
@@ -178,3 +180,18 @@ class Warehouse:
                 table.time_partitioning = TimePartitioning(field=spec.partition)
             table.clustering_fields = list(spec.cluster) or None
             self.client.create_table(table, exists_ok=True, timeout=REQUEST_TIMEOUT)
+
+
+def column_schema(table: str) -> dg.TableSchema:
+    """Columns of one of the pipeline's tables, for ``dagster/column_schema``."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name,
+                kind,
+                description=text,
+                constraints=dg.TableColumnConstraints(nullable=mode != "REQUIRED"),
+            )
+            for name, kind, mode, text in TABLES[table].columns
+        ]
+    )

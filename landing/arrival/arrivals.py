@@ -83,16 +83,21 @@ def record_versions(
     ).rowcount
 
 
-def unassigned(connection: Connection, source: str, limit: int) -> list[Arrival]:
+def unassigned(connection: Connection, source: Source, limit: int) -> list[Arrival]:
     """The object versions that belong to no batch, in order of arrival, at most ``limit``."""
     rows = connection.execute(
         """
-        SELECT seq, size, seen_at FROM landing.object_version
+        SELECT seq, size, seen_at, store, bucket, key, version, size, modified_at
+        FROM landing.object_version
         WHERE source = %s AND batch_id IS NULL ORDER BY seq LIMIT %s
         """,
-        (source, limit),
+        (source.name, limit),
     )
-    return [Arrival(*row) for row in rows]
+    unit = source.unit
+    return [
+        Arrival(seq, size, seen_at, unit(ObjectVersion(*version)) if unit else None)
+        for seq, size, seen_at, *version in rows
+    ]
 
 
 def lock_source(connection: Connection, source: str) -> None:
@@ -103,7 +108,7 @@ def lock_source(connection: Connection, source: str) -> None:
 def create_batch(
     connection: Connection, source: Source, arrivals: Sequence[Arrival], now: datetime
 ) -> str:
-    """Make one batch of these versions, with its sinks, in one transaction; return its id.
+    """Make one batch of these versions, of one unit, with its sinks, in one transaction; its id.
 
     Ids increase strictly in the order in which batches become visible, whatever the clock does.
     The caller holds :func:`lock_source`. Raises RuntimeError when a version is in a batch already.
@@ -114,11 +119,13 @@ def create_batch(
         batch_id = next_batch_id(row[0] if row else None, now)
         connection.execute(
             """
-            INSERT INTO landing.batch (batch_id, source, pipeline, objects, bytes, created_at)
-            VALUES (%s, %s, %s, %s, %s, %s)
+            INSERT INTO landing.batch
+                (batch_id, unit, source, pipeline, objects, bytes, created_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s)
             """,
             (
                 batch_id,
+                arrivals[0].unit,
                 source.name,
                 source.pipeline,
                 len(arrivals),

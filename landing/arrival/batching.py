@@ -14,11 +14,15 @@ from landing.arrival.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An object version of the ledger that belongs to no batch yet. ``size`` in bytes."""
+    """An object version of the ledger that belongs to no batch yet. ``size`` in bytes.
+
+    ``unit`` is the partition that the source derives from it, if it does.
+    """
 
     seq: int
     size: int
     seen_at: datetime
+    unit: str | None = None
 
 
 def close_batches(
@@ -29,9 +33,14 @@ def close_batches(
     A batch closes when the next object would exceed ``max_objects`` or ``max_bytes`` (one larger
     object is a batch of its own), when its first object was seen ``max_wait`` ago, or at once when
     the source is ``idle``: nothing of it is requested, running or waiting to be requested.
+    No batch holds objects of two units.
     """
+    by_unit: dict[str | None, list[Arrival]] = {}
+    for arrival in arrivals:
+        by_unit.setdefault(arrival.unit, []).append(arrival)
+    groups = [found for of_unit in by_unit.values() for found in _groups(of_unit, source)]
     closed: list[list[Arrival]] = []
-    for group, full in _groups(arrivals, source):
+    for group, full in sorted(groups, key=lambda found: found[0][0].seq):
         waited = now - group[0].seen_at >= source.max_wait
         if full or waited or (idle and not closed):
             closed.append(group)

@@ -31,9 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One row of ``landing.batch``; ``bytes`` and ``objects`` are those of its object versions."""
+    """One row of ``landing.batch``; ``bytes`` and ``objects`` are those of its object versions.
+
+    ``partition_key`` is what its runs work on: its own id, or the unit of its objects.
+    """
 
     batch_id: str
+    partition_key: str
     source: str
     pipeline: str
     state: BatchState
@@ -71,7 +75,8 @@ class UnknownBatchError(LookupError):
     """The ledger has no batch of this id."""
 
 
-_BATCH = ", ".join(column.name for column in fields(Batch))
+_EXPRESSIONS = {"partition_key": "coalesce(unit, batch_id)"}
+_BATCH = ", ".join(_EXPRESSIONS.get(column.name, column.name) for column in fields(Batch))
 _SINK = ", ".join(column.name for column in fields(SinkState))
 
 
@@ -82,6 +87,20 @@ def batch(connection: Connection, batch_id: str) -> Batch:
         message = f"no batch {batch_id} in the ledger"
         raise UnknownBatchError(message)
     return found[0]
+
+
+def batch_of_partition(connection: Connection, pipeline: str, partition_key: str) -> Batch | None:
+    """The newest batch of a pipeline that works on the partition; None when nothing landed of it.
+
+    What a run works on that no sensor asked for: one from the UI, or of a backfill.
+    """
+    found = _batches(
+        connection,
+        "WHERE pipeline = %(pipeline)s AND coalesce(unit, batch_id) = %(partition_key)s"
+        " ORDER BY batch_id DESC LIMIT 1",
+        {"pipeline": pipeline, "partition_key": partition_key},
+    )
+    return found[0] if found else None
 
 
 def open_batches(connection: Connection, source: str) -> list[Batch]:

@@ -50,7 +50,7 @@ class PostgresLedger:
 
     def unassigned(self, source: Source, limit: int) -> Sequence[Arrival]:
         """See arrivals.unassigned."""
-        return arrivals.unassigned(self.connection, source.name, limit)
+        return arrivals.unassigned(self.connection, source, limit)
 
     def create_batch(self, source: Source, new: Sequence[Arrival], now: datetime) -> str:
         """See arrivals.create_batch."""

@@ -204,7 +204,15 @@ def skip_reason(version: ObjectVersion, source: Source, now: datetime) -> str | 
         "empty": version.size == 0,
         UNSETTLED: _may_still_change(version, now),
     }
-    return next((reason for reason, applies in reasons.items() if applies), None)
+    found = next((reason for reason, applies in reasons.items() if applies), None)
+    return found or ("no_unit" if source.unit and not _has_unit(version, source) else None)
+
+
+def _has_unit(version: ObjectVersion, source: Source) -> bool:
+    try:
+        return source.unit is None or bool(source.unit(version))
+    except ValueError:
+        return False
 
 
 def _may_still_change(version: ObjectVersion, now: datetime) -> bool:

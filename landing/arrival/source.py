@@ -6,10 +6,11 @@ Belongs here: what is declared about a source. Does not: what has arrived in it 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from landing.arrival.identity import StoreKind
+from landing.arrival.identity import ObjectVersion, StoreKind
 
 #: Suffixes that uploaders use while a file is still being written.
 TEMPORARY_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", ".filepart", "._COPYING_")
@@ -23,6 +24,9 @@ class Source:
     writing assets report a batch as done. ``ordered_keys`` declares that new keys always sort
     after older ones, less ``overlap_keys`` keys at the end that are listed again each time. Above
     ``large_bytes`` a batch is worth a process per sink: for CSV, that is about 20,000 rows.
+    ``unit`` gives the partition that an object's run works on (a month, a task), and a batch then
+    holds objects of one unit only; it raises ValueError for an object that names none, which is
+    not taken. Without it a batch's partition is its own id.
     """
 
     name: str
@@ -40,4 +44,5 @@ class Source:
     page_size: int = 1_000
     ordered_keys: bool = False
     overlap_keys: int = 1_000
+    unit: Callable[[ObjectVersion], str] | None = None
     temporary_suffixes: tuple[str, ...] = field(default=TEMPORARY_SUFFIXES)

@@ -102,10 +102,12 @@ class Runs(Protocol):
 class Request:
     """A run to ask for. ``sinks`` are those not done; ``whole`` says that nothing is done yet.
 
+    ``partition_key`` is what it works on.
     ``large`` batches are worth a process per sink. ``bytes`` are those of the objects.
     """
 
     batch_id: str
+    partition_key: str
     pipeline: str
     attempt: int
     sinks: tuple[str, ...]
@@ -300,6 +302,7 @@ def _request(source: Source, batch: Batch, attempt: int, sinks: Sequence[SinkSta
     validate = batch.validated_at is None or not undone
     return Request(
         batch_id=batch.batch_id,
+        partition_key=batch.partition_key,
         pipeline=batch.pipeline,
         attempt=attempt,
         sinks=undone,

@@ -67,7 +67,7 @@ class Delivery:
         return self._parts
 
     def facts(self, rows: int = staging.GROUP_ROWS) -> Iterator[pl.DataFrame]:
-        """All staged rows, as :meth:`chunks` gives them: of a FactPipeline all are current."""
+        """All staged rows, as :meth:`chunks` gives them: of FactRules all are current."""
         return staging.read_parts(self._store, self._parts, rows=rows)
 
     def replaced(self) -> pl.DataFrame:

@@ -6,6 +6,7 @@ or the ledger's own rows, which are kept for ever: they are what makes arrival l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -30,16 +31,37 @@ class Removed:
     bytes: int
 
 
-def due_partitions(connection: Connection, pipeline: str, now: datetime) -> list[str]:
-    """Loaded batches of a pipeline whose partition has had its time, oldest first."""
+def due_partitions(connection: Connection, pipeline: str, now: datetime) -> dict[str, list[str]]:
+    """Partitions of a pipeline that have had their time, oldest first, and their batches.
+
+    Every batch of such a partition is loaded, and for longer than PARTITION_AGE.
+    """
     rows = connection.execute(
         """
-        SELECT batch_id FROM landing.batch
-        WHERE pipeline = %s AND state IN ('loaded', 'loaded_with_rejects')
-          AND finished_at < %s AND partition_removed_at IS NULL
-        ORDER BY batch_id
+        SELECT coalesce(unit, batch_id), array_agg(batch_id) FROM landing.batch
+        WHERE pipeline = %s
+        GROUP BY 1
+        HAVING bool_and(state IN ('loaded', 'loaded_with_rejects') AND finished_at < %s)
+           AND bool_or(partition_removed_at IS NULL)
+        ORDER BY min(batch_id)
         """,
         (pipeline, now - PARTITION_AGE),
+    )
+    return dict(rows.fetchall())
+
+
+def unknown_partitions(
+    connection: Connection, pipeline: str, partitions: Sequence[str]
+) -> list[str]:
+    """Those of ``partitions`` of which nothing ever landed."""
+    rows = connection.execute(
+        """
+        SELECT p FROM unnest(%s::text[]) AS t (p)
+        WHERE NOT EXISTS (
+            SELECT FROM landing.batch
+            WHERE pipeline = %s AND coalesce(unit, batch_id) = p)
+        """,
+        (list(partitions), pipeline),
     )
     return [row[0] for row in rows]
 

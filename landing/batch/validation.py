@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
+class RecordRules:
     """What a pipeline of files supplies whose rows tell of records, the latest of each counting.
 
     ``read`` yields chunks whose accepted rows have the ``columns`` (the key first, the event time
@@ -69,7 +69,7 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
-class FactPipeline:
+class FactRules:
     """What a pipeline of files supplies whose rows are facts, which no later row changes.
 
     ``read`` yields chunks whose accepted rows have the ``columns`` and ``line``. All of them are
@@ -86,7 +86,7 @@ class FactPipeline:
         return EveryRow()
 
 
-FilePipeline = Pipeline | FactPipeline
+Rules = RecordRules | FactRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def validate(
     pg: PostgresResource,
     store: ObjectStore,
     quarantine_store: ObjectStore,
-    pipeline: FilePipeline,
+    pipeline: Rules,
     *,
     batch_id: str,
     run_id: str,
@@ -165,7 +165,7 @@ def _reusable(store: ObjectStore, batch: ValidationBatch, parts: tuple[StagedPar
 def _reuse(
     conn: psycopg.Connection[Any],
     store: ObjectStore,
-    pipeline: FilePipeline,
+    pipeline: Rules,
     batch: ValidationBatch,
     parts: tuple[StagedPart, ...],
     *,
@@ -205,7 +205,7 @@ def _ledger_result(
 
 def _commit(
     conn: psycopg.Connection[Any],
-    pipeline: FilePipeline,
+    pipeline: Rules,
     batch: ValidationBatch,
     buffer: RowBuffer,
     *,

@@ -10,14 +10,16 @@ import sys
 from collections.abc import Mapping
 
 from local.service import HOST, PROJECT, REPOSITORY, Command, Place, Service, answers_http
-from resources.environment import DEFAULTS
 
 _FLOWS = ("READING_INTERACTION", "READING_META")
 #: Names by variable, without the project.
 NAMES: dict[str, str] = {
-    f"{flow}_{kind}": DEFAULTS[f"{flow}_{kind}"]
-    for flow in _FLOWS
-    for kind in ("TOPIC", "SUBSCRIPTION", "DEAD_TOPIC")
+    "READING_INTERACTION_TOPIC": "user-interaction",
+    "READING_INTERACTION_SUBSCRIPTION": "user-interaction-quintet",
+    "READING_INTERACTION_DEAD_TOPIC": "user-interaction-dead",
+    "READING_META_TOPIC": "content-meta",
+    "READING_META_SUBSCRIPTION": "content-meta-quintet",
+    "READING_META_DEAD_TOPIC": "content-meta-dead",
 }
 #: Seconds, and deliveries: ours gives a message up long before Pub/Sub does.
 _ACK_DEADLINE = 60

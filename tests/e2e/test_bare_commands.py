@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from resources.environment import REQUIRED
+from assets.pipelines import required
 from tests.e2e.copied_tree import Tree, copied_tree
 
 BATCH = "20261122T101503Z-0001"
 
 #: Systems that nothing here talks to; the code location wants to know where they are all the same.
-NOT_ASKED = sorted({*REQUIRED, "STORAGE_EMULATOR_HOST"} - {"POSTGRES_URL"})
+NOT_ASKED = sorted({*required(), "STORAGE_EMULATOR_HOST"} - {"POSTGRES_URL"})
 
 #: The batch becomes a partition as the sensor would make it one.
 ADD_PARTITION = (

@@ -14,8 +14,8 @@ import dagster as dg
 import psycopg
 import pytest
 
+from assets.reading.session.job import SESSION_TAG
 from assets.reading.warehouse import INTERACTIONS, Warehouse
-from jobs.reading import SESSION_TAG
 from landing.batch.locks import run_lock_held
 from local.dagster_processes import DagsterProcesses
 from local.service import REPOSITORY

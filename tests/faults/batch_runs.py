@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,15 +21,13 @@ import dagster as dg
 import psycopg
 import pytest
 
+from assets.frame.declared import LandedFiles
+from assets.pipelines import defaults
 from landing.arrival import ledger
-from landing.arrival.source import Source
 from landing.arrival.tick import evaluate_tick
 from landing.stores.base import ObjectStore
-from resources.environment import DEFAULTS
 from sensors import outcomes
 from sensors.landed import InstanceRuns, sensor_result
-
-IN_PROCESS = {"execution": {"config": {"in_process": {}}}}
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,7 @@ class PipelineRuns:
     """What the runs of one pipeline are made of; ``job`` is a module's function."""
 
     job: Callable[[], Any]
-    batches: dg.DynamicPartitionsDefinition
-    landing_asset: dg.AssetKey
-    validation: str
-    derived: tuple[str, ...]
-    checks: Mapping[str, tuple[str, ...]]
+    files: LandedFiles
 
     def execute(
         self, instance: dg.DagsterInstance, request: dg.RunRequest
@@ -56,7 +50,9 @@ class PipelineRuns:
         )
 
     def add_partition(self, instance: dg.DagsterInstance, request: dg.RunRequest) -> None:
-        instance.add_dynamic_partitions(self.batches.name or "", [request.partition_key or ""])
+        instance.add_dynamic_partitions(
+            self.files.partition_set or "", [request.partition_key or ""]
+        )
 
 
 @dataclass
@@ -76,10 +72,6 @@ class BatchRuns(ABC):
     def store(self) -> AbstractContextManager[ObjectStore]:
         """The bucket in which objects land."""
 
-    @abstractmethod
-    def source(self, bucket: str) -> Source:
-        """What is watched of it."""
-
     def now(self) -> datetime:
         return datetime.now(UTC) + self.offset
 
@@ -93,7 +85,7 @@ class BatchRuns(ABC):
             self.store() as store,
             psycopg.connect(self.env["POSTGRES_URL"], autocommit=True) as connection,
         ):
-            source = self.source(store.bucket)
+            source = self.pipeline.files.source(store.bucket, self.pipeline.files.places().prefix)
             tick = evaluate_tick(
                 source,
                 store,
@@ -105,18 +97,7 @@ class BatchRuns(ABC):
                 runs=InstanceRuns(self.instance),
             )
         self.cursor = tick.cursor
-        answer = sensor_result(
-            tick,
-            source,
-            partitions_def=self.pipeline.batches,
-            new_partitions=[request.batch_id for request in tick.requests],
-            landing_asset=self.pipeline.landing_asset,
-            validation=self.pipeline.validation,
-            derived=self.pipeline.derived,
-            checks=self.pipeline.checks,
-            small_run=IN_PROCESS,
-            large_run=IN_PROCESS,
-        )
+        answer = sensor_result(self.pipeline.files, tick, known_partitions=())
         requests = list(answer.run_requests or [])
         for request in requests:
             self.pipeline.add_partition(self.instance, request)
@@ -189,8 +170,9 @@ class BatchRuns(ABC):
 def default_variables() -> Iterator[None]:
     """Every unset variable has its default, for this test only."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in DEFAULTS.keys() - os.environ.keys():
-            patch.setenv(name, DEFAULTS[name])
+        for name, value in defaults().items():
+            if name not in os.environ:
+                patch.setenv(name, value)
         yield
 
 

@@ -101,9 +101,9 @@ def _validation_decided() -> None:
 
 
 def _validation_committed() -> None:
-    from assets.campaigns import events
+    from landing.batch import validation
 
-    die_after(events, "validate_batch")
+    die_after(validation, "validate")
 
 
 POINTS: dict[str, Callable[[], None]] = {

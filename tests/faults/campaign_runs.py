@@ -8,9 +8,7 @@ from typing import Any
 
 from google.cloud import storage
 
-from assets.campaigns.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY, PIPELINE
-from assets.campaigns.source import campaigns_source
-from landing.arrival.source import Source
+from assets.campaigns.pipeline import CAMPAIGNS as DECLARED
 from landing.stores.gcs import GcsStore
 from resources.gcs import GcsResource
 from tests.faults.batch_runs import BatchRuns, PipelineRuns
@@ -30,17 +28,10 @@ def campaigns_job() -> Any:
     """The job as the code location has it."""
     from definitions import build_defs
 
-    return build_defs().resolve_job_def(PIPELINE)
+    return build_defs().resolve_job_def(DECLARED.job)
 
 
-CAMPAIGNS = PipelineRuns(
-    job=campaigns_job,
-    batches=BATCHES,
-    landing_asset=LANDING_KEY,
-    validation="events",
-    derived=("campaign_recommendations",),
-    checks=BATCH_CHECKS,
-)
+CAMPAIGNS = PipelineRuns(job=campaigns_job, files=DECLARED)
 
 
 class CampaignRuns(BatchRuns):
@@ -58,9 +49,6 @@ class CampaignRuns(BatchRuns):
     def store(self) -> Iterator[GcsStore]:
         with self.bucket() as bucket:
             yield GcsStore(bucket.client, bucket.name)
-
-    def source(self, bucket: str) -> Source:
-        return campaigns_source(bucket, "campaigns/")
 
     def land(self, name: str, content: bytes | Sequence[Sequence[str]]) -> None:
         """Put an object under the landing prefix."""

@@ -10,9 +10,7 @@ from typing import Any
 
 import minio
 
-from assets.music.pipeline import BATCH_CHECKS, BATCHES, LANDING_KEY, PIPELINE, RAW_REMOVALS
-from assets.music.source import music_source
-from landing.arrival.source import Source
+from assets.music.pipeline import MUSIC as DECLARED
 from landing.stores.minio import MinioStore
 from tests.faults.batch_runs import BatchRuns, PipelineRuns
 
@@ -23,17 +21,10 @@ def music_job() -> Any:
     """The job as the code location has it."""
     from definitions import build_defs
 
-    return build_defs(pipelines=[PIPELINE]).resolve_job_def(PIPELINE)
+    return build_defs(pipelines=["music"]).resolve_job_def(DECLARED.job)
 
 
-MUSIC = PipelineRuns(
-    job=music_job,
-    batches=BATCHES,
-    landing_asset=LANDING_KEY,
-    validation="bronze_records",
-    derived=(RAW_REMOVALS,),
-    checks=BATCH_CHECKS,
-)
+MUSIC = PipelineRuns(job=music_job, files=DECLARED)
 
 
 @dataclass
@@ -57,6 +48,3 @@ class MusicRuns(BatchRuns):
     @contextmanager
     def store(self) -> Iterator[MinioStore]:
         yield self.raw()
-
-    def source(self, bucket: str) -> Source:
-        return music_source(bucket, "")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from assets.music.gold.replacement import recount
 from assets.music.gold.targets import Target
-from assets.music.pipeline import PIPELINE
+from assets.music.pipeline import MUSIC
 from assets.sinks.result import Verification
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Audit:
 
 def under_way(conn: psycopg.Connection[Any], ahead: str, behind: str) -> tuple[str, ...]:
     """Batches that the sink ``ahead`` has taken and the sink ``behind`` has not."""
-    names = {"ahead": ahead, "behind": behind, "pipeline": PIPELINE}
+    names = {"ahead": ahead, "behind": behind, "pipeline": MUSIC.pipeline}
     return tuple(batch_id for (batch_id,) in conn.execute(_UNDER_WAY, names))
 
 

@@ -7,12 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from assets.frame.buckets import minio_bucket
-from assets.frame.step import RETRY, StepEvents, sink_events
+from assets.frame.step import StepEvents, sink_events
 from assets.music import tables
-from assets.music.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
-from assets.music.settings import MusicSettings
-from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
+from assets.music.pipeline import MUSIC
+from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.lyrics_service import LyricsServiceResource
 from resources.minio import MinioResource
@@ -23,32 +21,23 @@ _TABLE = "song_lyrics"
 
 
 @dg.asset(
-    key=asset_key("song_lyrics"),
-    deps=[asset_key("silver_songs")],
-    partitions_def=BATCHES,
-    group_name=PIPELINE,
-    owners=OWNERS,
-    kinds={"postgres", "silver"},
-    retry_policy=RETRY,
-    op_tags=WRITER,
-    pool="music_postgres",
-    metadata={
-        "dagster/column_schema": tables.schema(_TABLE),
-        "dagster/table_name": tables.table(_TABLE).qualified,
-    },
-    check_specs=[
-        dg.AssetCheckSpec(
-            HOLDS_BATCH,
-            asset=asset_key("song_lyrics"),
-            description="Every song that the batch touched has lyrics, has none, or is due.",
-        )
-    ],
+    **MUSIC.sink(
+        "song_lyrics",
+        group="silver",
+        deps=["silver_songs"],
+        kinds={"postgres", "silver"},
+        pool="postgres",
+        metadata={
+            "dagster/column_schema": tables.schema(_TABLE),
+            "dagster/table_name": tables.table(_TABLE).qualified,
+        },
+        holds="Every song that the batch touched has lyrics, has none, or is due.",
+    )
 )
 def song_lyrics(
     context: dg.AssetExecutionContext,
     postgres: PostgresResource,
     minio: MinioResource,
-    music: MusicSettings,
     lyrics_service: LyricsServiceResource,
     musicbrainz: MusicBrainzResource,
 ) -> StepEvents:
@@ -63,14 +52,14 @@ def song_lyrics(
         _log(context, result.details)
         return result, found
 
-    with minio_bucket(minio, music.processed_bucket) as store:
-        yield from sink_events(
-            context,
-            postgres,
-            store,
-            take,
-            metadata=lambda: {"dagster/column_lineage": tables.lineage(_TABLE)},
-        )
+    yield from sink_events(
+        MUSIC,
+        context,
+        postgres,
+        minio,
+        take,
+        metadata=lambda: {"dagster/column_lineage": tables.lineage(_TABLE)},
+    )
 
 
 def _log(context: dg.AssetExecutionContext, details: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from assets.frame.tables import Column, Reference, Table
-from assets.music.pipeline import PIPELINE
+from assets.music.registry import PIPELINE
 from assets.music.registry.silver import ALBUM_KEY, ARTIST_KEY, AUDIO, SONG_KEY, TITLE, YEAR
 
 _SONGS = "silver_songs"

@@ -6,7 +6,7 @@ Belongs here: these tables' columns. Does not: silver and gold.
 from __future__ import annotations
 
 from assets.frame.tables import Column, Table
-from assets.music.pipeline import PIPELINE
+from assets.music.registry import PIPELINE
 
 _KEY = Column("key", "text", "Key of the record, by format.", nullable=False)
 _BATCH = Column("batch_id", "text", "Landing batch, in order of time.", nullable=False)

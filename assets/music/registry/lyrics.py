@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from assets.frame.tables import Column, Reference, Table
-from assets.music.pipeline import PIPELINE
+from assets.music.registry import PIPELINE
 from assets.music.registry.silver import ARTIST_KEY, SONG_KEY
 
 _BRONZE, _SONGS = "bronze_records", "silver_songs"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from assets.frame.tables import Column, Reference, Table
-from assets.music.pipeline import PIPELINE
+from assets.music.registry import PIPELINE
 
 _BRONZE, _SONGS = "bronze_records", "silver_songs"
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets.music.pipeline import asset_key
+from assets.music.pipeline import MUSIC
 
-DETAILS_KEY = asset_key("gold_song_details")
-LYRICS_KEY = asset_key("song_lyrics")
+DETAILS_KEY = MUSIC.key("gold_song_details")
+LYRICS_KEY = MUSIC.key("song_lyrics")
 
 #: Field: type, description, what it is made of.
 _Fields = Mapping[str, tuple[str, str, tuple[tuple[dg.AssetKey, str], ...]]]

@@ -8,45 +8,30 @@ from typing import Any
 
 import dagster as dg
 
-from assets.frame.buckets import minio_bucket
-from assets.frame.step import RETRY, StepEvents, sink_events
+from assets.frame.step import StepEvents, derived_from, sink_events
 from assets.music import tables
-from assets.music.pipeline import BATCHES, OWNERS, PIPELINE, WRITER, asset_key
-from assets.music.settings import MusicSettings
-from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
+from assets.music.pipeline import MUSIC
+from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 
-NAME = "silver_songs"
-
 
 @dg.asset(
-    key=asset_key(NAME),
-    deps=[asset_key("bronze_records")],
-    partitions_def=BATCHES,
-    group_name=PIPELINE,
-    owners=OWNERS,
-    kinds={"postgres", "silver"},
-    retry_policy=RETRY,
-    op_tags=WRITER,
-    pool="music_postgres",
-    metadata={"dagster/column_schema": tables.schema("fact_song")},
-    check_specs=[
-        dg.AssetCheckSpec(
-            HOLDS_BATCH,
-            asset=asset_key(NAME),
-            description="Every current record of the batch is in song_source with the same hash, "
-            "every song of theirs is whole, and songs without a record are gone; read back before "
-            "the commit.",
-        )
-    ],
+    **MUSIC.sink(
+        "silver_songs",
+        group="silver",
+        kinds={"postgres", "silver"},
+        pool="postgres",
+        schema=tables.schema("fact_song"),
+        holds="Every current record of the batch is in song_source with the same hash, every song "
+        "of theirs is whole, and songs without a record are gone; read back before the commit.",
+    )
 )
 def silver_songs(
     context: dg.AssetExecutionContext,
     postgres: PostgresResource,
     minio: MinioResource,
-    music: MusicSettings,
 ) -> StepEvents:
     """The star schema: one row per song, its fields from the best of its records."""
 
@@ -60,7 +45,6 @@ def silver_songs(
         from assets.music.silver.reports import shown
 
         with postgres.connect() as connection:
-            return shown(connection, context.partition_key)
+            return shown(connection, derived_from(MUSIC, context, postgres))
 
-    with minio_bucket(minio, music.processed_bucket) as store:
-        yield from sink_events(context, postgres, store, take, metadata=metadata)
+    yield from sink_events(MUSIC, context, postgres, minio, take, metadata=metadata)

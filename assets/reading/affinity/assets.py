@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.frame.step import RETRY
 from assets.reading.affinity.automation import recompute_counts, recompute_shares
 from assets.reading.affinity.columns import (
     COUNTS_LINEAGE,
@@ -20,14 +19,7 @@ from assets.reading.affinity.columns import (
     SHARES_LINEAGE,
     SHARES_SCHEMA,
 )
-from assets.reading.pipeline import (
-    DAYS,
-    OWNERS,
-    PIPELINE,
-    USER_INTERACTION_KEY,
-    WINDOW_DAYS,
-    asset_key,
-)
+from assets.reading.pipeline import ANSWERS, USER_INTERACTION_KEY, WINDOW_DAYS
 from assets.reading.settings import ReadingSettings
 from landing.batch.failures import classify
 from resources.bigquery import BigQueryResource
@@ -44,9 +36,9 @@ warnings.filterwarnings(
     category=dg.BetaWarning,
 )
 
-COUNTS_KEY = asset_key("daily_category_counts")
-SHARES_KEY = asset_key("user_category_shares")
-META_KEY = asset_key("content_meta")
+COUNTS_KEY = ANSWERS.key("daily_category_counts")
+SHARES_KEY = ANSWERS.key("user_category_shares")
+META_KEY = ANSWERS.key("content_meta")
 
 COUNTS_MATCH_EVENTS = "counts_match_events"
 SHARES_SUM_TO_ONE = "shares_sum_to_one"
@@ -63,26 +55,25 @@ Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
 
 @dg.asset(
-    key=COUNTS_KEY,
-    deps=[USER_INTERACTION_KEY, META_KEY],
-    partitions_def=DAYS,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    automation_condition=recompute_counts(USER_INTERACTION_KEY),
-    group_name=PIPELINE,
-    owners=OWNERS,
-    kinds={"bigquery"},
-    retry_policy=RETRY,
-    metadata={
-        "dagster/column_schema": COUNTS_SCHEMA,
-        "dagster/column_lineage": COUNTS_LINEAGE,
-    },
-    check_specs=[
-        dg.AssetCheckSpec(
-            COUNTS_MATCH_EVENTS,
-            asset=COUNTS_KEY,
-            description="The counts are what counting the events and categories directly gives.",
-        )
-    ],
+    **ANSWERS.step(
+        "daily_category_counts",
+        group="answers",
+        deps=[USER_INTERACTION_KEY, META_KEY],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        automation_condition=recompute_counts(USER_INTERACTION_KEY),
+        kinds={"bigquery"},
+        metadata={
+            "dagster/column_schema": COUNTS_SCHEMA,
+            "dagster/column_lineage": COUNTS_LINEAGE,
+        },
+        check_specs=[
+            dg.AssetCheckSpec(
+                COUNTS_MATCH_EVENTS,
+                asset=COUNTS_KEY,
+                description="The counts are what counting events and categories directly gives.",
+            )
+        ],
+    )
 )
 def daily_category_counts(
     context: dg.AssetExecutionContext,
@@ -108,26 +99,25 @@ def daily_category_counts(
 
 
 @dg.asset(
-    key=SHARES_KEY,
-    deps=[dg.AssetDep(COUNTS_KEY, partition_mapping=_WINDOW)],
-    partitions_def=DAYS,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    automation_condition=recompute_shares(COUNTS_KEY),
-    group_name=PIPELINE,
-    owners=OWNERS,
-    kinds={"bigquery"},
-    retry_policy=RETRY,
-    metadata={
-        "dagster/column_schema": SHARES_SCHEMA,
-        "dagster/column_lineage": SHARES_LINEAGE,
-    },
-    check_specs=[
-        dg.AssetCheckSpec(
-            SHARES_SUM_TO_ONE,
-            asset=SHARES_KEY,
-            description="Every user's shares on a query date sum to 1.",
-        )
-    ],
+    **ANSWERS.step(
+        "user_category_shares",
+        group="answers",
+        deps=[dg.AssetDep(COUNTS_KEY, partition_mapping=_WINDOW)],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        automation_condition=recompute_shares(COUNTS_KEY),
+        kinds={"bigquery"},
+        metadata={
+            "dagster/column_schema": SHARES_SCHEMA,
+            "dagster/column_lineage": SHARES_LINEAGE,
+        },
+        check_specs=[
+            dg.AssetCheckSpec(
+                SHARES_SUM_TO_ONE,
+                asset=SHARES_KEY,
+                description="Every user's shares on a query date sum to 1.",
+            )
+        ],
+    )
 )
 def user_category_shares(
     context: dg.AssetExecutionContext,

@@ -8,8 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.reading.pipeline import USER_INTERACTION_KEY, asset_key
-from assets.reading.sources import column_schema
-from assets.reading.warehouse import DAILY_COUNTS, META, SHARES
+from assets.reading.warehouse import DAILY_COUNTS, META, SHARES, column_schema
 
 _COUNTS_KEY = asset_key(DAILY_COUNTS)
 _META_KEY = asset_key(META)

@@ -11,12 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from assets.frame.step import RETRY
 from assets.reading.pipeline import (
     INTERACTION_TOPIC_KEY,
     META_TOPIC_KEY,
-    OWNERS,
-    PIPELINE,
+    STREAM,
     asset_key,
 )
 from assets.reading.settings import ReadingSettings
@@ -42,20 +40,20 @@ class CarrierConfig(dg.Config):
 
 
 @dg.asset(
-    key=JOBS_KEY,
-    deps=[INTERACTION_TOPIC_KEY, META_TOPIC_KEY],
-    group_name=PIPELINE,
-    owners=OWNERS,
-    kinds={"dataflow", "googlecloud"},
-    retry_policy=RETRY,
-    check_specs=[
-        dg.AssetCheckSpec(
-            EVERY_STREAM_CARRIED,
-            asset=JOBS_KEY,
-            description="Each subscription has what READING_STREAM says: one Dataflow job that "
-            "takes messages, or a BigQuery subscription that writes; a session needs neither.",
-        )
-    ],
+    **STREAM.step(
+        "dataflow_jobs",
+        group="stream",
+        deps=[INTERACTION_TOPIC_KEY, META_TOPIC_KEY],
+        kinds={"dataflow", "googlecloud"},
+        check_specs=[
+            dg.AssetCheckSpec(
+                EVERY_STREAM_CARRIED,
+                asset=JOBS_KEY,
+                description="Each subscription has what READING_STREAM says: one Dataflow job that "
+                "takes messages, or a BigQuery subscription that writes; a session needs neither.",
+            )
+        ],
+    )
 )
 def reading_dataflow_jobs(
     context: dg.AssetExecutionContext,
@@ -108,12 +106,12 @@ def reading_dataflow_jobs(
 
 # Not behind the jobs: when one has failed, what the other landed is merged all the same.
 @dg.asset(
-    key=LANDED_KEY,
-    deps=[INTERACTION_TOPIC_KEY, META_TOPIC_KEY],
-    group_name=PIPELINE,
-    owners=OWNERS,
-    kinds={"bigquery"},
-    retry_policy=RETRY,
+    **STREAM.step(
+        "landed_messages",
+        group="stream",
+        deps=[INTERACTION_TOPIC_KEY, META_TOPIC_KEY],
+        kinds={"bigquery"},
+    )
 )
 def reading_landed_messages(
     context: dg.AssetExecutionContext,

@@ -1,4 +1,4 @@
-"""Validation of a batch of reading history: what the thin asset calls.
+"""What a file of reading history must be.
 
 Belongs here: what the history supplies to the shared validation. Does not: the steps themselves
 (``landing/batch/validation.py``), formats and rules (``formats.py``, ``columns.py``).
@@ -10,16 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO
 
-from assets.reading.pipeline import PIPELINE, SINKS
-
 if TYPE_CHECKING:
-    import logging
-
     from landing.arrival.identity import ObjectVersion
     from landing.batch.chunks import Chunk
-    from landing.batch.validation import FactPipeline, ValidationResult
-    from landing.stores.base import ObjectStore
-    from resources.postgres import PostgresResource
+    from landing.batch.validation import FactRules
 
 
 def read_history(stream: BinaryIO, _version: ObjectVersion | None = None) -> Iterator[Chunk]:
@@ -32,30 +26,12 @@ def read_history(stream: BinaryIO, _version: ObjectVersion | None = None) -> Ite
         yield validated(kind, chunk, now)
 
 
-def pipeline() -> FactPipeline:
+def rules() -> FactRules:
     """What the history supplies to the shared validation: its rows are facts."""
     from assets.reading.history.columns import SCHEMA
-    from landing.batch.validation import FactPipeline
+    from assets.reading.pipeline import HISTORY
+    from landing.batch.validation import FactRules
 
-    return FactPipeline(name=PIPELINE, columns=tuple(SCHEMA), sinks=SINKS, read=read_history)
-
-
-def validate_batch(
-    pg: PostgresResource,
-    store: ObjectStore,
-    quarantine_store: ObjectStore,
-    *,
-    batch_id: str,
-    run_id: str,
-    log: logging.Logger,
-) -> ValidationResult:
-    """Validate a batch of history files into staging and quarantine.
-
-    ``store`` is the reading bucket, ``quarantine_store`` the quarantine bucket. Errors are those of
-    landing.batch.validation.validate.
-    """
-    from landing.batch.validation import validate
-
-    return validate(
-        pg, store, quarantine_store, pipeline(), batch_id=batch_id, run_id=run_id, log=log
+    return FactRules(
+        name=HISTORY.pipeline, columns=tuple(SCHEMA), sinks=HISTORY.sinks, read=read_history
     )

@@ -15,16 +15,14 @@ import dagster as dg
 from assets.reading.pipeline import (
     INTERACTION_TOPIC_KEY,
     META_TOPIC_KEY,
-    OWNERS,
-    PIPELINE,
+    STREAM,
     asset_key,
 )
 from assets.reading.session.log import SessionLog
 from assets.reading.session.progress import Course, StreamProgress, figures, progress
 from assets.reading.session.watching import Regular, Telling, watch
 from assets.reading.settings import ReadingSettings
-from assets.reading.sources import column_schema
-from assets.reading.warehouse import INTERACTIONS_RAW, META, TABLES, Warehouse
+from assets.reading.warehouse import INTERACTIONS_RAW, META, TABLES, Warehouse, column_schema
 from landing.batch.failures import classify
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
@@ -50,7 +48,7 @@ TELL_AT_MOST = 20.0
         dg.AssetSpec(
             RAW_KEY,
             deps=[INTERACTION_TOPIC_KEY],
-            owners=OWNERS,
+            owners=list(STREAM.owners),
             kinds={"bigquery", "pubsub"},
             description=TABLES[INTERACTIONS_RAW].description,
             metadata={"dagster/column_schema": column_schema(INTERACTIONS_RAW)},
@@ -63,13 +61,13 @@ TELL_AT_MOST = 20.0
                     asset_key("content_meta_history"), partition_mapping=dg.AllPartitionMapping()
                 ),
             ],
-            owners=OWNERS,
+            owners=list(STREAM.owners),
             kinds={"bigquery", "pubsub"},
             description=TABLES[META].description,
             metadata={"dagster/column_schema": column_schema(META)},
         ),
     ],
-    group_name=PIPELINE,
+    group_name="reading_stream",
 )
 def reading_session(
     context: dg.AssetExecutionContext,

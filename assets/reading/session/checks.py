@@ -236,18 +236,6 @@ def rejects_are_dead_lettered(postgres: PostgresResource) -> dg.AssetCheckResult
     )
 
 
-#: All of them, for the hourly job; no other job runs them.
-AUDITS = (
-    deliveries_balance,
-    accepted_are_there,
-    published_are_accounted_for,
-    one_row_per_event,
-    one_row_per_category,
-    stream_keeps_up,
-    rejects_are_dead_lettered,
-)
-
-
 def changed_days(instance: dg.DagsterInstance, since: datetime) -> list[date]:
     """The days of `user_interaction` told since then, at most MOST_DAYS: the last told."""
     filters = dg.AssetRecordsFilter(USER_INTERACTION_KEY, after_timestamp=since.timestamp())

@@ -18,6 +18,7 @@ import psycopg
 
 from assets.campaigns import events
 from landing.batch.delivery import deliver
+from landing.batch.validation import validate
 from resources.postgres import PostgresResource
 from tests.memory_store import MemoryStore
 
@@ -80,8 +81,14 @@ class Landing:
         return batch_id
 
     def validate(self, batch_id: str):
-        return events.validate_batch(
-            self.pg, self.store, self.quarantine, batch_id=batch_id, run_id="run", log=LOG
+        return validate(
+            self.pg,
+            self.store,
+            self.quarantine,
+            events.rules(),
+            batch_id=batch_id,
+            run_id="run",
+            log=LOG,
         )
 
     def deliver(self, batch_id: str, sink: str) -> dict[str, str | None]:

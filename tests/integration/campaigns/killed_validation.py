@@ -13,6 +13,7 @@ from google.cloud import storage
 
 from assets.campaigns import events
 from landing.batch import quarantine, staging, winners
+from landing.batch.validation import validate
 from landing.stores.gcs import GcsStore
 from resources.postgres import PostgresResource
 
@@ -37,10 +38,11 @@ def main(batch_id: str, point: str) -> None:
 
     owner, name = POINTS[point]
     setattr(owner, name, die)
-    events.validate_batch(
+    validate(
         PostgresResource(url=os.environ["POSTGRES_URL"]),
         gcs(os.environ["CAMPAIGNS_BUCKET"]),
         gcs(os.environ["QUARANTINE_BUCKET"]),
+        events.rules(),
         batch_id=batch_id,
         run_id="killed",
         log=logging.getLogger(),

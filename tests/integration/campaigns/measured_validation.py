@@ -8,15 +8,17 @@ import resource
 import sys
 
 from assets.campaigns import events
+from landing.batch.validation import validate
 from resources.postgres import PostgresResource
 from tests.integration.campaigns.killed_validation import gcs
 
 
 def main(batch_id: str) -> None:
-    events.validate_batch(
+    validate(
         PostgresResource(url=os.environ["POSTGRES_URL"]),
         gcs(os.environ["CAMPAIGNS_BUCKET"]),
         gcs(os.environ["QUARANTINE_BUCKET"]),
+        events.rules(),
         batch_id=batch_id,
         run_id="measured",
         log=logging.getLogger(),

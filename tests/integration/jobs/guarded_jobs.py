@@ -13,7 +13,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from jobs.executor import WRITER_TAG, guarded_executor
+from assets.frame.execution import WRITER_TAG
+from jobs.executor import guarded_executor
 
 SECONDS = 1.5
 

@@ -8,7 +8,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from jobs.executor import in_process
+from assets.frame.execution import in_process
 from landing.batch.locks import hold_locks, run_lock_held, writer_lock_held
 from tests.integration.jobs.run_process import run_process, started_run, wait_until
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from assets.campaigns.pipeline import BATCHES
-from assets.music.pipeline import BATCHES as MUSIC_BATCHES
+from assets.campaigns.pipeline import CAMPAIGNS
+from assets.music.pipeline import MUSIC
 from definitions import build_resources
 from jobs.maintenance import maintenance_job
 from landing.stores.gcs import GcsStore
@@ -47,7 +47,7 @@ def aged(landing, instance, name, age, state=None):
     """A loaded batch of this age, as a partition; ``state`` makes it another than loaded."""
     batch_id = landing.batch({f"campaigns/{name}.csv": [row(name)]})
     landing.load(batch_id)
-    instance.add_dynamic_partitions(BATCHES.name, [batch_id])
+    instance.add_dynamic_partitions(CAMPAIGNS.partition_set, [batch_id])
     with landing.pg.connect() as connection:
         connection.execute(
             "UPDATE landing.batch SET finished_at = %s, state = coalesce(%s, state)"
@@ -59,9 +59,9 @@ def aged(landing, instance, name, age, state=None):
 
 def maintain(instance):
     wanted = build_resources()
-    result = maintenance_job(["campaigns", "music"]).execute_in_process(
+    result = maintenance_job([CAMPAIGNS, MUSIC]).execute_in_process(
         instance=instance,
-        resources={name: wanted[name] for name in ("postgres", "gcs", "campaigns")},
+        resources={name: wanted[name] for name in ("postgres", "gcs")},
     )
     outputs = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
     return {
@@ -72,7 +72,7 @@ def maintain(instance):
 
 
 def partitions(instance):
-    return set(instance.get_dynamic_partitions(BATCHES.name))
+    return set(instance.get_dynamic_partitions(CAMPAIGNS.partition_set))
 
 
 def staged(landing):
@@ -114,11 +114,11 @@ def test_music_gives_up_old_partitions_and_keeps_its_staging(landing, instance):
     batch_id = aged(landing, instance, "a", 91 * DAY)
     with landing.pg.connect() as connection:
         connection.execute("UPDATE landing.batch SET pipeline = 'music'")
-    instance.delete_dynamic_partition(BATCHES.name, batch_id)
-    instance.add_dynamic_partitions(MUSIC_BATCHES.name, [batch_id])
+    instance.delete_dynamic_partition(CAMPAIGNS.partition_set, batch_id)
+    instance.add_dynamic_partitions(MUSIC.partition_set, [batch_id])
     told = maintain(instance)
     assert (told["partitions_removed"], told["staged_parts_removed"]) == (1, 0)
-    assert instance.get_dynamic_partitions(MUSIC_BATCHES.name) == []
+    assert instance.get_dynamic_partitions(MUSIC.partition_set) == []
     assert staged(landing) == {batch_id}
 
 

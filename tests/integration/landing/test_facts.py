@@ -12,7 +12,7 @@ from landing.batch.chunks import REJECT_SCHEMA, Chunk, UnreadableObject
 from landing.batch.counts import RowCounts
 from landing.batch.delivery import deliver
 from landing.batch.staging import part_key
-from landing.batch.validation import FactPipeline, validate
+from landing.batch.validation import FactRules, validate
 from migrations.upgrade import upgrade
 from resources.postgres import PostgresResource
 from tests.memory_store import MemoryStore, PutRefused
@@ -37,7 +37,7 @@ def read(stream, _version):
     )
 
 
-PIPELINE = FactPipeline(name="reading", columns=("value",), sinks=("one", "two"), read=read)
+PIPELINE = FactRules(name="reading", columns=("value",), sinks=("one", "two"), read=read)
 
 
 class World:

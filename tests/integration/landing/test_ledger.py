@@ -40,7 +40,7 @@ def versions(count: int, name: str = "key") -> list[ObjectVersion]:
 
 def make_batch(connection: psycopg.Connection[Any], count: int = 2, name: str = "key") -> str:
     arrivals.record_versions(connection, source().name, versions(count, name), NOW)
-    waiting = arrivals.unassigned(connection, source().name, 100)
+    waiting = arrivals.unassigned(connection, source(), 100)
     return arrivals.create_batch(connection, source(), waiting, NOW)
 
 
@@ -71,10 +71,10 @@ def test_a_version_is_recorded_once(connection: psycopg.Connection[Any]) -> None
     rewritten = [ObjectVersion("gcs", "inbox", "key3", "2", 1, NOW)]
     assert arrivals.record_versions(connection, "campaigns_gcs", page + rewritten, NOW) == 1
     assert arrivals.record_versions(connection, "campaigns_gcs", [], NOW) == 0
-    waiting = arrivals.unassigned(connection, "campaigns_gcs", 100)
+    waiting = arrivals.unassigned(connection, source("campaigns_gcs"), 100)
     assert [arrival.size for arrival in waiting] == [10, 11, 12, 13, 14, 1]
     assert [arrival.seq for arrival in waiting] == sorted(arrival.seq for arrival in waiting)
-    assert arrivals.unassigned(connection, "another", 100) == []
+    assert arrivals.unassigned(connection, source("another"), 100) == []
 
 
 def test_keys_of_any_unicode_and_length(connection: psycopg.Connection[Any]) -> None:
@@ -94,7 +94,7 @@ def test_the_same_page_recorded_at_once_is_written_once(
 
     in_threads(ledger_url, record, 4)
     assert sum(counts) == 500
-    assert len(arrivals.unassigned(connection, "campaigns_gcs", 10_000)) == 500
+    assert len(arrivals.unassigned(connection, source("campaigns_gcs"), 10_000)) == 500
 
 
 def test_batch_ids_of_several_sources_at_once_increase_as_they_become_visible(
@@ -106,7 +106,7 @@ def test_batch_ids_of_several_sources_at_once_increase_as_they_become_visible(
         for turn in range(15):
             page = versions(1, f"{number}-{turn}-")
             arrivals.record_versions(other, mine.name, page, NOW)
-            waiting = arrivals.unassigned(other, mine.name, 10)
+            waiting = arrivals.unassigned(other, mine, 10)
             # One clock runs ahead, one back.
             now = NOW + timedelta(seconds=turn * (number - 1))
             made = arrivals.create_batch(other, mine, waiting, now)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,14 +14,18 @@ import dagster as dg
 import psycopg
 import pytest
 
+from assets.frame.declared import LandedFiles, batches
+from assets.frame.settings import Settings
 from landing.arrival import ledger
 from landing.arrival.scan import ScanError
 from landing.arrival.source import Source
 from landing.arrival.tick import Tick, evaluate_tick
 from landing.batch.locks import hold_locks
 from landing.stores.base import Page
+from resources.gcs import GcsResource
 from resources.postgres import PostgresResource
-from sensors.landed import InstanceRuns, landing_sensor
+from sensors import landed
+from sensors.landed import InstanceRuns
 from tests.unit.landing.arrival_machine import ModelRuns
 from tests.unit.landing.bucket_model import BucketModel, Clock
 
@@ -147,26 +151,44 @@ def test_a_run_without_its_lock_is_given_up_after_half_a_minute(
     assert [request.run_key for request in sixth.requests] == [f"{batch_id}/3"]
 
 
-class BucketResource(dg.ConfigurableResource[Any]):
+class ModelSettings(Settings):
     """The bucket of the running test."""
 
-    def store(self) -> BucketModel:
-        return BUCKETS[-1]
+    pipeline = "model"
+
+    bucket: str = "inbox"
+    prefix: str = "in/"
+    quarantine_bucket: str = "inbox"
 
 
-BUCKETS: list[BucketModel] = []
-RESOURCES = {
-    "bucket": BucketResource(),
-    "postgres": PostgresResource(url=dg.EnvVar("POSTGRES_URL")),
-}
-BATCHES = dg.DynamicPartitionsDefinition(name="model_batches")
-LANDING = dg.AssetKey(["model", "landing"])
+def no_rules() -> Any:
+    raise AssertionError("a tick validates nothing")
+
+
+MODEL = LandedFiles(
+    pipeline="model",
+    job="model",
+    owners=("team:model",),
+    partitions=batches("model"),
+    store="gcs",
+    pattern=r".*\.csv",
+    settings=ModelSettings,
+    description="Files.",
+    validation="events",
+    sinks=("first", "second"),
+    derived=("summary",),
+    rules=no_rules,
+    staged=dg.TableSchema([]),
+    preview=(),
+    limits={"page_size": 7, "max_objects": 10, "max_in_flight": 2},
+)
+LANDING = MODEL.landing_key
 
 
 def model_asset(name: str, deps: list[str]) -> dg.AssetsDefinition:
     @dg.asset(
         key=["model", name],
-        partitions_def=BATCHES,
+        partitions_def=MODEL.partitions,
         deps=[dg.AssetKey(["model", dep]) for dep in deps],
     )
     def made() -> None:
@@ -181,21 +203,6 @@ def definitions() -> dg.Definitions:
         selection=dg.AssetSelection.all(),
         executor_def=dg.multi_or_in_process_executor,
     )
-    forkserver = {"forkserver": {"preload_modules": ["dagster"]}}
-    large: Mapping[str, Any] = {"multiprocess": {"max_concurrent": 4, "start_method": forkserver}}
-    sensor = landing_sensor(
-        name="model_sensor",
-        job=job,
-        source=lambda _resources: SOURCE,
-        store=lambda resources: resources.bucket.store(),
-        partitions_def=BATCHES,
-        landing_asset=LANDING,
-        required_resource_keys={"bucket"},
-        derived=["summary"],
-        checks={},
-        small_run={"execution": {"config": {"in_process": {}}}},
-        large_run={"execution": {"config": large}},
-    )
     return dg.Definitions(
         assets=[
             dg.AssetSpec(LANDING),
@@ -205,19 +212,22 @@ def definitions() -> dg.Definitions:
             model_asset("summary", ["first", "second"]),
         ],
         jobs=[job],
-        sensors=[sensor],
-        resources=RESOURCES,
+        sensors=[landed.landed_sensor(MODEL)],
+        resources={
+            "postgres": PostgresResource(url=dg.EnvVar("POSTGRES_URL")),
+            "gcs": GcsResource(project="model"),
+        },
     )
 
 
 @contextmanager
 def sensor_of(bucket: BucketModel) -> Iterator[Any]:
     """A function that evaluates the sensor as the code server does, and adds the partitions."""
-    BUCKETS.append(bucket)
     # Its versions are numbered, so that real time does not matter.
     repository = definitions().get_repository_def()
-    sensor = repository.get_sensor_def("model_sensor")
-    with dg.instance_for_test() as instance:
+    sensor = repository.get_sensor_def(MODEL.sensor)
+    with dg.instance_for_test() as instance, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(landed, "opened", lambda *_: nullcontext(bucket))
 
         def evaluate(cursor: str | None = None) -> Any:
             with dg.SensorEvaluationContext(
@@ -227,8 +237,11 @@ def sensor_of(bucket: BucketModel) -> Iterator[Any]:
                 cursor=cursor,
                 repository_name=repository.name,
                 repository_def=repository,
-                sensor_name="model_sensor",
-                resources=repository.get_top_level_resources(),
+                sensor_name=MODEL.sensor,
+                resources={
+                    name: repository.get_top_level_resources()[name]
+                    for name in sensor.required_resource_keys
+                },
             ) as context:
                 data = sensor.evaluate_tick(context)
             for request in data.dynamic_partitions_requests or []:
@@ -236,7 +249,6 @@ def sensor_of(bucket: BucketModel) -> Iterator[Any]:
             return data
 
         yield evaluate, instance
-    BUCKETS.pop()
 
 
 def test_the_sensor_asks_for_a_run_per_batch(

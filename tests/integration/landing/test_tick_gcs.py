@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from assets.campaigns.source import SINKS, campaigns_source
+from assets.campaigns.pipeline import CAMPAIGNS
 from landing.arrival.tick import Tick, evaluate_tick
 from landing.stores.gcs import GcsStore
 from tests.unit.landing.arrival_machine import ModelRuns
@@ -21,7 +21,7 @@ def test_campaign_files_arrive(connection: psycopg.Connection[Any], env: dict[st
 
     store = GcsStore(storage.Client(), env["CAMPAIGNS_BUCKET"])
     store.ensure_bucket()
-    source = campaigns_source(store.bucket, "campaigns/")
+    source = CAMPAIGNS.source(store.bucket, "campaigns/")
 
     def tick(cursor: str | None) -> Tick:
         return evaluate_tick(
@@ -44,7 +44,7 @@ def test_campaign_files_arrive(connection: psycopg.Connection[Any], env: dict[st
     store.put("staging/campaigns/part.csv", b"x")
     arrived = tick(empty.cursor)
     (request,) = arrived.requests
-    assert (request.objects, request.bytes, request.sinks) == (1, 3, tuple(sorted(SINKS)))
+    assert (request.objects, request.bytes, request.sinks) == (1, 3, tuple(sorted(CAMPAIGNS.sinks)))
     assert arrived.scan.ignored == {"pattern": 1, "empty": 1}
 
     second = store.put("campaigns/2026/é vents.CSV", b"one")

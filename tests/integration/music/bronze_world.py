@@ -17,8 +17,8 @@ import polars as pl
 import psycopg
 
 from assets.music import bronze
+from assets.music.pipeline import MUSIC
 from assets.music.raw_removals import Removals, remove_archived
-from assets.music.source import music_source
 from landing.arrival import arrivals
 from landing.arrival.identity import ObjectVersion
 from landing.batch import staging
@@ -62,11 +62,11 @@ class BronzeWorld:
 
     def batch_of(self, versions: list[ObjectVersion]) -> str:
         """One batch of versions that lie in the raw bucket."""
-        source = music_source(self.raw.bucket, "")
+        source = MUSIC.source(self.raw.bucket, "")
         now = datetime.now(UTC)
         with self.pg.connect() as conn:
             arrivals.record_versions(conn, source.name, versions, now)
-            waiting = arrivals.unassigned(conn, source.name, 10_000)
+            waiting = arrivals.unassigned(conn, source, 10_000)
             assert len(waiting) == len(versions)
             return arrivals.create_batch(conn, source, waiting, now)
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from assets.music.assets import bronze_records, raw_removals
-from assets.music.pipeline import BATCHES
+from assets.music.pipeline import MUSIC, bronze_records, music_raw_sweep_job, raw_removals
 from assets.music.silver.assets import silver_songs
 from definitions import build_defs, build_resources
-from jobs.music import music_raw_sweep_job
 from tests.integration.music.bronze_world import BronzeWorld, next_second
 from tests.integration.music.test_bronze_files import as_list, song
 
@@ -41,7 +39,7 @@ def resources():
 
 
 def run(instance, batch):
-    instance.add_dynamic_partitions(BATCHES.name, [batch])
+    instance.add_dynamic_partitions(MUSIC.partition_set, [batch])
     result = dg.materialize(
         [bronze_records, silver_songs, raw_removals],
         instance=instance,

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from assets.embeddings import Space
+from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule
 from assets.music.search import milvus_lyrics
 from assets.music.settings import MusicSettings
-from jobs.music_lyrics import music_lyrics_retry_job, music_lyrics_retry_schedule
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource
 from resources.typesense import TypesenseResource

@@ -11,9 +11,11 @@ import dagster as dg
 import psycopg
 import pytest
 
+from assets.frame.checks import audits as every_audit
 from assets.music import checks
 from assets.music.gold.replacement import replace
 from assets.music.gold.targets import TARGETS
+from assets.music.pipeline import PIPELINE
 from assets.music.search import milvus_lyrics, typesense_songs
 from resources.postgres import PostgresResource
 from tests.integration.music.star import GOLD, Song, Star, many
@@ -58,8 +60,11 @@ def execute(star: Star, *statements: str) -> None:
 
 def audit(url: str) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
     """Run every check that reads Postgres alone, as the audit job does."""
-    audits = [a for a in checks.AUDITS if not {k.name for k in a.check_keys} & INDEX_CHECKS]
-    job = dg.define_asset_job("audit", selection=dg.AssetSelection.checks(*audits))
+    audits = [a for a in every_audit(PIPELINE) if not {k.name for k in a.check_keys} & INDEX_CHECKS]
+    job = dg.define_asset_job(
+        "audit",
+        selection=dg.AssetSelection.checks(*(key for one in audits for key in one.check_keys)),
+    )
     defs = dg.Definitions(
         asset_checks=audits, jobs=[job], resources={"postgres": PostgresResource(url=url)}
     )
@@ -312,7 +317,7 @@ def test_raw_objects_left_waiting(star):
                 " now() - make_interval(mins => %s), %s)",
                 (source, key, minutes, outcome),
             )
-    found = audit(star.url)["bronze_records", "no_raw_object_left_waiting"]
+    found = audit(star.url)["bronze_records", "no_object_left_waiting"]
     assert not found.passed
     assert "music_minio_sensor" in found.description
     assert found.metadata["objects_waiting"].value == 2

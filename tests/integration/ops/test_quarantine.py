@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from assets.campaigns import schema
-from assets.campaigns.source import campaigns_source
+from assets.campaigns.pipeline import CAMPAIGNS
 from landing.arrival.tick import evaluate_tick
 from landing.stores.gcs import GcsStore
 from migrations.upgrade import upgrade
@@ -50,7 +50,7 @@ class NoRuns:
 
 def tick(landing, env):
     """The batches that the sensor would make of what lies in the bucket now."""
-    source = campaigns_source(env["CAMPAIGNS_BUCKET"], env["CAMPAIGNS_PREFIX"])
+    source = CAMPAIGNS.source(env["CAMPAIGNS_BUCKET"], env["CAMPAIGNS_PREFIX"])
     with landing.pg.connect(autocommit=True) as connection:
         found = evaluate_tick(
             source,

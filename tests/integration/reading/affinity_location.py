@@ -4,13 +4,12 @@
 import dagster as dg
 
 from assets.reading.affinity import assets as affinity_assets
+from assets.reading.affinity.job import reading_affinity_automation, reading_affinity_job
 from assets.reading.pipeline import DAYS, USER_INTERACTION_KEY
 from assets.reading.settings import ReadingSettings
 from jobs.executor import guarded_executor
-from jobs.reading_affinity import reading_affinity_job
 from resources.bigquery import BigQueryResource
 from resources.postgres import PostgresResource
-from sensors.reading_affinity import reading_affinity_automation
 
 EVENTS = dg.AssetSpec(USER_INTERACTION_KEY, partitions_def=DAYS)
 META = dg.AssetSpec(affinity_assets.META_KEY)

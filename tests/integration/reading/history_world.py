@@ -17,8 +17,7 @@ import dagster as dg
 import psycopg
 
 from assets.reading.history.assets import content_meta_history, history_rows, interaction_history
-from assets.reading.history.source import history_source
-from assets.reading.pipeline import BATCHES
+from assets.reading.pipeline import HISTORY
 from assets.reading.settings import ReadingSettings
 from assets.reading.warehouse import Warehouse
 from landing.arrival.tick import evaluate_tick
@@ -76,7 +75,7 @@ class HistoryWorld:
 
     def tick(self) -> str:
         """Look at the bucket as the sensor does; the batch that it asks for."""
-        source = history_source(self.settings.bucket, self.settings.prefix)
+        source = HISTORY.source(self.settings.bucket, self.settings.prefix)
         with self.postgres.connect(autocommit=True) as connection:
             tick = evaluate_tick(
                 source, self.store, connection, self._cursor,
@@ -85,7 +84,7 @@ class HistoryWorld:
             )  # fmt: skip
         self._cursor = tick.cursor
         (request,) = tick.requests
-        self.instance.add_dynamic_partitions(BATCHES.name or "", [request.batch_id])
+        self.instance.add_dynamic_partitions(HISTORY.partition_set or "", [request.batch_id])
         return request.batch_id
 
     def load(self, batch_id: str, *assets: dg.AssetsDefinition) -> dg.ExecuteInProcessResult:

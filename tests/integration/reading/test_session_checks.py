@@ -20,9 +20,9 @@ from assets.reading import sources
 from assets.reading.session import assets as session
 from assets.reading.session import checks as session_checks
 from assets.reading.session.assets import RAW_KEY, reading_session
+from assets.reading.session.job import reading_stream_job
 from assets.reading.settings import ReadingSettings
 from assets.reading.warehouse import Warehouse
-from jobs.reading import reading_audit_job, reading_stream_job
 from local.services.pubsub import counts_url
 from resources.bigquery import BigQueryResource, run
 from resources.bigquery_write import BigQueryWriteResource
@@ -39,6 +39,15 @@ EVENTS = [
 ]
 POISON = b'{"user_id": "one"'
 CATEGORIES = [{"content_id": -1, "category_name": "Romance"}] * 2
+
+
+AUDITS = dg.load_asset_checks_from_modules([session_checks])
+
+
+def audit_job():
+    """Of the stream alone, as the hourly audit runs them."""
+    keys = [key for check in AUDITS for key in check.check_keys]
+    return dg.define_asset_job("reading_audit", selection=dg.AssetSelection.checks(*keys))
 
 
 @dataclass
@@ -61,8 +70,8 @@ class World:
                 sources.user_interaction_topic,
                 sources.content_meta_topic,
             ],
-            asset_checks=session_checks.AUDITS,
-            jobs=[reading_audit_job, reading_stream_job],
+            asset_checks=AUDITS,
+            jobs=[audit_job(), reading_stream_job],
             resources=self.resources,
         )
 
@@ -164,7 +173,7 @@ def test_the_audit_of_a_session_that_went_well_and_of_what_goes_wrong_unseen(wor
     world.serve()
     found = world.audit()
     assert failed(found) == {"stream_keeps_up"}, "nobody serves any more; the rest is in order"
-    assert len(found) == len(session_checks.AUDITS)
+    assert len(found) == len(AUDITS)
     assert figure(found, "deliveries_balance", "received") == 11
     assert figure(found, "accepted_are_there", "in_raw_tables") == 10
     assert figure(found, "one_row_per_event", "events") == 7

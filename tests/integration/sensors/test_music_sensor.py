@@ -10,7 +10,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from assets.music.source import music_source
+from assets.music.pipeline import MUSIC
 from definitions import build_defs
 from landing.arrival import events
 from landing.arrival.events import Listener, Listeners
@@ -18,7 +18,7 @@ from landing.arrival.tick import evaluate_tick
 from landing.stores import minio_events
 from landing.stores.base import Page
 from landing.stores.minio import MinioStore
-from sensors import music
+from sensors import landed
 from tests.integration.music.bronze_world import minio_of
 from tests.unit.landing.arrival_machine import ModelRuns
 
@@ -37,7 +37,7 @@ def listening(env, prefix=""):
     bucket = env["MUSIC_RAW_BUCKET"]
 
     def subscribe():
-        client = minio_of(env).client(read_timeout=music.SILENCE, retries=0, pace=music.PACE)
+        client = minio_of(env).client(read_timeout=landed.SILENCE, retries=0, pace=landed.PACE)
         yield from minio_events.created_keys(client, bucket, prefix)
 
     listener = Listener("test", subscribe)
@@ -64,7 +64,7 @@ class Blind(MinioStore):
 
 
 def tick(env, store, hints=()):
-    source = music_source(store.bucket, "")
+    source = MUSIC.source(store.bucket, "")
     with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
         return evaluate_tick(
             source, store, connection, None,
@@ -135,7 +135,7 @@ def sensor_of():
 def own_listeners(env, monkeypatch):
     """The process's listeners of this test alone."""
     listeners = Listeners()
-    monkeypatch.setattr(music, "LISTENERS", listeners)
+    monkeypatch.setattr(landed, "LISTENERS", listeners)
     monkeypatch.setattr(events, "LISTENERS", listeners)
     return listeners
 

@@ -7,13 +7,13 @@ import psycopg
 import pytest
 from google.api_core.exceptions import PermissionDenied
 
+from assets.reading.session.job import SESSION_TAG
 from assets.reading.settings import ReadingSettings
-from jobs.reading import SESSION_TAG
 from landing.batch.locks import run_lock_held
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
-from sensors import reading_session
-from sensors.reading_session import reading_session_sensor
+from sensors import session
+from sensors.session import reading_session_sensor
 from tests.integration.jobs.run_process import kill, run_process, started_run, wait_until
 
 pytestmark = pytest.mark.servers("postgres", "pubsub")
@@ -78,7 +78,7 @@ def instance(env):
 @pytest.fixture
 def ticks(env, instance, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(reading_session, "time", clock)
+    monkeypatch.setattr(session, "time", clock)
     return Ticks(env, instance, clock)
 
 
@@ -157,7 +157,7 @@ def test_nothing_is_requested_where_there_is_nothing_to_serve(ticks):
 
 
 def test_nothing_is_requested_while_pubsub_is_out_of_reach(ticks, monkeypatch):
-    monkeypatch.setattr(reading_session, "_ASK_SECONDS", 1.0)
+    monkeypatch.setattr(session, "_ASK_SECONDS", 1.0)
     ticks.env["PUBSUB_EMULATOR_HOST"] = "127.0.0.1:1"
     requested, message = ticks.tick()
     assert not requested

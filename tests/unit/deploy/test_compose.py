@@ -7,11 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from resources.environment import DEFAULTS, REQUIRED
+from assets.pipelines import defaults, required
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
+DEFAULTS, REQUIRED = defaults(), required()
 EXAMPLE = {
     m[1]: m[2]
     for m in re.finditer(

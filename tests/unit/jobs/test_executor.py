@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 from dagster._core.execution.api import create_execution_plan
 
-from jobs.executor import WRITER_TAG, guarded_executor, in_process, multiprocess, writer_of
+from assets.frame.execution import WRITER_TAG, in_process, multiprocess
+from jobs.executor import guarded_executor, writer_of
 
 
 def job_of(*writers):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dagster as dg
 from dagster._core.execution.api import create_execution_plan
 
+from assets.frame.execution import WRITER_TAG
 from assets.music.lyrics.assets import song_lyrics
-from assets.music.pipeline import BATCH_CHECKS, asset_key
+from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule
+from assets.music.pipeline import MUSIC
 from assets.music.settings import MusicSettings
-from jobs.executor import WRITER_TAG, guarded_executor, writer_of
-from jobs.music_lyrics import music_lyrics_retry_job, music_lyrics_retry_schedule
+from jobs.executor import guarded_executor, writer_of
 from resources.lyrics_service import LyricsServiceResource
 from resources.milvus import MilvusResource
 from resources.musicbrainz import MusicBrainzResource
@@ -54,7 +55,7 @@ def test_the_schedule_starts_the_retry_by_itself():
 
 
 def test_the_asset_is_what_the_pipeline_says():
-    assert song_lyrics.key == asset_key("song_lyrics")
-    assert song_lyrics.asset_deps[song_lyrics.key] == {asset_key("silver_songs")}
+    assert song_lyrics.key == MUSIC.key("song_lyrics")
+    assert song_lyrics.asset_deps[song_lyrics.key] == {MUSIC.key("silver_songs")}
     names = {spec.name for spec in song_lyrics.check_specs}
-    assert names == set(BATCH_CHECKS["song_lyrics"])
+    assert names == set(MUSIC.checks["song_lyrics"])

@@ -8,11 +8,17 @@ import dagster as dg
 import pytest
 import yaml
 
-from assets.reading.pipeline import DAYS, INTERACTION_TOPIC_KEY, USER_INTERACTION_KEY, asset_key
-from assets.reading.session.checks import AUDITS
+from assets.frame.checks import audits
+from assets.frame.execution import WRITER_TAG
+from assets.reading.pipeline import (
+    DAYS,
+    INTERACTION_TOPIC_KEY,
+    PIPELINE,
+    USER_INTERACTION_KEY,
+    asset_key,
+)
+from assets.reading.session.job import SESSION_TAG
 from definitions import build_defs
-from jobs.executor import WRITER_TAG
-from jobs.reading import SESSION_TAG
 from local.service import REPOSITORY
 
 
@@ -47,11 +53,11 @@ def test_the_queue_lets_one_session_run_and_more_runs_than_sessions():
 
 
 def test_the_audit_runs_every_audit_and_no_other_job_runs_any(definitions):
-    audits = {key for check in AUDITS for key in check.check_keys}
+    expected = {key for check in audits(PIPELINE) for key in check.check_keys}
     assets, checks = selected(definitions, "reading_audit")
-    assert (assets, checks) == (set(), audits)
+    assert (assets, checks) == (set(), expected)
     for name in ("reading_stream", "reading_history", "reading_affinity"):
-        assert not selected(definitions, name)[1] & audits
+        assert not selected(definitions, name)[1] & expected
 
 
 def test_days_of_events_are_an_external_asset_that_must_not_grow_old(definitions):

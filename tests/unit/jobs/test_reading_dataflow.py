@@ -5,8 +5,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from assets.reading.carriers.job import reading_dataflow_job, reading_dataflow_schedule
 from assets.reading.settings import ReadingSettings
-from jobs.reading_dataflow import reading_dataflow_job, reading_dataflow_schedule
 
 
 def evaluate(instance, stream):

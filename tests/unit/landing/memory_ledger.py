@@ -51,7 +51,11 @@ class MemoryLedger:
 
     def unassigned(self, source: Source, limit: int) -> list[Arrival]:
         waiting = [row for row in self.rows if row.batch_id is None]
-        return [Arrival(row.seq, row.version.size, row.seen_at) for row in waiting[:limit]]
+        unit = source.unit or (lambda _: None)
+        return [
+            Arrival(row.seq, row.version.size, row.seen_at, unit(row.version))
+            for row in waiting[:limit]
+        ]
 
     def create_batch(self, source: Source, arrivals: Sequence[Arrival], now: datetime) -> str:
         batch_id = next_batch_id(max(self.batches, default=None), now)
@@ -61,6 +65,7 @@ class MemoryLedger:
             row.batch_id = batch_id
         self.batches[batch_id] = Batch(
             batch_id=batch_id,
+            partition_key=arrivals[0].unit or batch_id,
             source=source.name,
             pipeline=source.pipeline,
             state="pending",

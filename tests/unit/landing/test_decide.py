@@ -25,6 +25,7 @@ def batch(number: int, state: BatchState, attempt: int = 0, **values: Any) -> Ba
         "requested_at": None, "started_at": None, "finished_at": None, "next_attempt_at": None,
         "run_id": None, "validated_at": None, "error_class": None, "error": None,
         "partition_removed_at": None, "bytes": 10,
+        "partition_key": f"20261122T101503Z-{number:04d}",
     }  # fmt: skip
     return Batch(
         batch_id=f"20261122T101503Z-{number:04d}",

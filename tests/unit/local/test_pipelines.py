@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from assets.pipelines import PIPELINES, required
 from local.demos import DEMOS
-from local.pipelines import SERVERS, needed_by
+from local.pipelines import needed_by
 from local.service import Place
 from local.services import SERVICES
 from local.stack import servers_python
-from resources.environment import PIPELINES, REQUIRED_BY
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_every_pipeline_has_its_servers_and_its_demo() -> None:
-    assert list(SERVERS) == list(PIPELINES) == list(DEMOS)
+    assert list(PIPELINES) == list(DEMOS)
     assert set(needed_by(PIPELINES)) == set(SERVICES)
     assert needed_by([]) == []
 
@@ -29,9 +29,9 @@ def test_every_pipeline_has_its_servers_and_its_demo() -> None:
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_a_pipelines_servers_set_all_that_it_requires(pipeline: str, place: Place) -> None:
     given: set[str] = set()
-    for server in SERVERS[pipeline]:
+    for server in needed_by([pipeline]):
         given |= set(SERVICES[server].variables(place))
-    assert given >= set(REQUIRED_BY[pipeline])
+    assert given >= set(required([pipeline]))
 
 
 def test_the_servers_of_two_pipelines_are_listed_once_in_the_stacks_order() -> None:

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from assets.pipelines import defaults, required
 from ops import doctor
 from ops.doctor import SYSTEMS, System, diagnose
-from resources.environment import DEFAULTS, REQUIRED
 
 ENV = {
     "POSTGRES_URL": "postgresql://app:pg-s3cret@db:5432/quintet",
@@ -85,8 +85,8 @@ def test_all_healthy_is_exit_code_0(capsys):
 
 def test_every_required_variable_belongs_to_a_system():
     asked = {variable for system in SYSTEMS.values() for variable in system.variables}
-    assert set(REQUIRED) <= asked
-    assert asked <= {*REQUIRED, *DEFAULTS, "DAGSTER_POSTGRES_URL"}
+    assert set(required()) <= asked
+    assert asked <= {*required(), *defaults(), "DAGSTER_POSTGRES_URL"}
 
 
 def test_only_systems_of_the_chosen_pipelines_are_asked(capsys, monkeypatch):

@@ -14,7 +14,8 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 def batch(**changes):
     values = {
-        "batch_id": "b", "source": "s", "pipeline": "campaigns", "state": "running", "attempt": 1,
+        "batch_id": "b", "partition_key": "b", "source": "s", "pipeline": "campaigns",
+        "state": "running", "attempt": 1,
         "objects": 1, "bytes": 1, "created_at": NOW, "requested_at": NOW, "started_at": NOW,
         "finished_at": None, "next_attempt_at": None, "run_id": "run", "validated_at": None,
         "error_class": None, "error": None, "partition_removed_at": None,

@@ -3,10 +3,11 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from assets.music import checks, table_rules, tables
-from assets.music.checks import AUDITS
-from assets.music.pipeline import BATCH_CHECKS, GOLD
-from assets.music.source import music_source
+from assets.frame.checks import audits
+from assets.music import checks, table_checks, table_rules, tables
+from assets.music.pipeline import GOLD, MUSIC, PIPELINE
+
+AUDITS = audits(PIPELINE)
 
 
 def specs() -> dict[dg.AssetCheckKey, dg.AssetCheckSpec]:
@@ -14,15 +15,19 @@ def specs() -> dict[dg.AssetCheckKey, dg.AssetCheckSpec]:
 
 
 def test_every_check_is_an_audit():
-    loaded = dg.load_asset_checks_from_modules([checks])
-    assert {key for one in loaded for key in one.check_keys} == set(specs())
-    assert len(loaded) == len(AUDITS)
+    loaded = dg.load_asset_checks_from_modules([checks, table_checks])
+    own = {key for one in loaded for key in one.check_keys}
+    standing = {"no_batch_failed_for_good", "no_object_left_waiting"}
+    assert own | {dg.AssetCheckKey(MUSIC.key("bronze_records"), name) for name in standing} == set(
+        specs()
+    )
+    assert len(AUDITS) == len(loaded) + len(standing)
 
 
 def test_no_check_of_a_batch_is_among_them():
     batch = {
         dg.AssetCheckKey(dg.AssetKey(["music", asset]), name)
-        for asset, names in BATCH_CHECKS.items()
+        for asset, names in MUSIC.checks.items()
         for name in names
     }
     assert not batch & set(specs())
@@ -35,17 +40,13 @@ def test_checks_by_asset():
     rules = {"nothing_missing", "values_in_range", "keys_unique", "references_hold"}
     assert names["silver_songs"] == {*rules, "one_song_per_track"}
     assert names["song_lyrics"] == {*rules, "lyrics_failed_share"}
-    assert names["bronze_records"] == {"no_raw_object_left_waiting", "no_batch_failed_for_good"}
+    assert names["bronze_records"] == {"no_object_left_waiting", "no_batch_failed_for_good"}
     assert names["song_search"] == {"search_holds_all_songs"}
     assert names["lyrics_vectors"] == {"vectors_hold_all_lyrics"}
     for name in GOLD:
         references = rules - set() if name in GOLD[:3] else rules - {"references_hold"}
         assert names[name] == {*references, "equals_silver"}
     assert all(spec.description for spec in specs().values())
-
-
-def test_source_is_the_ledgers():
-    assert music_source("bucket", "").name == checks.SOURCE
 
 
 @pytest.mark.parametrize("kind", table_rules.KINDS)

@@ -24,8 +24,8 @@ from assets.reading.affinity.assets import (
     daily_category_counts,
     user_category_shares,
 )
+from assets.reading.affinity.job import reading_affinity_automation
 from assets.reading.pipeline import DAYS, USER_INTERACTION_KEY
-from sensors.reading_affinity import reading_affinity_automation
 
 OLD = date(2022, 3, 5)
 NOTHING = (set(), set())

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from assets.reading.history.source import history_source
+from assets.reading.pipeline import HISTORY
 from assets.reading.stream.messages import Rejection, parse_category, parse_interaction
 from samples import reading as samples
 from samples.reading import Category, Event
@@ -107,7 +107,7 @@ def test_measured_rows_are_good_and_as_many_as_asked_for(tmp_path):
 
 
 def test_the_source_takes_csv_at_any_depth_compressed_or_not():
-    source = history_source("b", "reading-history/")
+    source = HISTORY.source("b", "reading-history/")
     takes = {
         key: bool(source.pattern.fullmatch(key))
         for key in (

@@ -6,9 +6,9 @@ Belongs here: when it runs and beside what it doesn't. Does not: whom it asks fo
 
 import dagster as dg
 
-from assets.music.pipeline import PIPELINE, WRITER
+from assets.frame.execution import UNFINISHED, WRITER_TAG
+from assets.music.pipeline import MUSIC
 from assets.music.settings import MusicSettings
-from jobs.executor import WRITER_TAG, guarded_executor
 from resources.lyrics_service import LyricsServiceResource
 from resources.milvus import MilvusResource
 from resources.musicbrainz import MusicBrainzResource
@@ -27,7 +27,7 @@ class RetryConfig(dg.Config):
 
 
 @dg.op(
-    tags=WRITER,
+    tags={WRITER_TAG: MUSIC.job},
     description="Asks for lyrics and genres that are due, at most 2,000 each, then brings gold and "
     "search to the songs that changed.",
 )
@@ -56,9 +56,8 @@ def retry_lyrics(  # noqa: PLR0917  Dagster passes resources by position
 
 @dg.job(
     name=JOB,
-    executor_def=guarded_executor,
     # Never beside a batch: the queue waits, and so does the lock that the executor takes.
-    tags={WRITER_TAG: PIPELINE, "dagster/max_retries": "0", "dagster/max_runtime": "3600"},
+    tags={WRITER_TAG: MUSIC.job, "dagster/max_retries": "0", "dagster/max_runtime": "3600"},
     description="Asks again for lyrics and genres that failed or were left over.",
 )
 def music_lyrics_retry_job() -> None:
@@ -83,7 +82,7 @@ def music_lyrics_retry_schedule(
     from assets.music.lyrics.enrichment import Services, anything_due
     from assets.music.lyrics.following import waiting
 
-    unfinished = dg.RunsFilter(job_name=JOB, statuses=list(_UNFINISHED))
+    unfinished = dg.RunsFilter(job_name=JOB, statuses=list(UNFINISHED))
     if context.instance.get_run_ids(unfinished, limit=1):
         return dg.SkipReason("The run before has not ended.")
     with postgres.connect(autocommit=True) as connection:
@@ -91,12 +90,3 @@ def music_lyrics_retry_schedule(
         if not waiting(connection) and not anything_due(connection, services):
             return dg.SkipReason("Nothing is due, and gold and search have followed.")
     return dg.RunRequest()
-
-
-_UNFINISHED = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from definitions import PACKS, build_defs
-from resources.environment import (
-    DEFAULTS,
+from assets.pipelines import (
     PIPELINES,
-    REQUIRED,
-    REQUIRED_BY,
     UnknownPipelineError,
     apply_defaults,
     chosen_pipelines,
+    defaults,
+    required,
 )
+from definitions import build_defs
 
+DEFAULTS, REQUIRED = defaults(), required()
 EXAMPLE = (Path(__file__).parents[3] / ".env.example").read_text()
 LISTED = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
 
@@ -68,7 +68,6 @@ def test_an_unknown_pipeline_is_an_error_that_lists_the_known_ones(monkeypatch):
 
 
 def test_the_code_location_holds_only_the_chosen_pipelines():
-    assert set(PACKS) == set(PIPELINES) == set(REQUIRED_BY)
     for name in PIPELINES:
         repository = build_defs(pipelines=[name]).get_repository_def()
         groups = {key.path[0] for key in repository.asset_graph.get_all_asset_keys()}

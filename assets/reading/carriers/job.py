@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from assets.frame.execution import UNFINISHED, in_process
 from assets.reading.carriers.assets import EVERY_STREAM_CARRIED, JOBS_KEY, LANDED_KEY
 from assets.reading.settings import ReadingSettings
-from jobs.executor import guarded_executor, in_process
 
 #: One run at a time: two would only wait for each other's merges.
 CARRIER_TAG = "quintet/carrier"
@@ -24,7 +24,6 @@ reading_dataflow_job = dg.define_asset_job(
     selection=_SELECTION.without_checks()
     | dg.AssetSelection.checks(dg.AssetCheckKey(JOBS_KEY, EVERY_STREAM_CARRIED)),
     config=in_process(),
-    executor_def=guarded_executor,
     tags={CARRIER_TAG: "reading", "dagster/max_retries": "0", "dagster/max_runtime": "3600"},
 )
 
@@ -46,13 +45,7 @@ def reading_dataflow_schedule(
         return
     unfinished = dg.RunsFilter(
         job_name=reading_dataflow_job.name,
-        statuses=[
-            dg.DagsterRunStatus.QUEUED,
-            dg.DagsterRunStatus.NOT_STARTED,
-            dg.DagsterRunStatus.STARTING,
-            dg.DagsterRunStatus.STARTED,
-            dg.DagsterRunStatus.CANCELING,
-        ],
+        statuses=list(UNFINISHED),
     )
     if context.instance.get_runs_count(unfinished):
         yield dg.SkipReason("The last run still goes on.")

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
-from assets.reading.pipeline import PIPELINE
+from assets.reading.session.job import SESSION_TAG
 from assets.reading.settings import ReadingSettings
-from jobs.reading import SESSION_TAG, reading_stream_job
 from landing.batch import locks
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
@@ -46,7 +45,7 @@ _RUNNING = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 @dg.sensor(
     name="reading_session_sensor",
     description="Keeps exactly one streaming session alive while there are subscriptions to serve.",
-    job=reading_stream_job,
+    job_name="reading_stream",
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
@@ -106,7 +105,7 @@ def session_runs(
     """The sessions' runs that have not ended in Dagster's eyes. A session serves ``seconds``."""
     by_id = {row.session_id: row for row in rows}
     records = instance.get_run_records(
-        dg.RunsFilter(statuses=[*_WAITING, *_RUNNING], tags={SESSION_TAG: PIPELINE})
+        dg.RunsFilter(statuses=[*_WAITING, *_RUNNING], tags={SESSION_TAG: "reading"})
     )
     runs = []
     for record in records:
@@ -138,7 +137,7 @@ def ended_runs(instance: dg.DagsterInstance, now: float) -> list[Ended]:
                 dg.DagsterRunStatus.FAILURE,
                 dg.DagsterRunStatus.CANCELED,
             ],
-            tags={SESSION_TAG: PIPELINE},
+            tags={SESSION_TAG: "reading"},
         ),
         limit=_RECENT,
     )

@@ -1,7 +1,7 @@
-"""The jobs of reading's answers: counts of days, shares of query dates, and an hourly audit.
+"""The job of reading's answers, counts of days and shares of query dates, and what asks for it.
 
-Belongs here: selection and tags. Does not: when partitions are computed anew
-(``sensors/reading_affinity.py``).
+Belongs here: selection and tags, how often to look. Does not: which partitions have changed
+(``automation.py``).
 
 A range of dates from the command line is one run, without a daemon:
 
@@ -18,9 +18,12 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.frame.execution import WRITER_TAG
 from assets.reading.affinity.assets import COUNTS_KEY, SHARES_KEY
-from assets.reading.affinity.checks import changes_reach_the_answers
-from jobs.executor import WRITER_TAG, guarded_executor
+
+#: Seconds between two looks, which cost a few queries of Dagster's own records. The session tells
+#: its changed days once a minute; a backfill waits up to half a minute for Dagster's daemon.
+LOOK_SECONDS = 5
 
 #: Also on the runs that the automation asks for: one at a time, however many days are scattered
 #: over the years, and behind the batches that wait.
@@ -34,21 +37,16 @@ reading_affinity_job = dg.define_asset_job(
     name="reading_affinity",
     description="Counts days of reading events anew, then the shares of the same query dates.",
     selection=dg.AssetSelection.assets(COUNTS_KEY, SHARES_KEY),
-    executor_def=guarded_executor,
     tags=AFFINITY_TAGS,
 )
 
-reading_affinity_audit_job = dg.define_asset_job(
-    name="reading_affinity_audit",
-    description="Checks that what changed has reached the counts and shares.",
-    selection=dg.AssetSelection.checks(changes_reach_the_answers),
-    executor_def=guarded_executor,
-)
-
-reading_affinity_audit_schedule = dg.ScheduleDefinition(
-    name="reading_affinity_audit_hourly",
-    job=reading_affinity_audit_job,
-    cron_schedule="35 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+reading_affinity_automation = dg.AutomationConditionSensorDefinition(
+    name="reading_affinity_automation",
+    description="Counts the days anew that changed, then the shares of the dates that see them.",
+    target=dg.AssetSelection.assets(COUNTS_KEY, SHARES_KEY),
+    minimum_interval_seconds=LOOK_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    # Several partitions of one look become one backfill: a run per range of days, not per day.
+    emit_backfills=True,
+    run_tags=AFFINITY_TAGS,
 )

@@ -1,0 +1,175 @@
+"""The checks of a pipeline of files: of every validated batch, and of all its batches together.
+
+Belongs here: what no such pipeline may lack. Does not: checks that only one pipeline has, the check
+of a sink (``step.py``).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.frame import markdown
+from landing.batch.counts import RowCounts
+from resources.postgres import PostgresResource
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from assets.frame.declared import LandedFiles, Pipeline
+
+_BALANCE = """
+SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigint,
+       coalesce(sum(rows_unchanged), 0)::bigint, coalesce(sum(rows_superseded), 0)::bigint,
+       coalesce(sum(rows_rejected), 0)::bigint,
+       count(*) FILTER (WHERE rows_read <> rows_written + rows_unchanged + rows_superseded
+                                           + rows_rejected),
+       count(*) FILTER (WHERE outcome IS NULL),
+       count(*) FILTER (WHERE outcome = 'rejected')
+FROM landing.object_version WHERE batch_id = %s
+"""
+_QUARANTINED = "SELECT coalesce(sum(rows), 0)::bigint FROM landing.quarantine WHERE batch_id = %s"
+
+#: The checks of every validation.
+ROWS_BALANCE = "rows_balance"
+REJECTED_SHARE = "rejected_share"
+#: Share of rejected rows above which a batch deserves a look.
+MAX_REJECTED_SHARE = 0.05
+
+
+def validation_checks(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """What is checked of every validated batch; ``rows_balance`` holds up what is behind it."""
+    return [
+        dg.AssetCheckSpec(
+            ROWS_BALANCE,
+            asset=asset,
+            blocking=True,
+            description="read = written + unchanged + superseded + rejected, for every object; "
+            "as many rows quarantined as were rejected.",
+        ),
+        dg.AssetCheckSpec(
+            REJECTED_SHARE,
+            asset=asset,
+            description=f"At most {MAX_REJECTED_SHARE:.0%} of the rows were rejected.",
+        ),
+    ]
+
+
+def validation_results(
+    postgres: PostgresResource, batch_id: str, rows: RowCounts
+) -> Iterator[dg.AssetCheckResult]:
+    """The results of :func:`validation_checks`."""
+    with postgres.connect() as connection:
+        balance = _rows_balance(connection, batch_id)
+    yield balance
+    yield _rejected_share(rows)
+
+
+def _rows_balance(connection: "psycopg.Connection[Any]", batch_id: str) -> dg.AssetCheckResult:
+    """Whether the ledger's own rows of the batch add up, object by object and with quarantine."""
+    row = connection.execute(_BALANCE, (batch_id,)).fetchone()
+    held = connection.execute(_QUARANTINED, (batch_id,)).fetchone()
+    read, written, unchanged, superseded, rejected, off, open_, objects = row or (0,) * 8
+    quarantined = int(held[0]) if held else 0
+    return dg.AssetCheckResult(
+        check_name=ROWS_BALANCE,
+        passed=(
+            read == written + unchanged + superseded + rejected
+            and not off
+            and not open_
+            # A rejected object is one entry of quarantine and no row.
+            and quarantined == rejected + objects
+        ),
+        metadata={
+            "rows_read": read,
+            "rows_written": written,
+            "rows_unchanged": unchanged,
+            "rows_superseded": superseded,
+            "rows_rejected": rejected,
+            "quarantined": quarantined,
+            "objects_rejected": objects,
+            "objects_off_balance": off,
+        },
+    )
+
+
+def _rejected_share(rows: RowCounts) -> dg.AssetCheckResult:
+    """A warning when more than MAX_REJECTED_SHARE of the rows read were rejected."""
+    share = rows.rejected / rows.read if rows.read else 0.0
+    return dg.AssetCheckResult(
+        check_name=REJECTED_SHARE,
+        passed=share <= MAX_REJECTED_SHARE,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"rejected_share": round(share, 6), "limit": MAX_REJECTED_SHARE},
+    )
+
+
+#: Minutes after which an object that was seen should have an outcome.
+WAITING_MINUTES = 30
+#: Batches and objects that a check names.
+SAMPLE = 10
+
+_STOPPED = """
+SELECT batch_id, coalesce(error, ''), count(*) OVER () FROM landing.batch
+WHERE source = %s AND state = 'failed_permanent' ORDER BY batch_id LIMIT %s
+"""
+_WAITING = """
+SELECT bucket || '/' || key, floor(extract(epoch FROM clock_timestamp() - seen_at) / 60)::bigint,
+    coalesce(batch_id, 'no batch'), count(*) OVER ()
+FROM landing.object_version
+WHERE source = %s AND outcome IS NULL AND seen_at < clock_timestamp() - make_interval(mins => %s)
+ORDER BY seen_at, seq LIMIT %s
+"""
+
+
+def audits(pipeline: "Pipeline") -> list[dg.AssetsDefinition]:
+    """What the hourly audit checks, and no run of a batch: the pipeline's own and the standing."""
+    own = pipeline.definitions().asset_checks or ()
+    return [*own, *(check for files in pipeline.landed for check in standing_checks(files))]
+
+
+def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:
+    """What an hourly audit asks of every pipeline of files."""
+    places = files.places()
+    source = files.source(places.bucket, places.prefix).name
+
+    @dg.asset_check(
+        asset=files.key(files.validation),
+        name="no_batch_failed_for_good",
+        description="No batch waits for an operator.",
+    )
+    def stopped(postgres: PostgresResource) -> dg.AssetCheckResult:
+        with postgres.connect() as connection:
+            rows = connection.execute(_STOPPED, (source, SAMPLE)).fetchall()
+        remedy = "Mend the cause named in the error, then `make replay BATCH=<batch>`."
+        return _standing(rows, "batches", ("batch", "error"), remedy)
+
+    @dg.asset_check(
+        asset=files.key(files.validation),
+        name="no_object_left_waiting",
+        description=f"No object waits for longer than {WAITING_MINUTES} minutes.",
+    )
+    def waiting(postgres: PostgresResource) -> dg.AssetCheckResult:
+        with postgres.connect() as connection:
+            rows = connection.execute(_WAITING, (source, WAITING_MINUTES, SAMPLE)).fetchall()
+        remedy = (
+            f"Look whether the daemon and `{files.sensor}` run, and at the runs of the batches "
+            "named: a failed batch is tried again by itself, one that failed for good by "
+            "`make replay`."
+        )
+        return _standing(rows, "objects_waiting", ("object", "minutes", "batch"), remedy)
+
+    return [stopped, waiting]
+
+
+def _standing(
+    rows: Sequence[tuple[Any, ...]], what: str, columns: Sequence[str], remedy: str
+) -> dg.AssetCheckResult:
+    """Passed when there is none; the count of all (each row's last) and a sample else."""
+    metadata: dict[str, Any] = {what: rows[0][-1] if rows else 0}
+    if rows:
+        shown = markdown.table(columns, [row[:-1] for row in rows])
+        metadata["sample"] = dg.MetadataValue.md(shown)
+    return dg.AssetCheckResult(
+        passed=not rows, description=remedy if rows else None, metadata=metadata
+    )

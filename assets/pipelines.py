@@ -1,0 +1,83 @@
+"""Which pipelines there are, which of them are chosen, and the variables of all.
+
+Belongs here: the list and finding a declaration by its name. Does not: what a pipeline is
+(``frame/declared.py``), variables of systems (``resources/environment.py``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from resources import environment
+
+if TYPE_CHECKING:  # the declarations import Dagster, which the names alone do not need
+    from assets.frame.declared import LandedFiles, Pipeline
+
+#: Every pipeline is a package of this name here, whose module ``pipeline`` declares ``PIPELINE``.
+PIPELINES: tuple[str, ...] = ("campaigns", "music", "reading")
+
+
+class UnknownPipelineError(ValueError):
+    """QUINTET_PIPELINES names a pipeline that there is not."""
+
+
+def declaration(name: str) -> Pipeline:
+    """The pipeline of that name. Raises UnknownPipelineError."""
+    if name not in PIPELINES:
+        raise UnknownPipelineError(
+            f"QUINTET_PIPELINES names {name}. There are: {', '.join(PIPELINES)}."
+        )
+    found: Pipeline = importlib.import_module(f"assets.{name}.pipeline").PIPELINE
+    return found
+
+
+def chosen_pipelines() -> tuple[str, ...]:
+    """The pipelines that QUINTET_PIPELINES names, in the order of PIPELINES; all when it is empty.
+
+    Raises:
+        UnknownPipelineError: it names another.
+    """
+    value = os.environ.get("QUINTET_PIPELINES", "")
+    names = {name.strip() for name in value.split(",") if name.strip()}
+    if unknown := sorted(names - set(PIPELINES)):
+        raise UnknownPipelineError(
+            f"QUINTET_PIPELINES names {', '.join(unknown)}. There are: {', '.join(PIPELINES)}."
+        )
+    return tuple(name for name in PIPELINES if name in names or not names)
+
+
+def landed_files(names: Iterable[str] = PIPELINES) -> list[LandedFiles]:
+    """All that lands for these pipelines."""
+    return [files for name in names for files in declaration(name).landed]
+
+
+def landed_of(pipeline: str) -> LandedFiles:
+    """What lands for the pipeline. Raises UnknownPipelineError, KeyError when nothing does."""
+    landed = declaration(pipeline).landed
+    if not landed:
+        raise KeyError(pipeline)
+    return landed[0]
+
+
+def defaults() -> dict[str, str]:
+    """Every variable that has a default, of systems and of pipelines."""
+    own = {
+        name: value
+        for pipeline in PIPELINES
+        for name, value in declaration(pipeline).settings.defaults().items()
+    }
+    return {"QUINTET_PIPELINES": ",".join(PIPELINES), **environment.DEFAULTS, **own}
+
+
+def required(names: Iterable[str] = PIPELINES) -> tuple[str, ...]:
+    """The variables without which these pipelines cannot run."""
+    return tuple(dict.fromkeys(one for name in names for one in declaration(name).requires))
+
+
+def apply_defaults() -> None:
+    """Give every unset variable its default, in this process and its children."""
+    for name, value in defaults().items():
+        os.environ.setdefault(name, value)
