@@ -10,6 +10,7 @@ from assets.music.lyrics.assets import song_lyrics
 from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule
 from assets.music.pipeline import MUSIC
 from assets.music.settings import MusicSettings
+from definitions import build_defs
 from jobs.executor import guarded_executor, writer_of
 from resources.lyrics_service import LyricsServiceResource
 from resources.milvus import MilvusResource
@@ -43,7 +44,7 @@ def bound():
 def test_the_retry_never_writes_beside_a_batch():
     job = bound().resolve_job_def("music_lyrics_retry")
     assert writer_of(create_execution_plan(job)) == "music"
-    assert job.executor_def is guarded_executor
+    assert build_defs().resolve_job_def("music_lyrics_retry").executor_def is guarded_executor
     assert job.tags[WRITER_TAG] == "music"
     assert int(job.tags["dagster/max_runtime"]) > 0
 
