@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from assets.pipelines import defaults
 from ops import __main__ as ops
 from ops import environment
-from resources.environment import DEFAULTS
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_the_env_file_is_read_as_dagster_reads_it(nothing_set):
     os.environ.clear()
     os.environ.update(before)
     environment.load_environment(nothing_set)
-    ours = {name: value for name, value in os.environ.items() if name not in DEFAULTS}
+    ours = {name: value for name, value in os.environ.items() if name not in defaults()}
     theirs = set_by_dagster(nothing_set, before)
     assert ours == {name: theirs[name] for name in theirs if name != "LC_CTYPE"}
     assert ours["SET_OUTSIDE"] == "file's", "the file wins"

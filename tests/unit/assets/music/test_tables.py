@@ -7,7 +7,7 @@ import pytest
 
 from assets.music import tables
 from assets.music.bronze_columns import BRONZE_SCHEMA
-from assets.music.pipeline import GOLD, SINKS
+from assets.music.pipeline import GOLD, MUSIC
 
 BRONZE, SONGS, LYRICS = (
     dg.AssetKey(["music", name]) for name in ("bronze_records", "silver_songs", "song_lyrics")
@@ -22,7 +22,7 @@ def test_every_table_has_its_key_and_says_what_it_is():
         assert table.description.endswith(".")
         assert all(column.description.endswith(".") for column in table.columns)
         assert all(not table.column(key).nullable for key in table.key)
-        assert table.asset is None or table.asset in SINKS
+        assert table.asset is None or table.asset in MUSIC.sinks
 
 
 def test_references_point_to_keys():
