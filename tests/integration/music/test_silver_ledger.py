@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from assets.music.pipeline import SINKS
+from assets.music.pipeline import MUSIC
 from assets.music.silver import lyrics
 from assets.music.silver.load import load_batch
 from landing.batch import delivery as landing_delivery
@@ -71,7 +71,7 @@ class Ledgered:
             with staging.StagingWriter(self.store, "music", batch_id) as writer:
                 writer.add(content)
                 staging.save_parts(conn, batch_id, writer.finish())
-            for sink in SINKS:
+            for sink in MUSIC.sinks:
                 conn.execute(
                     "INSERT INTO landing.batch_sink (batch_id, sink) VALUES (%s, %s)",
                     (batch_id, sink),

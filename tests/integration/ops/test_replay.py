@@ -8,8 +8,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from assets.campaigns import pipeline as campaigns
-from assets.music import pipeline as music
+from assets.pipelines import landed_files
 from landing.arrival import ledger
 from migrations.upgrade import upgrade
 from ops import replay
@@ -38,18 +37,18 @@ def add(connection, number, state, **columns):
     return batch_id
 
 
-@pytest.mark.parametrize("pipeline", [campaigns, music], ids=lambda one: one.PIPELINE)
-def test_a_batch_of_long_ago_becomes_a_partition_again(env, connection, capsys, pipeline):
-    removed_at, name = datetime(2026, 1, 1, tzinfo=UTC), pipeline.PIPELINE
+@pytest.mark.parametrize("files", landed_files(), ids=lambda files: files.job)
+def test_a_batch_of_long_ago_becomes_a_partition_again(env, connection, capsys, files):
+    removed_at, name = datetime(2026, 1, 1, tzinfo=UTC), files.pipeline
     batch_id = add(connection, 1, "loaded", partition_removed_at=removed_at, pipeline=name)
     with dg.DagsterInstance.get() as instance:
-        assert not instance.has_dynamic_partition(pipeline.BATCHES.name, batch_id)
+        assert not instance.has_dynamic_partition(files.partition_set, batch_id)
         assert replay.run(batch_id) == 0
-        assert instance.has_dynamic_partition(pipeline.BATCHES.name, batch_id)
+        assert instance.has_dynamic_partition(files.partition_set, batch_id)
     assert ledger.batch(connection, batch_id).partition_removed_at is None
     said = capsys.readouterr().out
     assert f"is a partition of {name} again" in said
-    assert f"--job {name} --partitions {batch_id} --noprompt" in said
+    assert f"--job {files.job} --partitions {batch_id} --noprompt" in said
     assert replay.run(batch_id) == 0
     assert "again." not in capsys.readouterr().out
 

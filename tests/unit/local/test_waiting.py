@@ -14,7 +14,8 @@ from local.waiting import Waiting, described
 
 NOW = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)
 BATCH = Batch(
-    batch_id="20261126T100000Z-0001", partition_key="20261126T100000Z-0001", source="gcs", pipeline="campaigns", state="pending",
+    batch_id="20261126T100000Z-0001", partition_key="20261126T100000Z-0001",
+    source="gcs", pipeline="campaigns", state="pending",
     attempt=2, objects=1, bytes=10, created_at=NOW, requested_at=None, started_at=None,
     finished_at=None, next_attempt_at=None, run_id=None, validated_at=None, error_class=None,
     error=None, partition_removed_at=None,
