@@ -75,15 +75,15 @@ def _graph_statement(name: str) -> None:
 
 def _analytics_loaded() -> None:
     """BigQuery's staging table is loaded, nothing is merged."""
-    from assets.campaigns import analytics
+    from assets.sinks import bigquery
 
-    die_after(analytics, "_load")
+    die_after(bigquery, "_load")
 
 
 def _analytics_merged() -> None:
-    from assets.campaigns import analytics
+    from assets.sinks import bigquery
 
-    die_after(analytics, "run")
+    die_after(bigquery, "merge")
 
 
 def _validation_staged() -> None:

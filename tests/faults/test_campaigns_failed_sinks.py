@@ -17,14 +17,14 @@ pytestmark = pytest.mark.servers(*SERVERS)
 
 #: Module whose ``write`` fails, its sink, an error as its client raises it, and what must be empty.
 FAILING = {
-    "raw_messages": ("raw_messages", ("documents",)),
-    "message_embeddings": ("message_embeddings", ("vectors",)),
-    "user_profiles": ("profiles", ("profiles",)),
+    "raw_messages": ("assets.sinks.mongo", ("documents",)),
+    "message_embeddings": ("assets.campaigns.message_embeddings", ("vectors",)),
+    "user_profiles": ("assets.campaigns.profiles", ("profiles",)),
     "engagement_graph": (
-        "graph",
+        "assets.campaigns.graph",
         ("users", "campaigns", "events", "performed", "part_of", "participated_in", "targeted_by"),
     ),
-    "engagement_analytics": ("analytics", ("rows",)),
+    "engagement_analytics": ("assets.campaigns.analytics", ("rows",)),
 }
 
 
@@ -36,7 +36,7 @@ def _fail(monkeypatch: pytest.MonkeyPatch, sink: str, error: Exception) -> list[
         tries.append(sink)
         raise error
 
-    monkeypatch.setattr(f"assets.campaigns.{FAILING[sink][0]}.write", write)
+    monkeypatch.setattr(f"{FAILING[sink][0]}.write", write)
     return tries
 
 
