@@ -22,6 +22,7 @@ import psycopg
 import pytest
 
 from assets.frame.declared import LandedFiles
+from assets.frame.execution import in_process
 from assets.pipelines import defaults
 from landing.arrival import ledger
 from landing.arrival.tick import evaluate_tick
@@ -98,7 +99,11 @@ class BatchRuns(ABC):
             )
         self.cursor = tick.cursor
         answer = sensor_result(self.pipeline.files, tick, known_partitions=())
-        requests = list(answer.run_requests or [])
+        # Other processes would not have this one's instance.
+        requests = [
+            request.with_replaced_attrs(run_config=in_process())
+            for request in answer.run_requests or []
+        ]
         for request in requests:
             self.pipeline.add_partition(self.instance, request)
         return requests

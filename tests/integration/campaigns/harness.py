@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import psycopg
 
 from assets.campaigns import events
+from assets.campaigns.pipeline import CAMPAIGNS
 from landing.batch.delivery import deliver
 from landing.batch.validation import validate
 from resources.postgres import PostgresResource
@@ -105,7 +106,7 @@ class Landing:
     def load(self, batch_id: str, sinks: Mapping[str, dict[str, str | None]] | None = None):
         """Validate and deliver to every sink; ``sinks`` keep what they are given."""
         result = self.validate(batch_id)
-        for sink in events.SINKS:
+        for sink in CAMPAIGNS.sinks:
             rows = self.deliver(batch_id, sink)
             if sinks is not None:
                 sinks[sink].update(rows)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from assets.campaigns import events
+from assets.campaigns.pipeline import CAMPAIGNS
 from landing.batch.failures import PermanentError
 from samples.campaigns import Shape, write
 from tests.integration.campaigns.harness import Landing, Recount, as_csv, row
@@ -51,7 +51,7 @@ def test_a_batch_end_to_end(landing):
     assert frame["timestamp"].to_list() == [datetime(2025, 11, 3, 10, tzinfo=UTC)] * 2
     assert frame["source"].unique().to_list() == ["gs://campaigns/campaigns/a.csv#1"]
     assert [p["record_id"] for p in result.preview] == ["r1", "r2"]
-    for number, sink in enumerate(events.SINKS):
+    for number, sink in enumerate(CAMPAIGNS.sinks):
         assert landing.state(batch) == "pending"
         assert landing.deliver(batch, sink) == {"r1": "Hi", "r2": None}, number
     assert landing.state(batch) == "loaded"
@@ -128,7 +128,7 @@ def test_a_rewritten_object_updates_what_it_holds_and_deletes_nothing(landing):
 
 
 def test_contents_a_b_a_end_as_a(landing):
-    sinks = {sink: {} for sink in events.SINKS}
+    sinks = {sink: {} for sink in CAMPAIGNS.sinks}
     a, b = [row("r1", "A"), row("r2", "A")], [row("r1", "B"), row("r2", "B")]
     for rows in (a, b, a):
         result = landing.load(landing.batch({"campaigns/x.csv": rows}), sinks)
@@ -262,7 +262,7 @@ def test_a_backfill_delivers_the_current_winners_again_and_keeps_the_counts(land
     assert landing.query(
         "SELECT DISTINCT state FROM landing.batch_sink WHERE batch_id = %s", first
     ) == [("pending",)]
-    for sink in events.SINKS:
+    for sink in CAMPAIGNS.sinks:
         assert landing.deliver(first, sink) == {"r2": "0"}
     after = landing.everything()
     for same in ("record", "replaced", "versions", "quarantine", "rejects", "batches"):
@@ -289,7 +289,7 @@ def test_an_unknown_batch_is_an_error(landing):
 def test_any_history_ends_as_an_independent_recount_says(landing, seed):
     """Random batches, validated in any order, loaded at once: counts, records and sinks agree."""
     rng = random.Random(seed)
-    sinks = {sink: {} for sink in events.SINKS}
+    sinks = {sink: {} for sink in CAMPAIGNS.sinks}
     batches, seq = [], 0
     for number in range(12):
         objects = {}

@@ -10,7 +10,7 @@ import sys
 import polars as pl
 import pytest
 
-from assets.campaigns import events
+from assets.campaigns.pipeline import CAMPAIGNS
 from landing.stores.base import ObjectStore
 from samples.campaigns import Shape, write
 from tests.integration.campaigns.harness import Landing
@@ -41,7 +41,7 @@ def test_killed_and_run_again(on_gcs, tmp_path, point):
     assert on_gcs.query("SELECT count(*) FROM landing.staged_part") == [(0,)]
     assert on_gcs.query("SELECT outcome FROM landing.object_version") == [(None,)]
 
-    sinks = {sink: {} for sink in events.SINKS}
+    sinks = {sink: {} for sink in CAMPAIGNS.sinks}
     result = on_gcs.load(batch, sinks)
     assert result.reasons == manifest["reasons"]
     assert (result.rows.read, result.rows.written) == (manifest["read"], manifest["accepted"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assets.campaigns import events
+from assets.campaigns.pipeline import CAMPAIGNS
 from landing.batch.delivery import deliver
 from landing.batch.failures import PermanentError
 from landing.batch.staging import StagingLost
@@ -47,7 +47,7 @@ def test_a_failed_sink_is_noted_and_leaves_the_others_alone(landing):
     assert sink_row(landing, batch, "raw_messages") == (
         "failed", None, "run-1", "transient", "ConnectionRefusedError: nobody home",
     )  # fmt: skip
-    for sink in events.SINKS[1:]:
+    for sink in CAMPAIGNS.sinks[1:]:
         landing.deliver(batch, sink)
     assert landing.state(batch) == "pending"
     with delivery(landing, batch, run_id="run-2") as work:
