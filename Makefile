@@ -71,6 +71,10 @@ status: $(APP) ## What of servers and Dagster runs, and where
 doctor: $(APP) ## Check every configured system through its real client
 	@$(RUN) -m ops doctor
 
+.PHONY: land
+land: $(APP) ## Put a file where its pipeline's sensor looks (FILE=… PIPELINE=campaigns, music or reading)
+	@$(RUN) -m ops land "$(FILE)" "$(PIPELINE)"
+
 .PHONY: quarantine
 quarantine: $(APP) ## List rejected rows (BATCH=… shows them; REPLAY=1 puts them back to be validated again)
 	@$(RUN) -m ops quarantine $(BATCH) $(if $(REPLAY),--replay)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops import doctor, quarantine, replay
+from ops import doctor, land, quarantine, replay
 from ops.environment import NotConfiguredError, load_environment
 from ops.secrecy import without_secrets
 
@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     import psycopg
 
     try:
+        if arguments.command == "land":
+            return land.run(arguments.file, arguments.pipeline)
         if arguments.command == "quarantine":
             return quarantine.run(arguments.batch, replay=arguments.replay, limit=arguments.limit)
         return replay.run(arguments.batch)
@@ -52,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         "--replay", action="store_true", help="let this batch's rejects arrive again"
     )
     shown.add_argument("--limit", type=int, default=20, help="rows shown (default 20)")
+    own = commands.add_parser("land", help="put a file where its pipeline's sensor looks")
+    own.add_argument("file")
+    own.add_argument("pipeline")
     again = commands.add_parser("replay", help="request batches again")
     again.add_argument("batch", nargs="?", help="batch id; without it all that failed")
     return parser
