@@ -22,6 +22,7 @@ _BATCH = re.compile(r"\d{8}T\d{6}Z-\d{4}")
 _BY_HAND = ("make test", "make check", "make dev", "git clone", "cd ", "source ")
 _NEEDS_STACK = (
     "make doctor",
+    "make land",
     "make status",
     "make quarantine",
     "make replay",
