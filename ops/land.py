@@ -13,6 +13,7 @@ from pathlib import Path
 from assets.campaigns.source import campaigns_source
 from assets.music.source import music_source
 from assets.reading.history.source import history_source
+
 from landing.arrival.source import Source
 from ops.environment import require
 from ops.pipelines import landed_pipeline
