@@ -7,13 +7,15 @@
 Only the named servers are started (those of ``local.services``), once per session, also
 under ``pytest -n``: the controlling process owns the stack, its workers share it.
 ``env`` holds every variable of the named servers with databases, buckets, collections and a key
-made for this test; they are in ``os.environ`` too, and variables of other servers are not.
+made for this test; they are in ``os.environ`` too, and no others of quintet's: neither the caller's
+(`tests.processes`) nor those of other servers. The working directory is empty.
 ``openai_admin`` sets faults and reads counters, ``stack`` is the shared stack (never stop a
 server of it), ``QUINTET_TEST_STACK=directory`` reuses a stack and leaves it running.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -24,6 +26,7 @@ import psutil
 import pytest
 
 from local.stack import Stack
+from tests import processes
 from tests.servers import VARIABLES, OpenAIAdmin, isolated_environment, start
 
 #: Set by the controlling process, inherited by the workers.
@@ -51,6 +54,7 @@ def _discard(root: Path) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    processes.isolate()
     if _is_worker(config) or os.environ.get("QUINTET_TEST_STACK"):
         return
     directory = Path(tempfile.gettempdir())
@@ -76,6 +80,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty working directory: the checkout's has a ``.env``, if a demo ran there."""
+    with contextlib.chdir(tmp_path_factory.mktemp("cwd")):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +36,7 @@ from local.pubsub_emulator import command, find_google_emulator
 from local.service import HOST, accepts
 from local.services import pubsub
 from local.stack import Stack
+from tests import processes
 
 _PATIENCE = 60.0
 
@@ -108,13 +108,12 @@ def google_emulator() -> str | None:
         port: int = probe.getsockname()[1]
     log = Path(tempfile.mkdtemp(prefix="google-pubsub-")) / "log"
     with log.open("wb") as output:
-        server = subprocess.Popen(
+        server = processes.start(
             command(jar, port).argv,
-            stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=processes.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call
+            preexec_fn=_die_with_parent,
         )
     atexit.register(server.kill)
     deadline = time.monotonic() + _PATIENCE

@@ -6,7 +6,6 @@ not: reading the sinks (``tests.faults.end_state``) or expected figures (``tests
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import psycopg
 from landing.arrival import ledger
 from local.dagster_processes import DagsterProcesses
 from resources.gcs import GcsResource
+from tests import processes
 
 LOADED = {"loaded", "loaded_with_rejects"}
 
@@ -132,14 +132,12 @@ def campaign_daemon(
 ) -> Iterator[CampaignDaemon]:
     """A daemon with the sensors running, until the block ends.
 
-    It runs in a directory of its own: a ``.env`` of the repository would win over the test's. Of
-    the other pipelines, whose servers it has not, it holds nothing.
+    Of the other pipelines, whose servers it has not, it holds nothing.
     """
     logs.mkdir(parents=True)
-    variables = {**os.environ, "QUINTET_PIPELINES": job}
-    processes = DagsterProcesses(env=variables, state=logs, cwd=logs)
-    processes.start(webserver=webserver)
+    dagster = processes.dagster(logs, env={"QUINTET_PIPELINES": job})
+    dagster.start(webserver=webserver)
     try:
-        yield CampaignDaemon(env, processes, job)
+        yield CampaignDaemon(env, dagster, job)
     finally:
-        processes.stop()
+        dagster.stop()

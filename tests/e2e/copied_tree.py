@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from pathlib import Path
 
 import psutil
 
+from local.service import REPOSITORY
+from tests import processes
+
 _PREFIX = "quintet-tree-"
-REPOSITORY = Path(__file__).parents[2]
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".local", ".env", "__pycache__", ".*_cache", ".hypothesis", ".output"
 )
@@ -45,10 +46,10 @@ class Tree:
     ) -> Ended:
         """Run a shell command as a user would who has only just opened a terminal there.
 
-        Raises subprocess.TimeoutExpired, with all that the command started ended.
+        Raises TimeoutExpired, with all that the command started ended.
         """
         with tempfile.TemporaryFile() as output:
-            process = subprocess.Popen(
+            process = processes.start(
                 ["bash", "-c", command],
                 cwd=self.root,
                 env={
@@ -56,9 +57,8 @@ class Tree:
                     "HOME": str(self.home),
                     **(variables or {}),
                 },
-                stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=processes.STDOUT,
                 start_new_session=True,
             )
             try:

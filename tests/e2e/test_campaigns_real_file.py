@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 
 from local.service import REPOSITORY
 from samples.campaigns import Shape, write
+from tests import processes
 from tests.e2e.campaign_daemon import CampaignDaemon, campaign_daemon
 from tests.faults.campaign_runs import SERVERS
 from tests.faults.end_state import assert_same, end_state
@@ -44,17 +43,9 @@ def _file(directory: Path) -> tuple[bytes, bool]:
 
 
 def _dagster(env: Mapping[str, str], cwd: Path, *arguments: str) -> str:
-    """A bare `dagster` command in a clean environment that has only the stack's variables.
-
-    Not in the repository, whose ``.env``, if there is one, would win over them.
-    """
-    command = [str(Path(sys.executable).parent / "dagster"), *arguments]
-    clean = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8", **env}
-    done = subprocess.run(
-        command, env=clean, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """A bare `dagster` command in an environment that has only the stack's variables."""
+    command = [processes.BIN / "dagster", *arguments]
+    return processes.output_of(command, env=processes.environment(env), cwd=cwd)
 
 
 def _graphql(daemon: CampaignDaemon, query: str) -> Any:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 from landing.stores.minio import MinioStore
 from local.service import REPOSITORY
 from samples.music import write
+from tests import processes
 from tests.e2e.campaign_daemon import CampaignDaemon, campaign_daemon
 from tests.e2e.music_files import expected_of, real_files, real_folder
 
@@ -79,14 +78,10 @@ def backfill(daemon: CampaignDaemon, env: Mapping[str, str], cwd: Path) -> None:
     before = len(daemon.runs())
     batches = len(daemon.batches())
     command = [
-        str(Path(sys.executable).parent / "dagster"), "job", "backfill", "--job", "music",
+        processes.BIN / "dagster", "job", "backfill", "--job", "music",
         "--all", "all", "--noprompt", "-w", str(REPOSITORY / "workspace.yaml"),
     ]  # fmt: skip
-    clean = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8", **env}
-    done = subprocess.run(
-        command, env=clean, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    processes.output_of(command, env=processes.environment(env), cwd=cwd)
 
     def ended() -> bool:
         runs = daemon.runs()

@@ -21,6 +21,7 @@ from local.dagster_processes import DagsterProcesses
 from local.service import REPOSITORY
 from resources.bigquery import BigQueryResource, run
 from resources.pubsub import PubSubResource
+from tests import processes
 
 pytestmark = [
     pytest.mark.servers("postgres", "bigquery", "pubsub"),
@@ -118,18 +119,16 @@ def event(user: int) -> dict[str, object]:
 def daemon(env, tmp_path) -> Iterator[SessionDaemon]:
     workspace = tmp_path / "workspace.yaml"
     workspace.write_text(WORKSPACE)
-    processes = DagsterProcesses(
-        env=dict(os.environ), state=tmp_path, workspace=workspace, cwd=tmp_path
-    )
+    dagster = processes.dagster(tmp_path, workspace=workspace)
     resource = BigQueryResource(
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
     )
-    processes.start(webserver=False)
+    dagster.start(webserver=False)
     try:
         with dg.DagsterInstance.get() as instance, resource.client() as client:
-            yield SessionDaemon(env, processes, instance, Warehouse(client, env["READING_DATASET"]))
+            yield SessionDaemon(env, dagster, instance, Warehouse(client, env["READING_DATASET"]))
     finally:
-        processes.stop()
+        dagster.stop()
 
 
 def test_a_killed_session_is_replaced_in_time_and_the_table_holds_every_event_once(daemon):

@@ -8,7 +8,6 @@ replaced in that process only, which is forked from a clean server process.
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from tests.faults.batch_runs import PipelineRuns
+from tests.processes import exit_code_of
 
 _PRELOAD = [
     "tests.faults.killed_run",
@@ -34,29 +34,15 @@ _PRELOAD = [
 
 def run_until_killed(
     env: Mapping[str, str], pipeline: PipelineRuns, request: dg.RunRequest, point: str, *, of: str
-) -> int | None:
+) -> int:
     """Run the request in a process of its own up to the point; the process's exit code.
 
     ``of`` is the module whose POINTS has the point.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    process = context.Process(
-        target=_child, args=(dict(env), pipeline, request, point, of), daemon=True
-    )
-    process.start()
-    process.join(120)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise TimeoutError(f"the run did not come to {point} in 120 s")
-    return process.exitcode
+    return exit_code_of(_child, pipeline, request, point, of, env=env, preload=_PRELOAD)
 
 
-def _child(
-    env: dict[str, str], pipeline: PipelineRuns, request: dg.RunRequest, point: str, of: str
-) -> None:
-    os.environ.update(env)
+def _child(pipeline: PipelineRuns, request: dg.RunRequest, point: str, of: str) -> None:
     importlib.import_module(of).POINTS[point]()
     with dg.DagsterInstance.ephemeral() as instance:
         pipeline.add_partition(instance, request)

@@ -5,13 +5,12 @@ Belongs here: the points, and the process that runs into one. Does not: what mus
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.faults.killed_run import die, die_after, replace
+from tests.processes import exit_code_of
 
 _PRELOAD = [
     "tests.reading_stream",
@@ -100,22 +99,12 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 
-def serve_until_killed(env: Mapping[str, str], point: str) -> int | None:
+def serve_until_killed(env: Mapping[str, str], point: str) -> int:
     """Run a session in a process of its own up to the point; the process's exit code."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    process = context.Process(target=_child, args=(dict(env), point), daemon=True)
-    process.start()
-    process.join(60)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise TimeoutError(f"the session did not come to {point} in 60 s")
-    return process.exitcode
+    return exit_code_of(_child, dict(env), point, env=env, preload=_PRELOAD, timeout=60)
 
 
 def _child(env: dict[str, str], point: str) -> None:
-    os.environ.update(env)
     from tests.reading_stream import Systems
 
     POINTS[point]()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import yaml
+
+from tests import processes
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -58,29 +59,19 @@ def bare_environment(tmp_path: Path, **variables: str) -> dict[str, str]:
 
 
 def test_loading_imports_no_sdk(tmp_path):
-    loaded = subprocess.run(
-        [sys.executable, "-c", LOAD],
-        cwd=ROOT,
-        env=bare_environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert json.loads(loaded.stdout.splitlines()[-1]) == []
+    env = bare_environment(tmp_path, PYTHONPATH=str(ROOT))
+    loaded = processes.output_of([sys.executable, "-c", LOAD], env=env)
+    assert json.loads(loaded.splitlines()[-1]) == []
 
 
 def test_validates_with_an_empty_dagster_home_and_no_variable(tmp_path):
     home = tmp_path / "dagster_home"
     home.mkdir()
-    validated = subprocess.run(
+    validated = processes.run(
         [str(BIN / "dagster"), "definitions", "validate", "-w", str(ROOT / "workspace.yaml")],
         cwd=tmp_path,
         env=bare_environment(tmp_path, DAGSTER_HOME=str(home)),
-        capture_output=True,
-        text=True,
         timeout=180,
-        check=False,
     )
     assert validated.returncode == 0, validated.stdout + validated.stderr
     assert "Validation successful for code location quintet" in validated.stdout + validated.stderr

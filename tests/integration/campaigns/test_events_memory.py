@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from samples.campaigns import Shape, write
+from tests import processes
 from tests.integration.campaigns.harness import Landing
 from tests.integration.campaigns.killed_validation import gcs
 
@@ -22,8 +22,7 @@ SIZES = (3_300, 9_900)
 def peak(landing: Landing, batch_id: str) -> float:
     """MiB of a process that does nothing else."""
     command = [sys.executable, "-m", "tests.integration.campaigns.measured_validation", batch_id]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    return float(done.stdout.split()[-1])
+    return float(processes.output_of(command, timeout=300).split()[-1])
 
 
 def test_three_times_the_file_needs_no_more_memory(env, landing, tmp_path: Path):

@@ -6,27 +6,25 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-ROOT = Path(__file__).parents[3]
+from tests import processes
 
 
 @contextlib.contextmanager
 def run_process(
     job: str, *, config: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[processes.Process[bytes]]:
     """A process that executes one of ``guarded_jobs``, with this test's environment."""
     # Dagster's tables are made by the first who comes; two processes at once would race to.
     with dg.DagsterInstance.get() as instance:
         instance.get_runs_count()
-    process = subprocess.Popen(
+    process = processes.start(
         [
             sys.executable,
             "-m",
@@ -35,11 +33,9 @@ def run_process(
             json.dumps(config or {}),
             json.dumps(dict(tags or {})),
         ],
-        cwd=ROOT,
-        env=dict(os.environ),
         start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=processes.PIPE,
+        stderr=processes.STDOUT,
     )
     try:
         yield process
@@ -47,7 +43,7 @@ def run_process(
         kill(process)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: processes.Process[bytes]) -> None:
     """Kill -9 of the process and its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

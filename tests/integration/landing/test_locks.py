@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ import psycopg
 import pytest
 
 from landing.batch.locks import hold_locks, run_lock_held, writer_lock_held
+from tests import processes
 
 pytestmark = pytest.mark.servers("postgres")
 
@@ -108,7 +108,7 @@ def test_a_killed_process_frees_its_locks(
         "with hold_locks(sys.argv[1], sys.argv[2], 'campaigns'):\n"
         "    time.sleep(600)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, ledger_url, RUN])
+    process = processes.start([sys.executable, "-c", script, ledger_url, RUN])
     try:
         wait_until(lambda: writer_lock_held(connection, "campaigns"), 30)
         assert run_lock_held(connection, RUN)

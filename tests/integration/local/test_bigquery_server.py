@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack, servers_python
+from tests import processes
 from tests.integration.local.keepers import KEEPERS, bigquery_client
 
 Env = dict[str, str]
@@ -160,12 +160,9 @@ def test_writes_leave_no_copies_of_the_table(tmp_path: Path) -> None:
             "    'SELECT schema_name, table_name FROM duckdb_tables()').fetchall()\n"
             "print('\\n'.join('.'.join(row) for row in rows))"
         )
-        tables = subprocess.run(
-            [servers_python(), "-c", code, stack.root / "data/bigquery/bqemulator.duckdb"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.splitlines()
+        tables = processes.output_of(
+            [servers_python(), "-c", code, stack.root / "data/bigquery/bqemulator.duckdb"]
+        ).splitlines()
         assert "quintet-local__kept.words" in tables
         assert [name for name in tables if name.startswith("_bqemulator_snapshots.")] == []
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -13,8 +12,8 @@ from typing import Any
 import openai
 import pytest
 
-from local.service import REPOSITORY
 from local.stack import servers_python
+from tests import processes
 from tests.servers import OpenAIAdmin
 
 pytestmark = pytest.mark.servers("openai")
@@ -71,9 +70,7 @@ def test_another_process_computes_the_same_vector(env: Env) -> None:
         "package = pathlib.Path(wordllama.config.__file__).parent.parent;"
         "print(json.dumps(Embedder(package).embed('Summer sale').tolist()))"
     )
-    printed = subprocess.run(
-        [servers_python(), "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    ).stdout
+    printed = processes.output_of([servers_python(), "-c", code])
     assert json.loads(printed) == pytest.approx(served, abs=1e-7)
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from local.process import alive
 from local.service import REPOSITORY, Command, Service, answers_http
 from local.services import SERVICES
 from local.stack import Stack
+from tests import processes
 from tests.integration.local.keepers import KEEPERS
 
 
@@ -156,7 +156,7 @@ def test_a_port_taken_meanwhile_is_chosen_again(small: Stack) -> None:
 
 def test_two_at_once_start_one_server(small: Stack) -> None:
     line = [sys.executable, "-m", "local", "up", "--services", "gcs", "--root", str(small.root)]
-    both = [subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in "ab"]
+    both = [processes.start(line, stdout=processes.PIPE, text=True) for _ in "ab"]
     printed = [process.communicate(timeout=60)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sorted("already running" in text for text in printed) == [False, True]

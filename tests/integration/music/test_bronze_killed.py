@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 
 import pytest
 
+from tests import processes
 from tests.integration.music.bronze_world import BronzeWorld, next_second
 from tests.integration.music.killed_bronze import POINTS
 from tests.integration.music.test_bronze_files import as_list, song
@@ -27,8 +27,8 @@ def world(env) -> BronzeWorld:
 
 def killed(batch: str, point: str) -> None:
     command = [sys.executable, "-m", "tests.integration.music.killed_bronze", batch, point]
-    died = subprocess.run(command, check=False, capture_output=True, timeout=120)
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    died = processes.run(command)
+    assert died.returncode == -signal.SIGKILL, died.stderr
 
 
 def finish(world: BronzeWorld, batch: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -15,6 +14,7 @@ from assets.music import parallel_reading
 from landing.batch.failures import PermanentError, TransientError
 from local.process import alive
 from resources.minio_client import Access
+from tests import processes
 from tests.integration.music.bronze_world import BronzeWorld, minio_of
 from tests.integration.music.test_bronze_files import as_list, song
 
@@ -107,7 +107,7 @@ def test_reading_processes_end_with_the_one_that_asked(world):
         "world = BronzeWorld(os.environ)\n"
         f"world.validate({batch!r}, access=minio_of(os.environ).access)\n"
     )
-    run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    run = processes.start([sys.executable, "-c", program], stdout=processes.PIPE, text=True)
     assert run.stdout is not None
     assert run.stdout.readline() == "now\n"
     workers = children(run.pid)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 
-from local.service import REPOSITORY
+from tests import processes
 from tests.integration.music.lyrics_world import BATCH, SERVERS, LyricsWorld
 
 pytestmark = pytest.mark.servers(*SERVERS)
@@ -30,7 +29,7 @@ def world(env: dict[str, str]) -> LyricsWorld:
     return LyricsWorld(env)
 
 
-def wait_until_answered(world: LyricsWorld, process: subprocess.Popen[bytes], songs: int) -> None:
+def wait_until_answered(world: LyricsWorld, process: processes.Process[bytes], songs: int) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         assert process.poll() is None, "it ended before it was killed"
@@ -46,7 +45,7 @@ def wait_until_answered(world: LyricsWorld, process: subprocess.Popen[bytes], so
 def test_the_rerun_asks_only_the_rest(world):
     world.add_many(SONGS)
     world.admin.set_faults(latency=0.05)
-    process = subprocess.Popen([sys.executable, "-c", _CHILD], cwd=REPOSITORY)
+    process = processes.start([sys.executable, "-c", _CHILD])
     try:
         wait_until_answered(world, process, 40)
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -23,10 +22,10 @@ from assets.music.search import milvus_lyrics
 from assets.music.search.song_rows import TouchedPages
 from assets.sinks.milvus import AnotherModelError, AnotherSchemaError
 from landing.batch.failures import classify
-from local.service import REPOSITORY
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
+from tests import processes
 from tests.integration.music.search_world import (
     ODD_KEYS,
     Song,
@@ -204,9 +203,7 @@ def test_killed_between_two_writes(index, survived):
         sys.executable, "-m", "tests.integration.music.search_killed", "lyrics", "b1",
         str(survived),
     ]  # fmt: skip
-    done = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120
-    )
+    done = processes.run(command)
     assert done.returncode == -9, done.stderr
     assert not index.verify("b1").ok
     index.write("b1")

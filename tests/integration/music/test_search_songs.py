@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -15,9 +14,9 @@ from assets.music.answers import FoundSong, search_songs
 from assets.music.search import typesense_songs
 from assets.music.search.song_rows import TouchedPages
 from landing.batch.failures import PermanentError, TransientError, classify
-from local.service import REPOSITORY
 from resources.postgres import PostgresResource
 from resources.typesense import TypesenseResource
+from tests import processes
 from tests.integration.music.search_world import (
     ODD_KEYS,
     Song,
@@ -155,9 +154,7 @@ def test_killed_between_two_calls(index, survived, written):
         sys.executable, "-m", "tests.integration.music.search_killed", "songs", "b1",
         str(survived),
     ]  # fmt: skip
-    done = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120
-    )
+    done = processes.run(command)
     assert done.returncode == -9, done.stderr
     new = [document for document in index.documents().values() if document.get("title") == "New"]
     assert len(new) == written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from landing.batch import staging
 from landing.batch.delivery import deliver, read_staged
 from landing.batch.failures import TransientError
 from resources.postgres import PostgresResource
+from tests import processes
 from tests.integration.music.silver_world import Handed, SilverWorld, frame, record
 from tests.memory_store import MemoryStore
 
@@ -267,12 +267,10 @@ def test_a_killed_load_leaves_all_or_nothing(ledgered, world, point, first):
         ledgered.load("b0")
     ledgered.stage("b1", ROWS)
     before = world.state()
-    process = multiprocessing.get_context("spawn").Process(
-        target=_load_and_die, args=(ledgered.url, ledgered.store, "b1", point)
+    died = processes.exit_code_of(
+        _load_and_die, ledgered.url, ledgered.store, "b1", point, timeout=60
     )
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    assert died == -signal.SIGKILL
     if point == "after the commit":
         assert ledgered.sink("b1") == ("done", 50, "run")
     else:

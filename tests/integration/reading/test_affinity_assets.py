@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from assets.reading.affinity import computation as affinity
 from assets.reading.affinity.assets import COUNTS_KEY, SHARES_KEY
 from local.reading_answer import lines
 from resources.bigquery import run
+from tests import processes
 from tests.integration.reading.affinity_location import defs
 from tests.integration.reading.affinity_world import LAST, READER, World, fill, world_of
 
@@ -101,9 +101,7 @@ def test_a_range_from_the_command_line_and_the_printed_answer(world, env):
         "--select", "key:reading/daily_category_counts,key:reading/user_category_shares",
         "--partition-range", f"{FIRST}...{LAST}",
     ]  # fmt: skip
-    ended = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
-    )
+    ended = processes.run(command)
     assert ended.returncode == 0, ended.stderr[-4000:]
     assert ended.stderr.count("RUN_SUCCESS") == 1
     expected = world.shares(LAST)

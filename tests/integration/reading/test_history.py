@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from collections import Counter
 from datetime import date
@@ -17,6 +16,7 @@ from assets.reading.pipeline import USER_INTERACTION_KEY
 from landing.batch import staging
 from resources.bigquery import run
 from samples import reading as samples
+from tests import processes
 from tests.integration.reading import killed_history
 from tests.integration.reading.history_world import HistoryWorld
 
@@ -132,8 +132,8 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(world, made, tmp_path, p
     world.put(tmp_path / "history")
     batch = world.tick()
     program = [sys.executable, "-m", "tests.integration.reading.killed_history", batch, point]
-    killed = subprocess.run(program, capture_output=True, timeout=120, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    killed = processes.run(program)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert world.load(batch).success
     assert world.events() == sorted(made.history_events)
     assert world.categories() == sorted(made.history_categories)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from local import environment_file
 from local import stack as module
 from local.service import StackError
 from local.stack import Stack, servers_python
+from tests import processes
 
 
 @pytest.fixture
@@ -76,16 +76,11 @@ def test_reset_leaves_ones_own_env(repository: Path) -> None:
 
 def sourced(file: Path, names: list[str]) -> dict[str, str]:
     """What a shell's environment holds after `set -a; . file`."""
-    ended = subprocess.run(
-        ["bash", "-c", 'set -a; . "$1"; env -0', "bash", str(file)],
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        check=True,
+    ended = processes.run(
+        ["bash", "-c", 'set -a; . "$1"; env -0', "bash", file], env={"PATH": os.environ["PATH"]}
     )
-    assert ended.stderr == b""
-    found = dict(
-        entry.split("=", 1) for entry in ended.stdout.decode("utf-8").split("\0") if "=" in entry
-    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    found = dict(entry.split("=", 1) for entry in ended.stdout.split("\0") if "=" in entry)
     return {name: found[name] for name in names}
 
 

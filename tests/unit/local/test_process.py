@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pytest
 from local import process
 from local.process import PidFile, Running
 from local.service import Command
+from tests import processes
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -59,7 +59,7 @@ def test_started_process_has_its_own_session_and_prints_to_the_log(tmp_path: Pat
 
 
 def test_a_recycled_pid_is_not_ours_and_survives_stop(tmp_path: Path) -> None:
-    stranger = subprocess.Popen(SLEEP, stdout=subprocess.DEVNULL)
+    stranger = processes.start(SLEEP, stdout=processes.DEVNULL)
     try:
         path = tmp_path / "x.json"
         started = psutil.Process(stranger.pid).create_time()
@@ -97,7 +97,7 @@ def test_children_do_not_outlive_a_stopped_server(tmp_path: Path) -> None:
 
 
 def test_an_ended_process_that_nobody_collects_is_not_alive() -> None:
-    with subprocess.Popen(["sleep", "60"]) as child:
+    with processes.start(["sleep", "60"]) as child:
         seen = psutil.Process(child.pid)
         assert process.alive(seen)
         child.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ def java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _print_version(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    answer = subprocess.CompletedProcess([], 0, "", text)
+    answer = pubsub_emulator.subprocess.CompletedProcess([], 0, "", text)
     monkeypatch.setattr(pubsub_emulator.subprocess, "run", lambda *_, **__: answer)
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from local import demo
 from local import pipelines as pipelines_module
 from local.demos import DEMOS
-
-ROOT = Path(__file__).parents[3]
+from tests import processes
 
 
 @pytest.mark.parametrize("pipelines", ["campaignz", "campaigns,nonesuch", " campaignz "])
@@ -27,14 +23,8 @@ def test_an_unknown_pipeline_is_an_error_that_lists_the_known_ones(pipelines, mo
 
 
 def test_the_command_says_so_and_fails():
-    ended = subprocess.run(
-        [sys.executable, "-m", "local.demo", "--once", "--pipelines", "campaignz"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    ended = processes.run(
+        [sys.executable, "-m", "local.demo", "--once", "--pipelines", "campaignz"], timeout=60
     )
     assert ended.returncode == 1
     assert "Unknown pipeline: campaignz" in ended.stderr

@@ -3,12 +3,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
 import sys
 from collections import Counter
 
 from assets.campaigns.events import read_events
 from samples.campaigns import COLUMNS, Shape, write
+from tests import processes
 from tests.memory_store import MemoryStore
 
 
@@ -54,13 +54,10 @@ def test_a_dirty_file_is_read_as_its_manifest_says(tmp_path):
 
 
 def test_the_command_writes_files_and_prints_the_manifest(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "samples", "campaigns", "--rows", "50", "--out", tmp_path],
-        check=True,
-        capture_output=True,
-        text=True,
+    printed = processes.output_of(
+        [sys.executable, "-m", "samples", "campaigns", "--rows", "50", "--out", tmp_path]
     )
-    figures = json.loads(done.stdout)
+    figures = json.loads(printed)
     assert figures == json.loads((tmp_path / "manifest.json").read_text())
     with (tmp_path / "campaign_events.csv").open(newline="") as file:
         rows = list(csv.reader(file))

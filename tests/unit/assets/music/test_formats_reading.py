@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import sys
 import tracemalloc
 
@@ -15,6 +14,7 @@ from assets.music.formats.sniffing import read_records
 from landing.batch.chunks import UnreadableObject
 from samples.music_formats import extract_header, extract_row, hdf5, song_object
 from samples.music_songs import made
+from tests import processes
 from tests.unit.assets.music.format_files import Trickle, chunks, read, version
 
 SONGS = made(16, seed=1)
@@ -127,5 +127,5 @@ def test_memory_does_not_grow_with_the_file():
 
 def test_knowing_the_pipeline_loads_no_reader():
     code = "import sys, assets.music.pipeline; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert not {"h5py", "polars"} & set(done.stdout.split())
+    loaded = processes.output_of([sys.executable, "-c", code])
+    assert not {"h5py", "polars"} & set(loaded.split())

@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from landing.batch.chunks import UnreadableObject
 from samples.music import FEWEST_SONGS, write, write_songs
 from samples.music_songs import made
+from tests import processes
 from tests.unit.assets.music.format_files import chunks, read
 
 
@@ -135,12 +135,9 @@ def test_songs_for_measurements(tmp_path, name):
 
 
 def test_the_command_writes_files_and_prints_the_manifest(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "samples", "music", "--songs", "20", "--out", tmp_path],
-        check=True,
-        capture_output=True,
-        text=True,
+    printed = processes.output_of(
+        [sys.executable, "-m", "samples", "music", "--songs", "20", "--out", tmp_path]
     )
-    figures = json.loads(done.stdout)
+    figures = json.loads(printed)
     assert figures == json.loads((tmp_path / "manifest.json").read_text())
     assert figures["files"] == len(contents(tmp_path / "files"))

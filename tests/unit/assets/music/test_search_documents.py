@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from assets.music.search.passages import Lyrics
 from assets.music.search.song_rows import Song
 from landing.batch.failures import PermanentError, TransientError, classify
 from resources.typesense import TypesenseResource, in_address
+from tests import processes
 
 SONG = Song("SO1", "Title", "A", ("A", "B"), "Album", "R&B", 1999, "h1", Lyrics("la la"))
 BARE = Song("SO2", None, None, (), None, None, None, "h2", Lyrics())
@@ -127,7 +127,4 @@ def test_the_assets_are_cheap_to_import() -> None:
         "print(sorted({'polars', 'numpy', 'pymilvus', 'typesense', 'openai', 'psycopg', 'httpx'}"
         " & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert done.stdout.strip() == "[]"
+    assert processes.output_of([sys.executable, "-c", code]).strip() == "[]"

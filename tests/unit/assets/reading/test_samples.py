@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from datetime import UTC, date, datetime
@@ -14,6 +13,7 @@ from assets.reading.pipeline import HISTORY
 from assets.reading.stream.messages import Rejection, parse_category, parse_interaction
 from samples import reading as samples
 from samples.reading import Category, Event
+from tests import processes
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,10 @@ def test_shares_count_pairs_of_whole_days_and_sum_to_one(made):
 
 
 def test_the_command_writes_everything_and_tells_the_figures(tmp_path):
-    run = subprocess.run(
-        [sys.executable, "-m", "samples", "reading", "--events", "300", "--out", str(tmp_path)],
-        capture_output=True, check=True,
-    )  # fmt: skip
-    assert json.loads(run.stdout) == json.loads((tmp_path / "manifest.json").read_text())
+    printed = processes.output_of(
+        [sys.executable, "-m", "samples", "reading", "--events", "300", "--out", tmp_path]
+    )
+    assert json.loads(printed) == json.loads((tmp_path / "manifest.json").read_text())
     assert len(list((tmp_path / "history").iterdir())) == 7
 
 

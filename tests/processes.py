@@ -1,0 +1,159 @@
+"""The environment, the working directory and the processes of tests: all are made here.
+
+Belongs here: what a test sees of the machine, and every process that a test starts itself. Does
+not: servers and their variables (``tests.servers``), a copy of the repository and the commands that
+users type there (``tests.e2e.copied_tree``, which starts them here).
+
+A checkout in which `make demo` has run has a ``.env``, and Dagster lets the one of the working
+directory win over the process's environment: a test that started `dagster` in the repository wrote
+into the demo's database, or failed when the demo had ended. So a test process keeps only ALLOWED of
+its caller's variables and works in an empty directory, and so do the processes it starts, which
+find the code by PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from local.dagster_processes import DagsterProcesses
+from local.service import REPOSITORY
+
+#: Of the caller's variables: where programs and data are, and how the tests themselves are run.
+ALLOWED = frozenset({
+    "PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "TERM", "CI",
+    "QUINTET_DATA_DIR", "QUINTET_SERVERS_VENV", "QUINTET_TEST_STACK", "QUINTET_TEST_STACK_SHARED",
+    "JAVA_HOME", "PUBSUB_EMULATOR_JAR",
+})  # fmt: skip
+_PATHS = frozenset({"QUINTET_DATA_DIR", "QUINTET_SERVERS_VENV", "QUINTET_TEST_STACK"})
+_ALLOWED_PREFIXES = ("PYTEST_", "COV_", "COVERAGE_")
+
+Process = subprocess.Popen
+PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
+BIN = Path(sys.executable).parent
+
+
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a process gets that is to see only ``variables`` of quintet's."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ALLOWED or name.startswith(_ALLOWED_PREFIXES)
+    }
+    return {**kept, "PYTHONPATH": str(REPOSITORY), **(variables or {})}
+
+
+def isolate() -> None:
+    """Take the caller's variables from this process; fixtures add those of a test's servers."""
+    clean = environment()
+    for name in os.environ.keys() - clean.keys():
+        del os.environ[name]
+    os.environ.update(clean)
+    for name in _PATHS & clean.keys():  # the working directory changes
+        os.environ[name] = str(Path(clean[name]).absolute())
+
+
+def run(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 120.0,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, by default with this test's variables and in its directory."""
+    return subprocess.run(
+        command,
+        env=dict(os.environ if env is None else env),
+        cwd=_directory(cwd),
+        stdin=DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def output_of(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 120.0,
+) -> str:
+    """What a command prints that must succeed."""
+    ended = run(command, env=env, cwd=cwd, timeout=timeout)
+    assert ended.returncode == 0, f"{command}\n{ended.stdout[-4_000:]}{ended.stderr[-4_000:]}"
+    return ended.stdout
+
+
+def start(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    **options: Any,
+) -> Process[Any]:
+    """Start a process as ``run`` does; ``options`` are Popen's. The caller ends it."""
+    return subprocess.Popen(
+        command,
+        env=dict(os.environ if env is None else env),
+        cwd=_directory(cwd),
+        **{"stdin": DEVNULL, **options},
+    )
+
+
+def dagster(
+    logs: Path, *, env: Mapping[str, str] | None = None, **options: Any
+) -> DagsterProcesses:
+    """Daemon and webserver, not started yet, with this test's variables and ``env``.
+
+    They work in ``logs``.
+    """
+    variables = {**os.environ, **(env or {})}
+    return DagsterProcesses(env=variables, state=logs, cwd=_directory(logs), **options)
+
+
+def exit_code_of(
+    target: Callable[..., None],
+    *arguments: Any,
+    env: Mapping[str, str] | None = None,
+    preload: Iterable[str] = (),
+    timeout: float = 120.0,
+) -> int:
+    """Run a function in a process of its own, forked from a clean one that has ``preload``.
+
+    The clean one is started once and keeps the variables of that moment; a child gets those of now
+    with ``env``. Raises TimeoutError, with the process ended.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *preload])
+    variables = {**os.environ, **(env or {})}
+    process = context.Process(target=_child, args=(variables, target, arguments), daemon=True)
+    process.start()
+    process.join(timeout)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise TimeoutError(f"{target.__name__}{arguments} did not end in {timeout:.0f} s")
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _child(
+    variables: dict[str, str], target: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    target(*arguments)
+
+
+def _directory(cwd: Path | None) -> Path:
+    """The directory of a process: this test's, else ``cwd``, which is never the checkout."""
+    directory = (cwd or Path.cwd()).resolve()
+    assert directory != REPOSITORY, "a process of a test would read the .env of the checkout"
+    return directory
