@@ -83,17 +83,8 @@ def test_dg_checks_and_lists_the_definitions_without_variables_and_servers(tmp_p
         (tmp_path / name).symlink_to(ROOT / name)
 
     def dg(*words: str) -> str:
-        ended = subprocess.run(
-            [str(BIN / "dg"), *words],
-            cwd=tmp_path,
-            env=bare_environment(tmp_path),
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
+        env = bare_environment(tmp_path)
+        return processes.output_of([BIN / "dg", *words], cwd=tmp_path, env=env, timeout=180)
 
     assert "All definitions loaded successfully." in dg("check", "defs")
     listed = json.loads(dg("list", "defs", "--json"))
