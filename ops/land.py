@@ -5,15 +5,10 @@ Belongs here: that, through the real client. Does not: what becomes of it (`land
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-from assets.campaigns.source import campaigns_source
-from assets.music.source import music_source
-from assets.reading.history.source import history_source
-
+from assets.pipelines import PIPELINES, landed_of
 from landing.arrival.source import Source
 from ops.environment import require
 from ops.pipelines import landed_pipeline
@@ -23,17 +18,15 @@ class CannotLandError(Exception):
     """The file would not be found; the message says why."""
 
 
-def source_of(pipeline: str, env: Mapping[str, str]) -> Source:
+def source_of(pipeline: str) -> Source:
     """Where a pipeline's sensor looks. Raises CannotLandError for an unknown pipeline."""
-    if pipeline == "campaigns":
-        return campaigns_source(env["CAMPAIGNS_BUCKET"], env["CAMPAIGNS_PREFIX"])
-    if pipeline == "music":
-        return music_source(env["MUSIC_RAW_BUCKET"], env["MUSIC_RAW_PREFIX"])
-    if pipeline == "reading":
-        return history_source(env["READING_BUCKET"], env["READING_PREFIX"])
-    raise CannotLandError(
-        f"there is no pipeline {pipeline!r} of files: PIPELINE=campaigns, music or reading"
-    )
+    if pipeline not in PIPELINES:
+        raise CannotLandError(
+            f"there is no pipeline {pipeline!r} of files: PIPELINE={' or '.join(PIPELINES)}"
+        )
+    files = landed_of(pipeline)
+    places = files.places()
+    return files.source(places.bucket, places.prefix)
 
 
 def key_of(file: Path, source: Source) -> str:
@@ -56,13 +49,13 @@ def run(path: str, pipeline: str) -> int:
     """Put the file there and say what happens next; the exit code."""
     file = Path(path).expanduser()
     try:
-        source = source_of(pipeline, os.environ)
+        source = source_of(pipeline)
         key = key_of(file, source)
     except CannotLandError as error:
         print(error, file=sys.stderr)
         return 1
     require("MINIO_ENDPOINT" if source.store == "minio" else "GOOGLE_CLOUD_PROJECT")
-    with landed_pipeline(pipeline, os.environ) as landed, file.open("rb") as stream:
+    with landed_pipeline(pipeline) as landed, file.open("rb") as stream:
         version = landed.open_bucket(source.bucket).put(key, stream)
     print(
         f"landed {version.uri} ({version.size:,} bytes)\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import psutil
 import pytest
 
 from local.process import alive
-from local.service import REPOSITORY
+from tests import processes
 
 #: A command over one server. A "stubborn" one does not end when it is asked to.
 PROGRAM = """
@@ -53,7 +52,7 @@ sys.exit(Foreground(stack, "trial", Progress().say, ends_servers=ends).run(body)
 class Terminal:
     """The command as a shell would run it, and what it has printed."""
 
-    process: subprocess.Popen[bytes]
+    process: processes.Process[bytes]
     printed: Path
 
     def text(self) -> str:
@@ -83,16 +82,15 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, root: Path) -> Iterator[Start]:
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[processes.Process[bytes]] = []
 
     def run(kind: str, ends: str) -> Terminal:
         printed = tmp_path / f"printed-{len(started)}"
         with printed.open("wb") as output:
-            process = subprocess.Popen(
+            process = processes.start(
                 [sys.executable, "-c", PROGRAM, str(root), kind, ends],
-                cwd=REPOSITORY,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=processes.STDOUT,
                 start_new_session=True,
             )
         started.append(process)
@@ -170,9 +168,9 @@ def test_a_second_command_is_refused_and_down_ends_the_first(start: Start, root:
     assert f"runs already (pid {first.process.pid})" in second.text()
     assert alive(server), "it is not the second one's to end"
     code = "import sys; from local.cli import main; sys.exit(main(sys.argv[1:]))"
-    ended = subprocess.run(
+    ended = processes.run(
         [sys.executable, "-c", code, "down", "--root", str(root)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
+        timeout=60,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert f"ending what runs in another terminal (pid {first.process.pid})" in ended.stdout

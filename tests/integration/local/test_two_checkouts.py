@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import pytest
 
 from local.dagster_processes import DagsterProcesses
 from local.process import alive
+from tests import processes
 
 LOCATION = "import dagster as dg\n\ndefs = dg.Definitions()\n"
 _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { name } } } }"
@@ -29,8 +29,9 @@ def checkout(folder: Path) -> DagsterProcesses:
     home = folder / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    env = {**os.environ, "DAGSTER_HOME": str(home)}
-    return DagsterProcesses(env, folder / "state", folder / "workspace.yaml", cwd=folder)
+    return processes.dagster(
+        folder, env={"DAGSTER_HOME": str(home)}, workspace=folder / "workspace.yaml"
+    )
 
 
 def locations(url: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from assets.pipelines import defaults
 from ops import __main__ as ops
 from ops import environment
+from tests import processes
 
 
 @pytest.fixture
@@ -79,14 +79,10 @@ with _inject_local_env_file(logging.getLogger("x")):
 
 def set_by_dagster(folder, before: dict[str, str]) -> dict[str, str]:
     """What Dagster's own commands set of ``folder/.env``."""
-    loaded = subprocess.run(
+    loaded = processes.run(
         [sys.executable, "-c", LOADED_BY_DAGSTER],
         cwd=folder,
         env=before,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
     )
     return json.loads(loaded.stdout)
 
@@ -118,15 +114,14 @@ def test_a_reader_that_has_seen_enough_ends_no_command_in_a_traceback(tmp_path):
     code = "import os, pathlib\nfrom ops import __main__ as ops\nops.ROOT = pathlib.Path()\n"
     reading, writing = os.pipe()
     os.close(reading)
-    ended = subprocess.run(
+    ended = processes.start(
         [sys.executable, "-c", code + "os._exit(ops.answer(['doctor']))"],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"]},
         stdout=writing,
-        stderr=subprocess.PIPE,
+        stderr=processes.PIPE,
         text=True,
-        timeout=120,
-        check=False,
     )
     os.close(writing)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    _, stderr = ended.communicate(timeout=120)
+    assert (ended.returncode, stderr) == (0, "")
