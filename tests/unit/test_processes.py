@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from assets.pipelines import defaults, required
 from local.service import REPOSITORY
-from resources.environment import DEFAULTS, REQUIRED
 from tests import processes
 from tests.servers import VARIABLES
 
@@ -75,7 +75,7 @@ def test_what_the_guard_finds(code):
 def test_the_caller_s_variables_are_gone():
     assert not [name for name in ("POSTGRES_URL", "DAGSTER_HOME") if name in os.environ]
     assert {name for name in os.environ if name.startswith("QUINTET_")} <= processes.ALLOWED
-    assert processes.ALLOWED.isdisjoint({*VARIABLES, *DEFAULTS, *REQUIRED})
+    assert processes.ALLOWED.isdisjoint({*VARIABLES, *defaults(), *required()})
 
 
 def test_a_process_gets_what_is_allowed_and_what_it_is_given(monkeypatch):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from assets.pipelines import apply_defaults
 from landing.stores.base import ObjectStore
 from landing.stores.gcs import GcsStore
 from landing.stores.minio import MinioStore
 from ops import land
-from resources.environment import apply_defaults
 from resources.gcs import GcsResource
 from resources.minio import MinioResource
 
@@ -41,7 +41,7 @@ def test_a_file_for_gcs_is_where_the_sensor_looks(gcs, tmp_path, capsys, pipelin
     store = gcs(f"{pipeline.upper()}_BUCKET")
     key = only_object(store, prefix, b"x" * 1_234)
     assert key == prefix + name
-    assert land.source_of(pipeline, os.environ).pattern.fullmatch(key)
+    assert land.source_of(pipeline).pattern.fullmatch(key)
     said = capsys.readouterr().out
     assert re.search(rf"landed gs://{store.bucket}/{re.escape(key)}#\d+ \(1,234 bytes\)", said)
     assert f"the sensor of {pipeline} finds it" in said
