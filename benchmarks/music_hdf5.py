@@ -48,7 +48,7 @@ def bare(files: Sequence[Path]) -> int:
 
 def ours(files: Sequence[Path]) -> int:
     """Accepted records."""
-    from assets.music.formats.sniffing import read_records
+    from assets.music.bronze.formats.sniffing import read_records
     from landing.arrival.identity import ObjectVersion
 
     records = 0

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import psycopg
 
-from assets.music import records
+from assets.music.bronze import records
 from landing.batch.parquet import ParquetFile, read_frames
 
 _CHUNK = 10_000

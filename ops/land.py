@@ -22,7 +22,7 @@ def source_of(pipeline: str) -> Source:
     """Where a pipeline's sensor looks. Raises CannotLandError for an unknown pipeline."""
     if pipeline not in PIPELINES:
         raise CannotLandError(
-            f"there is no pipeline {pipeline!r} of files: PIPELINE={" or ".join(PIPELINES)}"
+            f"there is no pipeline {pipeline!r} of files: PIPELINE={' or '.join(PIPELINES)}"
         )
     files = landed_of(pipeline)
     places = files.places()

@@ -90,8 +90,8 @@ def _files_back(minio: MinioResource) -> PutBack:
     """Files of songs, whole: a row of HDF5 is no file."""
 
     def put_back(rejects: Iterable[Reject], _batch_id: str) -> Replayed:
-        from assets.music.archive import Archive
-        from assets.music.copies import copies_in
+        from assets.music.bronze.archive import Archive
+        from assets.music.bronze.copies import copies_in
         from assets.music.settings import MusicSettings
         from landing.stores.minio import MinioStore
         from ops.rejected_files import put_back as put_files_back

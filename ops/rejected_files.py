@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from assets.music.archive import Archive
+from assets.music.bronze.archive import Archive
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import UnreadableObject
 from landing.stores.base import ObjectNotCurrent
@@ -99,7 +99,7 @@ def _fetch(
 
 def _overtaken(version: ObjectVersion, stream: BinaryIO, postgres: PostgresResource) -> int:
     """How many of the file's records, by today's rules, say something else now."""
-    from assets.music.formats.sniffing import read_records
+    from assets.music.bronze.formats.sniffing import read_records
 
     def count(rows: pl.DataFrame) -> int:
         with postgres.connect() as conn:

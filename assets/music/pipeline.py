@@ -15,7 +15,7 @@ from assets.frame.checks import validation_results
 from assets.frame.declared import LandedFiles, Pipeline, batches
 from assets.frame.reports import validation_metadata
 from assets.frame.step import StepEvents, batch_step, derived_from
-from assets.music.bronze_columns import BRONZE_SCHEMA
+from assets.music.registry.bronze import BRONZE_SCHEMA
 from assets.music.settings import MusicSettings
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
@@ -36,7 +36,7 @@ GOLD = (
 
 
 def _rules() -> "Rules":
-    from assets.music.bronze import rules
+    from assets.music.bronze.validation import rules
 
     return rules()
 
@@ -78,7 +78,7 @@ def bronze_records(
 
     Files that were readable are copied to the processed bucket; the others stay where they are.
     """
-    from assets.music.bronze import validate_batch
+    from assets.music.bronze.validation import validate_batch
 
     formats: Counter[str] = Counter()
     with (
@@ -158,7 +158,7 @@ def _remove(
     batch_id: str | None = None,
     deadline: float | None = None,
 ) -> dict[str, Any]:
-    from assets.music.raw_removals import remove_archived
+    from assets.music.bronze.raw_removals import remove_archived
 
     if not music.removes_raw:
         return {"removed": 0, "raw_remove": music.raw_remove}
@@ -191,7 +191,7 @@ music_raw_sweep_schedule = dg.ScheduleDefinition(
 
 
 def _definitions() -> dg.Definitions:
-    from assets.music import checks, table_checks
+    from assets.music.audit import checks, table_checks
     from assets.music.gold import assets as gold
     from assets.music.lyrics import assets as lyrics
     from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule

@@ -1,6 +1,6 @@
 """What a gold asset shows of its table: at most 10 rows, and a picture.
 
-Belongs here: which rows and columns. Does not: drawing (``assets.music.charts``).
+Belongs here: which rows and columns. Does not: drawing (``assets.music.gold.charts``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame import markdown
-from assets.music import charts, tables
+from assets.music import tables
+from assets.music.gold import charts
 from assets.music.gold.replacement import Replaced
 
 if TYPE_CHECKING:

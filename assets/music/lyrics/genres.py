@@ -56,7 +56,7 @@ def due(
 
 def store(conn: Connection, answered: Sequence[tuple[Artist, State]], now: datetime) -> int:
     """Store the states; the number of rows. Songs get their genres by ``apply_genres``."""
-    from assets.music.records import normalised
+    from assets.music.bronze.records import normalised
 
     states = [_kept(artist, state) for artist, state in answered]
     cursor = conn.execute(

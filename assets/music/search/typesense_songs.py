@@ -157,7 +157,7 @@ def genre_code(genre: str) -> str:
     Filters name a genre by it: Typesense has no escape for a backtick within a value, and takes
     ``R&B`` and ``RB`` for equal.
     """
-    from assets.music.records import normalised
+    from assets.music.bronze.records import normalised
 
     return hashlib.sha256(normalised(genre).encode()).hexdigest()[:32]
 

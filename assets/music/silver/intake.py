@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
-from assets.music.records import RANKS
+from assets.music.bronze.records import RANKS
 from assets.music.silver.columns import JSON, SOURCE, listed
 from assets.sinks.postgres import csv_of
 

@@ -67,14 +67,14 @@ def add_plain(conn: psycopg.Connection[Any], texts: str) -> None:
 
 def artist_key(name: str) -> str:
     """The key of an artist of whom only the name is known."""
-    from assets.music.records import fingerprint
+    from assets.music.bronze.records import fingerprint
 
     return "fp-" + fingerprint("", name, "")
 
 
 def split(joined: str) -> list[tuple[str, str]]:
     """The artists of a name, in order, each once: key and name."""
-    from assets.music.records import normalised
+    from assets.music.bronze.records import normalised
 
     artists: dict[str, str] = {}
     for part in joined.split(SEPARATOR):
@@ -90,7 +90,7 @@ def _credits(joined: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _plain(text: str) -> Iterator[tuple[Any, ...]]:
-    from assets.music.records import normalised
+    from assets.music.bronze.records import normalised
 
     if key := normalised(text):
         yield text, key

@@ -16,9 +16,9 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from assets.music import bronze
+from assets.music.bronze import validation as bronze
+from assets.music.bronze.raw_removals import Removals, remove_archived
 from assets.music.pipeline import MUSIC
-from assets.music.raw_removals import Removals, remove_archived
 from landing.arrival import arrivals
 from landing.arrival.identity import ObjectVersion
 from landing.batch import staging

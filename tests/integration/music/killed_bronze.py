@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from assets.music.archive import Archive
-from assets.music.batch_reading import ArchiveReading
+from assets.music.bronze.archive import Archive
+from assets.music.bronze.batch_files import ArchiveReading
 from landing.batch import quarantine, winners
 from landing.stores.minio import MinioStore
 from tests.integration.music.bronze_world import BronzeWorld

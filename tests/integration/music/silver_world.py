@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from assets.music import records
+from assets.music.bronze import records
 from assets.music.silver.load import load_batch
 from tests.integration.music.silver_oracle import NUMBERS, fingerprint
 

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from assets.music import parallel_reading
+from assets.music.bronze import file_workers as parallel_reading
 from landing.batch.failures import PermanentError, TransientError
 from local.process import alive
 from resources.minio_client import Access

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from assets.music.copies import copy_key
+from assets.music.bronze.copies import copy_key
 from landing.stores.minio import MinioStore
 from tests.integration.music.bronze_world import BronzeWorld, next_second
 from tests.integration.music.test_bronze_files import as_list, song

@@ -13,7 +13,7 @@ import h5py
 import polars as pl
 import pytest
 
-from assets.music.formats.sniffing import read_records
+from assets.music.bronze.formats.sniffing import read_records
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import UnreadableObject
 from tests.integration.music.silver_oracle import state

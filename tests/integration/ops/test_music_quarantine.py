@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from assets.music.formats import sniffing as reading
+from assets.music.bronze.formats import sniffing as reading
 from ops import quarantine
 from tests.integration.music.bronze_world import BronzeWorld, next_second
 from tests.integration.music.test_bronze_files import as_list, song

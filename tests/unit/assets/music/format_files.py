@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import polars as pl
 import pytest
 
-from assets.music.formats.sniffing import read_records
-from assets.music.records import SCHEMA
+from assets.music.bronze.formats.sniffing import read_records
+from assets.music.bronze.records import SCHEMA
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import REJECT_SCHEMA, Chunk
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from assets.music import batch_reading
-from assets.music.archive import Archive, CopyLost
-from assets.music.copies import copy_key
-from assets.music.held_objects import MEMORY_BYTES, hold
+from assets.music.bronze import batch_files as batch_reading
+from assets.music.bronze.archive import Archive, CopyLost
+from assets.music.bronze.copies import copy_key
+from assets.music.bronze.file_content import MEMORY_BYTES, hold
 from landing.batch.chunks import UnreadableObject
 from landing.stores.base import ObjectGone, ObjectSuperseded
 from tests.memory_store import MemoryStore

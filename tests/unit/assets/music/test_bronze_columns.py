@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from assets.music.bronze_columns import BRONZE_SCHEMA, COLUMNS, ORIGIN
-from assets.music.records import SCHEMA
+from assets.music.bronze.records import SCHEMA
+from assets.music.registry.bronze import BRONZE_SCHEMA, COLUMNS, ORIGIN
 
 _NAMES = {
     pl.String: "string", pl.Float64: "float64", pl.Int64: "int64", pl.Int32: "int32",

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from assets.frame.pictures import largest
-from assets.music import charts
+from assets.music.gold import charts
 
 
 class Answers:

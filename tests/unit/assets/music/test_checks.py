@@ -4,7 +4,8 @@ import dagster as dg
 import pytest
 
 from assets.frame.checks import audits
-from assets.music import checks, table_checks, table_rules, tables
+from assets.music import tables
+from assets.music.audit import checks, table_checks, table_rules
 from assets.music.pipeline import GOLD, MUSIC, PIPELINE
 
 AUDITS = audits(PIPELINE)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.music import fields
-from assets.music.fields import BadValueError
-from assets.music.records import fingerprint
+from assets.music.bronze import fields
+from assets.music.bronze.fields import BadValueError
+from assets.music.bronze.records import fingerprint
 
 
 def reason(raw: dict, form: str = "hdf5") -> str:

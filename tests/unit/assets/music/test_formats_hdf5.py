@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from assets.formats.hdf5 import Limits
-from assets.music.formats.hdf5 import read_hdf5
+from assets.music.bronze.formats.hdf5 import read_hdf5
 from landing.batch.chunks import UnreadableObject
 from samples.music_formats import hdf5
 from samples.music_songs import Song, made

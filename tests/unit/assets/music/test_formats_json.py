@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from assets.formats import json_text
 from assets.formats.json_text import read_document
-from assets.music.formats.lyrics import credited
-from assets.music.records import fingerprint
+from assets.music.bronze.formats.lyrics import credited
+from assets.music.bronze.records import fingerprint
 from landing.batch.chunks import UnreadableObject
 from tests.unit.assets.music.format_files import Trickle, chunks, given, read, reasons
 

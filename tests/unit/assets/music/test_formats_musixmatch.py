@@ -8,7 +8,7 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from assets.music.formats import musixmatch
+from assets.music.bronze.formats import musixmatch
 from landing.batch.chunks import UnreadableObject
 from tests.unit.assets.music.format_files import Trickle, chunks, given, read, reasons
 

@@ -10,7 +10,7 @@ from hypothesis import example, settings
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from assets.music.formats.sniffing import read_records
+from assets.music.bronze.formats.sniffing import read_records
 from landing.batch.chunks import UnreadableObject
 from samples.music_formats import extract_header, extract_row, hdf5, song_object
 from samples.music_songs import made

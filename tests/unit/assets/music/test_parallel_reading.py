@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from assets.music.parallel_reading import pays
+from assets.music.bronze.file_workers import pays
 from landing.arrival.identity import ObjectVersion
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.music.records import SCHEMA
+from assets.music.bronze.records import SCHEMA
 from assets.music.silver import intake
 from assets.music.silver.columns import SOURCE
 

@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from assets.music import tables
-from assets.music.bronze_columns import BRONZE_SCHEMA
 from assets.music.pipeline import GOLD, MUSIC
+from assets.music.registry.bronze import BRONZE_SCHEMA
 
 BRONZE, SONGS, LYRICS = (
     dg.AssetKey(["music", name]) for name in ("bronze_records", "silver_songs", "song_lyrics")

@@ -23,8 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from assets.music.batch_reading import REQUESTS
-from assets.music.copies import Copy
+from assets.music.bronze.batch_files import REQUESTS
+from assets.music.bronze.copies import Copy
 from landing.arrival.identity import ObjectVersion
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from assets.music.archive import Archive
-from assets.music.copies import Copy, save_copies
-from assets.music.held_objects import Held
+from assets.music.bronze.archive import Archive
+from assets.music.bronze.copies import Copy, save_copies
+from assets.music.bronze.file_content import Held
 from landing.arrival.identity import ObjectVersion
 from landing.batch.object_reading import Parse, Reader, Reading
 

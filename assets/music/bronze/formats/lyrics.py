@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from assets.music import fields
-from assets.music.fields import BadValueError
+from assets.music.bronze import fields
+from assets.music.bronze.fields import BadValueError
 
 _YEAR = re.compile(r"\s*\(\s*(?:c\.|ca\.|©)?\s*(1\d{3}|20\d\d)\s*\)$")
 #: Without brackets only behind two words: "The 1975" is a name.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from assets.music.records import KEY_BYTES, SCHEMA, Format, fingerprint
+from assets.music.bronze.records import KEY_BYTES, SCHEMA, Format, fingerprint
 
 #: Bytes of UTF-8. Million Song fields hold at most 1,024.
 NAME_BYTES = 8 * 1024

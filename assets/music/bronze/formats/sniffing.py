@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from assets.formats.hdf5 import is_hdf5
-from assets.music.formats.extract import header, read_extract
-from assets.music.formats.hdf5 import read_hdf5
-from assets.music.formats.json_songs import read_json
-from assets.music.formats.musixmatch import read_musixmatch, recognises
+from assets.music.bronze.formats.extract import header, read_extract
+from assets.music.bronze.formats.hdf5 import read_hdf5
+from assets.music.bronze.formats.json_songs import read_json
+from assets.music.bronze.formats.musixmatch import read_musixmatch, recognises
 from landing.batch.chunks import Chunk, UnreadableObject, original_text
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The archive: music's files as they were read, kept in the processed bucket.
 
 Belongs here: making copies and reading them. Does not: where a copy lies (``copies.py``), a batch
-on its way (``batch_reading.py``), formats, and emptying the raw bucket (``raw_removals.py``).
+on its way (``batch_files.py``), formats, and emptying the raw bucket (``raw_removals.py``).
 
 An object that turned out readable is copied before the batch is decided, complete or absent, and
 noted in ``music.archived_object`` in the transaction that decides. What is noted there is read
@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from assets.music.copies import Copy, KnownCopies, copy_key
-from assets.music.held_objects import Held, hold
+from assets.music.bronze.copies import Copy, KnownCopies, copy_key
+from assets.music.bronze.file_content import Held, hold
 from landing.arrival.identity import ObjectVersion
 from landing.batch.failures import PermanentError
 from landing.stores.base import ObjectNotCurrent

@@ -1,7 +1,7 @@
 """Checks of all tables: the registry's rules, songs and their tracks, gold against silver.
 
 Belongs here: such checks, and what to do when one fails. Does not: the rules (``table_rules``) and
-the comparison (``gold.audit``), checks of anything but tables (``checks``).
+the comparison (``gold_recount``), checks of anything but tables (``checks``).
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.music import table_rules, tables
-from assets.music.audit_reading import NOT_COMPARED, SAMPLE, sample, snapshot
+from assets.music import tables
+from assets.music.audit import table_rules
+from assets.music.audit.snapshot import NOT_COMPARED, SAMPLE, sample, snapshot
 from assets.music.pipeline import GOLD, MUSIC
 from resources.postgres import PostgresResource
 
@@ -56,7 +57,7 @@ def table_rules_hold(
 
     What gold refers to may be gone from silver while a batch is between the two: not compared.
     """
-    from assets.music.gold.audit import under_way
+    from assets.music.audit.gold_recount import under_way
 
     with snapshot(postgres) as conn:
         for key in sorted(context.selected_asset_check_keys):
@@ -124,7 +125,7 @@ def gold_equals_silver(
     context: dg.AssetCheckExecutionContext, postgres: PostgresResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Every row of gold recounted, by other queries than those that made it."""
-    from assets.music.gold.audit import compare
+    from assets.music.audit.gold_recount import compare
     from assets.music.gold.targets import TARGETS
 
     with snapshot(postgres) as conn:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl  # noqa: TID253
 
-from assets.music.records import SCHEMA, with_hash
+from assets.music.bronze.records import SCHEMA, with_hash
 from landing.batch.chunks import REJECT_SCHEMA, Chunk, original_text
 
 #: A chunk is closed at this many rows or bytes of original text.

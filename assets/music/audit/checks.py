@@ -8,7 +8,7 @@ from contextlib import closing
 
 import dagster as dg
 
-from assets.music.audit_reading import NOT_COMPARED, SAMPLE, sample, snapshot
+from assets.music.audit.snapshot import NOT_COMPARED, SAMPLE, sample, snapshot
 from assets.music.pipeline import MUSIC
 from assets.music.settings import MusicSettings
 from resources.milvus import MilvusResource
@@ -103,7 +103,7 @@ def _index_counts(
     postgres: PostgresResource, sink: str, held: int, expected: str
 ) -> dg.AssetCheckResult:
     """The verdict over what an index holds, ``expected`` being a query of what it should hold."""
-    from assets.music.gold.audit import changed_songs, under_way
+    from assets.music.audit.gold_recount import changed_songs, under_way
 
     with snapshot(postgres) as conn:
         waiting = len(under_way(conn, "gold_song_details", sink)) + changed_songs(conn)

@@ -19,8 +19,8 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from assets.music.copies import Copy, KnownCopies, save_copies
-from assets.music.reading_process import (
+from assets.music.bronze.copies import Copy, KnownCopies, save_copies
+from assets.music.bronze.file_worker import (
     Failed,
     Message,
     NotCurrent,
@@ -48,7 +48,7 @@ FEWEST_OBJECTS = 200
 LARGEST_MEAN = 1024 * 1024
 
 #: Not ``-m``: what is pickled as ``__main__`` means nothing to the other process.
-_PROGRAM = "from assets.music.reading_process import main; main()"
+_PROGRAM = "from assets.music.bronze.file_worker import main; main()"
 _END_SECONDS = 10.0
 
 

@@ -29,9 +29,9 @@ from assets.formats.hdf5 import (
     opened,
     said,
 )
-from assets.music import fields
-from assets.music.fields import BadValueError
-from assets.music.formats.rows import Rows
+from assets.music.bronze import fields
+from assets.music.bronze.fields import BadValueError
+from assets.music.bronze.formats.rows import Rows
 from landing.batch.chunks import Chunk, UnreadableObject
 
 _Array = np.ndarray[tuple[int], np.dtype[Any]]

@@ -19,10 +19,16 @@ import numpy as np  # noqa: TID253
 import polars as pl  # noqa: TID253
 import pyarrow as pa  # noqa: TID253
 
-from assets.music import fields
-from assets.music.fields import BadValueError
-from assets.music.formats.rows import CHUNK_BYTES, CHUNK_ROWS, Reject, frame, reject_frame
-from assets.music.records import SCHEMA
+from assets.music.bronze import fields
+from assets.music.bronze.fields import BadValueError
+from assets.music.bronze.formats.rows import (
+    CHUNK_BYTES,
+    CHUNK_ROWS,
+    Reject,
+    frame,
+    reject_frame,
+)
+from assets.music.bronze.records import SCHEMA
 from landing.batch.chunks import TEXT_BYTES, Chunk, original_text
 
 _BLOCK_BYTES = 1024 * 1024

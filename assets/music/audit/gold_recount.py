@@ -1,6 +1,6 @@
 """Whole gold tables against silver, batches that are under way left aside.
 
-Belongs here: the comparison. Does not: how Dagster shows it (``assets.music.checks``), the
+Belongs here: the comparison. Does not: how Dagster shows it (``assets.music.audit.checks``), the
 comparison of what one batch touched (``replacement.py``).
 """
 

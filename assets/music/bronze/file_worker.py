@@ -1,7 +1,7 @@
 """A process that reads some of a batch's objects for another one.
 
 Belongs here: what that process does, and how the two talk. Does not: starting it
-(``parallel_reading.py``), reading (``batch_reading.py``).
+(``file_workers.py``), reading (``batch_files.py``).
 
 It is given one Task on its standard input and answers with the messages below, pickled, on its
 standard output: for every object its rows and then what came of it, in the task's order, and
@@ -19,9 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from assets.music.archive import Archive
-from assets.music.batch_reading import ArchiveReading, archive_reader
-from assets.music.copies import Copy
+from assets.music.bronze.archive import Archive
+from assets.music.bronze.batch_files import ArchiveReading, archive_reader
+from assets.music.bronze.copies import Copy
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import Chunk, UnreadableObject
 from landing.batch.failures import FailureClass, classify
@@ -85,7 +85,7 @@ Message = Chunk | Read | Refused | NotCurrent | Failed | Settled
 
 def answers(task: Task) -> Iterator[Message]:
     """Read the task's objects."""
-    from assets.music.formats.sniffing import read_records
+    from assets.music.bronze.formats.sniffing import read_records
 
     client = task.access.client()
     archive = Archive(

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 def rules() -> RecordRules:
     """What music supplies to the shared validation."""
-    from assets.music.formats.sniffing import read_records
+    from assets.music.bronze.formats.sniffing import read_records
+    from assets.music.bronze.records import SCHEMA
     from assets.music.pipeline import MUSIC
-    from assets.music.records import SCHEMA
     from landing.batch.validation import RecordRules
 
     return RecordRules(
@@ -63,12 +63,12 @@ def validate_batch(
     A batch that was validated before is staged again from what is staged, or else from the copies.
     ``formats`` gets the rows that were read and not rejected, by format. With ``access`` to the
     server that has ``raw`` and ``processed``, many small objects are read in several processes.
-    Errors are those of landing.batch.validation.validate, and assets.music.archive.CopyLost.
+    Errors are those of landing.batch.validation.validate, and assets.music.bronze.archive.CopyLost.
     """
-    from assets.music.archive import Archive
-    from assets.music.batch_reading import archive_reader
-    from assets.music.copies import copies_in
-    from assets.music.parallel_reading import parallel_reader, pays
+    from assets.music.bronze.archive import Archive
+    from assets.music.bronze.batch_files import archive_reader
+    from assets.music.bronze.copies import copies_in
+    from assets.music.bronze.file_workers import parallel_reader, pays
     from landing.batch.validation import validate
 
     music, known = rules(), copies_in(pg, raw.bucket)

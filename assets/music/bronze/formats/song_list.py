@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assets.music import fields
+from assets.music.bronze import fields
 
 _COLUMNS = {
     "title": "title",

@@ -1,0 +1,1 @@
+"""Checks over all of music, not one batch, and what they compare."""

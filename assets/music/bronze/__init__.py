@@ -1,0 +1,1 @@
+"""Files as they landed: read once, kept, and validated into records."""
