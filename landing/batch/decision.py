@@ -80,6 +80,7 @@ class WinningRows:
         self._table = table
         self._key = key
         self._event_time = event_time
+        winners.ensure(conn, table)
         winners.create_candidates(conn, table)
 
     def offer(self, rows: pl.DataFrame) -> None:

@@ -52,6 +52,30 @@ class RecordTable:
         return "".join(f", {prefix}{name}" for name in self.attributes)
 
 
+def ensure(conn: psycopg.Connection[Any], table: RecordTable) -> None:
+    """Make the pipeline's record tables where no migration has: attributes are text.
+
+    A pipeline that keeps more of its records than that brings a migration.
+    """
+    found = conn.execute("SELECT to_regclass(%s)", (f"{table.pipeline}.record",)).fetchone()
+    if found and found[0]:
+        return
+    attributes = "".join(f', {name} text COLLATE "C"' for name in table.attributes)
+    conn.execute(
+        f"""
+        CREATE SCHEMA IF NOT EXISTS {table.pipeline};
+        CREATE TABLE IF NOT EXISTS {table.pipeline}.record (
+            key text COLLATE "C" PRIMARY KEY, event_time timestamptz NOT NULL,
+            seq bigint NOT NULL, row_hash text NOT NULL, batch_id text COLLATE "C" NOT NULL
+            {attributes});
+        CREATE TABLE IF NOT EXISTS {table.pipeline}.replaced (
+            batch_id text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL,
+            event_time timestamptz NOT NULL{attributes}, PRIMARY KEY (batch_id, key));
+        CREATE INDEX IF NOT EXISTS replaced_key ON {table.pipeline}.replaced (key);
+        """
+    )
+
+
 def create_candidates(conn: psycopg.Connection[Any], table: RecordTable) -> None:
     """An empty temporary table of candidates, for as long as the connection lives."""
     conn.execute("DROP TABLE IF EXISTS pg_temp.candidate")
