@@ -27,9 +27,10 @@ def validation_metadata(files: LandedFiles, result: ValidationResult) -> dict[st
     }
     if result.quarantine_key:
         place = files.uri(files.places().quarantine_bucket, result.quarantine_key)
-        metadata["quarantine"] = dg.MetadataValue.md(
+        metadata["quarantine"] = place
+        metadata["rejects"] = dg.MetadataValue.md(
             f"`make quarantine BATCH={result.batch_id}` shows each row with its reason; "
-            f"`REPLAY=1` behind it lets them arrive again. They are in `{place}`."
+            "`REPLAY=1` behind it lets them arrive again."
         )
     return metadata
 

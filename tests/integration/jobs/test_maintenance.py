@@ -156,3 +156,11 @@ def test_staging_of_a_batch_that_a_backfill_has_taken_meanwhile_stays(landing, i
         clean_up.join(20)
     assert found == [retention.Removed(0, 0)]
     assert staged(landing) == {batch_id}
+
+
+def test_partitions_of_which_nothing_landed_are_removed(landing, instance):
+    fresh = aged(landing, instance, "a", DAY)
+    instance.add_dynamic_partitions(CAMPAIGNS.partition_set, ["invented", "20300101T000000Z-0001"])
+    told = maintain(instance)
+    assert partitions(instance) == {fresh}
+    assert (told["partitions_removed"], told["unknown_partitions_removed"]) == (0, 2)

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from assets.frame.declared import LandedFiles, batches
 from assets.frame.settings import Settings
 from landing.arrival import ledger
+from landing.arrival.identity import ObjectVersion
 from landing.arrival.scan import ScanError
 from landing.arrival.source import Source
 from landing.arrival.tick import Tick, evaluate_tick
@@ -336,3 +338,51 @@ def test_the_end_of_runs_is_read_from_the_instance() -> None:
         retried = create_run_for_test(instance, "model", tags=tags, status=started)
         assert not runs.has_ended("batch/1")
         assert runs.is_alive(retried.run_id)
+
+
+def month_of(version: ObjectVersion) -> str:
+    found = re.match(r"in/updates/(\d{4}-\d\d)/", version.key)
+    if not found:
+        raise ValueError(version.key)
+    return found[1]
+
+
+MONTHS = replace(
+    MODEL,
+    pattern=r"updates/.*",
+    unit=month_of,
+    partitions=dg.MonthlyPartitionsDefinition(start_date="2025-01", fmt="%Y-%m"),
+)
+
+
+def test_a_run_works_on_the_unit_that_its_objects_name(
+    connection: psycopg.Connection[Any],
+) -> None:
+    bucket = BucketModel(Clock())
+    for key in ("2025-03/a", "2025-04/a", "2025-03/b", "soon/a"):
+        bucket.put(f"in/updates/{key}", b"x")
+    source = MONTHS.source("inbox", "in/")
+
+    def ticked(cursor: str | None) -> Tick:
+        return evaluate_tick(
+            source, bucket, connection, cursor,
+            now=bucket.clock, deadline=1.0, clock=lambda: 0.0, runs=ModelRuns(),
+        )  # fmt: skip
+
+    first = ticked(None)
+    assert dict(first.scan.ignored) == {"no_unit": 1}
+    bucket.clock.advance(31)
+    both = ticked(first.cursor)
+    told = landed.sensor_result(MONTHS, both, known_partitions=())
+    requests = sorted(told.run_requests or [], key=lambda one: one.partition_key or "")
+    assert [one.partition_key for one in requests] == ["2025-03", "2025-04"]
+    assert not told.dynamic_partitions_requests, "months are there without being added"
+    for request, objects in zip(requests, (2, 1), strict=True):
+        batch = ledger.batch(connection, request.tags["quintet/batch"])
+        assert (batch.partition_key, batch.objects) == (request.partition_key, objects)
+        assert request.run_key == f"{batch.batch_id}/1"
+        # What a run from the UI or of a backfill, without a batch's tag, works on.
+        found = ledger.batch_of_partition(connection, "model", batch.partition_key)
+        assert found == batch
+    assert ledger.batch_of_partition(connection, "model", "2025-05") is None
+    assert ledger.batch_of_partition(connection, "another", "2025-03") is None

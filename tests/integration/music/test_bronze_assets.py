@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import dagster as dg
+import psycopg
 import pytest
 
 from assets.music.pipeline import MUSIC, bronze_records, music_raw_sweep_job, raw_removals
+from assets.music.settings import MusicSettings
 from assets.music.silver.assets import silver_songs
 from definitions import build_defs, build_resources
 from tests.integration.music.bronze_world import BronzeWorld, next_second
@@ -34,7 +38,7 @@ def instance(env):
 
 def resources():
     """Those that these steps need: the others' variables are not set here."""
-    every = build_resources()
+    every = {**build_resources(), "music": MusicSettings.from_variables()}
     return {name: every[name] for name in ("postgres", "minio", "music")}
 
 
@@ -113,3 +117,25 @@ def test_the_job_selects_all_but_the_bucket_and_the_audits():
     assert names >= {"bronze_records", "silver_songs", "raw_removals", "song_lyrics"}
     checks = {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
     assert checks == {"rows_balance", "rejected_share", "holds_the_batch"}
+
+
+def test_a_partition_added_by_hand_fails_at_once_with_one_sentence(world, instance):
+    instance.add_dynamic_partitions(MUSIC.partition_set, ["2026-summer"])
+    result = dg.materialize(
+        [bronze_records],
+        instance=instance,
+        partition_key="2026-summer",
+        resources=resources(),
+        raise_on_error=False,
+    )
+    (failed,) = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+    assert not [e for e in result.all_events if e.event_type_value == "STEP_UP_FOR_RETRY"]
+    said = failed.event_specific_data.user_failure_data.description
+    assert said == (
+        "validation: nothing landed of the partition 2026-summer: partitions are added by "
+        "`music_minio_sensor` when files arrive, not by hand."
+    )
+    assert "no batch" not in said
+    with psycopg.connect(os.environ["POSTGRES_URL"]) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM landing.batch").fetchone()
+    assert count == 0, "the ledger is as it was"

@@ -78,6 +78,29 @@ def test_batches_are_a_prefix_in_order_within_the_limits(
         assert len(flat) == len(given_sizes)
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.sampled_from(["2025-01", "2025-02", "2025-03"]))),
+    st.booleans(),
+)
+def test_no_batch_holds_objects_of_two_units(
+    given_objects: list[tuple[int, str]], old: bool
+) -> None:
+    seen = NOW - timedelta(seconds=60 if old else 0)
+    found = [Arrival(n, size, seen, unit) for n, (size, unit) in enumerate(given_objects, 1)]
+    closed = close_batches(found, SOURCE, idle=True, now=NOW)
+    taken = [arrival.seq for group in closed for arrival in group]
+    assert len(taken) == len(set(taken))
+    for group in closed:
+        assert len({arrival.unit for arrival in group}) == 1
+        assert [arrival.seq for arrival in group] == sorted(arrival.seq for arrival in group)
+        # Within its unit a batch leaves no older object behind.
+        unit = [arrival.seq for arrival in found if arrival.unit == group[0].unit]
+        before = {seq for seq in unit if seq < group[0].seq}
+        assert before <= set(taken)
+    if old:
+        assert sorted(taken) == [arrival.seq for arrival in found]
+
+
 @pytest.mark.parametrize(
     ("last", "expected"),
     [
