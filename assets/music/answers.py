@@ -231,7 +231,7 @@ def similar_songs(
         raise UnknownSongError(song_key)
     if row[0]:
         raise NothingToCompareError(f"song {song_key!r} has no {', '.join(row[0])}")
-    statement = resources.files(__package__).joinpath("similar_by_audio.sql").read_bytes()
+    statement = resources.files("assets.music.search").joinpath("similar_by_audio.sql").read_bytes()
     rows = connection.execute(statement, {"song": song_key, "songs": k})
     return tuple(SimilarSong(other, float(distance)) for other, distance in rows)
 
