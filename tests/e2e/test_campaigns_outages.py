@@ -68,7 +68,8 @@ def test_all_processes_killed_in_the_middle_of_a_run(
         assert_same(end_state(env), expected(rows, second))
         assert_profiles_are_means(env)
         runs = daemon.wait_runs_ended(batch.batch_id, 2)
-        assert [run.tags["quintet/attempt"] for run in runs] == ["1", "2"]
+        attempts = [run.tags["dagster/run_key"].rpartition("/")[2] for run in runs]
+        assert attempts == ["1", "2"]
         assert [run.status.value for run in runs] == ["FAILURE", "SUCCESS"]
 
 

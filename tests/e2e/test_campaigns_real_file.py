@@ -105,7 +105,7 @@ def test_dropped_file_then_backfills_from_the_command_line(
 def _assert_webserver_shows_it(daemon: CampaignDaemon, batch_id: str) -> None:
     daemon.processes.wait_ready()
     nodes = _graphql(daemon, "{ assetNodes { groupName assetKey { path } } }")["assetNodes"]
-    names = {n["assetKey"]["path"][-1] for n in nodes if n["groupName"] == "campaigns"}
+    names = {n["assetKey"]["path"][-1] for n in nodes if n["groupName"].startswith("campaigns_")}
     assert names == {
         "gcs_landing", "events", "raw_messages", "message_embeddings", "user_profiles",
         "engagement_graph", "engagement_analytics", "campaign_recommendations",

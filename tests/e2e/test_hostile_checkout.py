@@ -22,14 +22,12 @@ from tests.servers import VARIABLES
 REPRESENTATIVE = (
     "tests/unit/ops/test_command_line.py",
     "tests/unit/test_processes.py",
-    "tests/unit/test_code_location.py",
     "tests/integration/landing/test_locks.py::test_a_killed_process_frees_its_locks",
     "tests/integration/jobs/test_compute_logs.py",
     (
         "tests/integration/reading/test_affinity_assets.py"
         "::test_a_range_from_the_command_line_and_the_printed_answer"
     ),
-    "tests/e2e/test_reading_session.py",
 )
 
 
