@@ -4,7 +4,7 @@ Belongs here: what no such pipeline may lack. Does not: checks that only one pip
 of a sink (``step.py``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -111,7 +111,7 @@ SAMPLE = 10
 
 _STOPPED = """
 SELECT batch_id, coalesce(error, ''), count(*) OVER () FROM landing.batch
-WHERE source = %s AND state = 'failed_permanent' ORDER BY batch_id LIMIT %s
+WHERE pipeline = %s AND state = 'failed_permanent' ORDER BY batch_id LIMIT %s
 """
 _WAITING = """
 SELECT bucket || '/' || key, floor(extract(epoch FROM clock_timestamp() - seen_at) / 60)::bigint,
@@ -140,7 +140,7 @@ def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:
     )
     def stopped(postgres: PostgresResource) -> dg.AssetCheckResult:
         with postgres.connect() as connection:
-            rows = connection.execute(_STOPPED, (source, SAMPLE)).fetchall()
+            rows = connection.execute(_STOPPED, (files.pipeline, SAMPLE)).fetchall()
         remedy = "Mend the cause named in the error, then `make replay BATCH=<batch>`."
         return _standing(rows, "batches", ("batch", "error"), remedy)
 
@@ -157,16 +157,22 @@ def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:
             "named: a failed batch is tried again by itself, one that failed for good by "
             "`make replay`."
         )
-        return _standing(rows, "objects_waiting", ("object", "minutes", "batch"), remedy)
+        oldest = {"oldest_minutes": rows[0][1] if rows else 0, "limit_minutes": WAITING_MINUTES}
+        columns = ("object", "minutes", "batch")
+        return _standing(rows, "objects_waiting", columns, remedy, oldest)
 
     return [stopped, waiting]
 
 
 def _standing(
-    rows: Sequence[tuple[Any, ...]], what: str, columns: Sequence[str], remedy: str
+    rows: Sequence[tuple[Any, ...]],
+    what: str,
+    columns: Sequence[str],
+    remedy: str,
+    more: Mapping[str, int] | None = None,
 ) -> dg.AssetCheckResult:
-    """Passed when there is none; the count of all (each row's last) and a sample else."""
-    metadata: dict[str, Any] = {what: rows[0][-1] if rows else 0}
+    """Passed when there is none; the count of all (each row's last), ``more`` and a sample."""
+    metadata: dict[str, Any] = {what: rows[0][-1] if rows else 0, **(more or {})}
     if rows:
         shown = markdown.table(columns, [row[:-1] for row in rows])
         metadata["sample"] = dg.MetadataValue.md(shown)

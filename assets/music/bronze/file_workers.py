@@ -1,7 +1,7 @@
 """Reading a batch of many small objects in several processes.
 
 Belongs here: when that pays, starting the processes, merging what they read in the batch's order.
-Does not: what such a process does (``reading_process.py``).
+Does not: what such a process does (``file_worker.py``).
 
 A song's HDF5 file costs some milliseconds of one core: to fetch, to parse and to copy. Processes
 of their own, each with every n-th object, use the other cores; they cost half a second to start.
