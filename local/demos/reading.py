@@ -33,7 +33,7 @@ _SUBSCRIPTIONS = {
 }
 
 #: Seconds without any change after which the waiting ends, and what is missing is said.
-STALLED = 300.0
+STALLED = 600.0
 PUBLISH_TIMEOUT = 60.0
 SHOWN_CATEGORIES = 8
 
