@@ -55,7 +55,8 @@ class Running:
         process = self.process()
         found = [process, *_descendants(process)] if process else []
         known = {member.pid for member in found}
-        if process or not psutil.pid_exists(self.pid):
+        # Session 0 is everybody's whose leader is outside of this container.
+        if process or (self.pid and not psutil.pid_exists(self.pid)):
             found += [one for one in _session(self.pid, self.started) if one.pid not in known]
         return found
 

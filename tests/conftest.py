@@ -89,6 +89,28 @@ def _directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _variables_kept() -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _variables() -> Iterator[None]:
+    """What code under test sets in this process (a ``.env`` read, defaults) ends with the test."""
+    with _variables_kept():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _variables_of_a_module() -> Iterator[None]:
+    """And what fixtures of a module's scope set ends with the module."""
+    with _variables_kept():
+        yield
+
+
 @pytest.fixture(scope="session")
 def stack() -> Stack:
     """The stack shared by the session; nothing of it is started by this fixture."""

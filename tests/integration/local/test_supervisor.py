@@ -18,6 +18,7 @@ import pytest
 from local.process import Running, alive
 from local.service import Command, Place, Service, StackError, answers_http
 from local.supervisor import Supervisor
+from tests import processes
 
 #: Serves on its port; 98 is what a bind that fails ends with.
 SERVER = (
@@ -128,6 +129,13 @@ def test_what_a_killed_leader_left_running_is_ended(supervisor: Supervisor) -> N
 
 
 def test_a_session_that_is_not_of_the_recorded_leader_is_left_alone() -> None:
-    # This very session: its leader lives, and is not what was recorded.
-    session = os.getsid(0)
-    assert Running(session, 1.0).family() == []
+    # Its leader lives, and was started at another time than what was recorded.
+    with processes.start(["sleep", "60"], start_new_session=True) as leader:
+        assert Running(leader.pid, psutil.Process(leader.pid).create_time()).family()
+        assert Running(leader.pid, 1.0).family() == []
+        leader.kill()
+
+
+def test_processes_whose_session_began_outside_of_the_container_are_left_alone() -> None:
+    # Seen from inside, all of them are of session 0.
+    assert Running(0, 1.0).family() == []

@@ -56,10 +56,8 @@ def both(tmp_path: Path) -> Iterator[list[DagsterProcesses]]:
 @pytest.mark.timeout(300)
 def test_each_announces_its_own_ui(both: list[DagsterProcesses]) -> None:
     # Both have found the same port free: a minute passes between choosing it and binding it.
-    both[0].supervisor.root.mkdir()
     both[0].supervisor.assign([both[0].services["webserver"]])
     port = both[0].supervisor.place().ports["webserver"]
-    both[1].supervisor.root.mkdir()
     (both[1].supervisor.root / "ports.json").write_text(json.dumps({"webserver": port}))
 
     def start(one: DagsterProcesses) -> None:
