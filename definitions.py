@@ -17,6 +17,7 @@ import dagster as dg
 gc.freeze()
 
 from assets.frame.checks import audits
+from assets.frame.code_references import with_code_references
 from assets.frame.declared import Pipeline
 from assets.pipelines import apply_defaults, chosen_pipelines, declaration
 from jobs.batches import audit_schedule, batch_job
@@ -101,7 +102,10 @@ def pipeline_defs(pipeline: Pipeline) -> dg.Definitions:
     own = pipeline.definitions()
     checks = audits(pipeline)
     return dg.Definitions(
-        assets=[*(own.assets or ()), *(files.landing_spec() for files in pipeline.landed)],
+        assets=[
+            *with_code_references(own.assets or ()),
+            *(files.landing_spec() for files in pipeline.landed),
+        ],
         asset_checks=checks,
         jobs=[*(own.jobs or ()), *(batch_job(files) for files in pipeline.landed)],
         schedules=[*(own.schedules or ()), audit_schedule(pipeline, checks)],

@@ -24,6 +24,7 @@ DAGSTER_VARIABLES: dict[str, str] = {
 #: Names, models and optional addresses. A variable that is set always wins.
 DEFAULTS: dict[str, str] = {
     **DAGSTER_VARIABLES,
+    "QUINTET_SOURCE_URL": "",
     "NEO4J_DATABASE": "neo4j",
     "MILVUS_TOKEN": "",
     "BIGQUERY_API_ENDPOINT": "",
