@@ -9,6 +9,7 @@ and overridden.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,9 @@ from landing.arrival.source import Source
 
 if TYPE_CHECKING:
     from landing.batch.validation import Rules
+
+# Known to be beta; the version is pinned, and tests hold what is used of it.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 #: For transient failures only: permanent ones end the step at once. Seconds.
 RETRY = dg.RetryPolicy(
@@ -101,6 +105,8 @@ class Steps:
             "retry_policy": RETRY,
             "op_tags": tags,
             "metadata": {"dagster/column_schema": schema} if schema else {},
+            # A run works on one batch: a backfill of many is many runs, whatever else is selected.
+            **({"backfill_policy": dg.BackfillPolicy.multi_run(1)} if self.partitions else {}),
             **more,
         }
         return cast("AssetKeywords", keywords)
