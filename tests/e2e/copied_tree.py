@@ -90,7 +90,7 @@ class Tree:
 
 
 @contextlib.contextmanager
-def copied_tree() -> Iterator[Tree]:
+def copied_tree(folder: str = "quintet") -> Iterator[Tree]:
     """A fresh copy; at the end everything that was started in it is stopped and it is removed."""
     _sweep()
     # A short path: Unix sockets below it have about 100 characters.
@@ -98,7 +98,7 @@ def copied_tree() -> Iterator[Tree]:
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as place:
         # Readable by all: where the tests run as root, Postgres runs as somebody else.
         Path(place).chmod(0o755)
-        root = Path(place).resolve() / "quintet"
+        root = Path(place).resolve() / folder
         shutil.copytree(REPOSITORY, root, ignore=_LEFT_OUT, symlinks=True)
         (root / ".venv").symlink_to(REPOSITORY / ".venv")
         (root / ".local").mkdir()
@@ -124,5 +124,5 @@ def _sweep() -> None:
     for place in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         owner = place.name.removeprefix(_PREFIX).partition("-")[0]
         if not (owner.isdigit() and psutil.pid_exists(int(owner))):
-            Tree(place.resolve() / "quintet", place).kill()
+            Tree(place.resolve(), place).kill()
             shutil.rmtree(place, ignore_errors=True)
