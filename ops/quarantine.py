@@ -50,6 +50,9 @@ def run(batch_id: str | None, *, replay: bool, limit: int) -> int:
         if replay:
             return rejected_messages.replay(postgres, batch_id, os.environ)
         return rejected_messages.show(postgres, batch_id, limit)
+    if batch_id in rejected_messages.configured(os.environ):
+        print(f"No message of {batch_id} was rejected.")
+        return 0
     return _batch(postgres, batch_id, replay=replay, limit=limit)
 
 

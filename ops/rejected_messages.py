@@ -47,6 +47,11 @@ class RejectedMessages:
         return sum(self.reasons.values())
 
 
+def configured(env: Mapping[str, str]) -> set[str]:
+    """The subscriptions that the variables name."""
+    return {env[name] for name in _TOPICS if env.get(name)}
+
+
 def by_subscription(postgres: PostgresResource) -> list[RejectedMessages]:
     """Per subscription, what was rejected. Raises psycopg.Error."""
     with postgres.connect() as conn:

@@ -52,11 +52,7 @@ class Tree:
             process = processes.start(
                 ["bash", "-c", command],
                 cwd=self.root,
-                env={
-                    "PATH": f"{self.root}/.venv/bin:/usr/local/bin:/usr/bin:/bin",
-                    "HOME": str(self.home),
-                    **(variables or {}),
-                },
+                env={**self.environment(), **(variables or {})},
                 stdout=output,
                 stderr=processes.STDOUT,
                 start_new_session=True,
@@ -72,6 +68,26 @@ class Tree:
                 raise
             output.seek(0)
             return Ended(command, code, output.read().decode(errors="replace"))
+
+    def add_partition(self, partitions: str, key: str) -> None:
+        """As a sensor does when a file has landed. The tree's Postgres must be up."""
+        code = (
+            "import os\n"
+            "import dagster as dg\n"
+            "from dotenv import dotenv_values\n"
+            "os.environ.update(dotenv_values('.env'))\n"
+            "with dg.DagsterInstance.get() as instance:\n"
+            f"    instance.add_dynamic_partitions('{partitions}', ['{key}'])\n"
+        )
+        made = self.run(f'.venv/bin/python -c "{code}"', timeout=60)
+        assert made.code == 0, made.output
+
+    def environment(self) -> dict[str, str]:
+        """What a terminal has that has only just been opened."""
+        return {
+            "PATH": f"{self.root}/.venv/bin:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.home),
+        }
 
     def processes(self) -> list[psutil.Process]:
         """Everything that runs in or from the copy."""

@@ -15,16 +15,6 @@ BATCH = "20261122T101503Z-0001"
 #: Systems that nothing here talks to; the code location wants to know where they are all the same.
 NOT_ASKED = sorted({*required(), "STORAGE_EMULATOR_HOST"} - {"POSTGRES_URL"})
 
-#: The batch becomes a partition as the sensor would make it one.
-ADD_PARTITION = (
-    "import os\n"
-    "import dagster as dg\n"
-    "from dotenv import dotenv_values\n"
-    "os.environ.update(dotenv_values('.env'))\n"
-    "with dg.DagsterInstance.get() as instance:\n"
-    f"    instance.add_dynamic_partitions('campaigns_batches', ['{BATCH}'])\n"
-)
-
 
 @pytest.fixture(scope="module")
 def tree() -> Iterator[Tree]:
@@ -79,8 +69,7 @@ def test_sensors_are_found_and_run_by_default(tree):
 
 
 def test_a_backfill_is_queued_and_marked_with_its_batch(tree):
-    made = tree.run(f'.venv/bin/python -c "{ADD_PARTITION}"', timeout=60)
-    assert made.code == 0, made.output
+    tree.add_partition("campaigns_batches", BATCH)
     output_of(
         tree,
         f"dagster job backfill --job campaigns --partitions {BATCH} --noprompt",
