@@ -39,7 +39,7 @@ from typing import Any
 from assets.reading.stream import writing
 from assets.reading.stream.append import RowAppender, microseconds, row_class
 from assets.reading.stream.serving import StreamLimits
-from assets.reading.warehouse import INTERACTIONS_RAW, TABLES, Warehouse
+from assets.reading.tables import INTERACTIONS_RAW, warehouse_of
 from benchmarks.peers import interpreter
 from local.stack import Stack
 from tests.pubsub_servers import google_emulator, on_google_emulator
@@ -67,7 +67,7 @@ def systems(stack: Stack, google: str | None = None) -> Iterator[Systems]:
     ):
         found = Systems.of(variables)
         with found.bigquery.client() as client:
-            Warehouse(client, found.reading.dataset).ensure()
+            warehouse_of(client, found.reading.dataset).ensure()
         yield found
 
 
@@ -225,14 +225,14 @@ def bare_loop(found: Systems, count: int) -> float:
     from google.cloud.pubsub_v1.types import FlowControl
 
     arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    row = row_class(TABLES[INTERACTIONS_RAW])
+    row = row_class(INTERACTIONS_RAW)
     began = time.perf_counter()
     with (
         found.bigquery.client() as client,
         found.bigquery_write.client() as write_client,
         found.pubsub.subscriber() as subscriber,
     ):
-        table = Warehouse(client, found.reading.dataset).table(INTERACTIONS_RAW)
+        table = warehouse_of(client, found.reading.dataset).table(INTERACTIONS_RAW.name)
         appender = RowAppender(write_client, table, row)
         pulling = subscriber.subscribe(
             found.pubsub.subscription_path(found.reading.interaction_subscription),

@@ -31,14 +31,14 @@ from pathlib import Path
 import dagster as dg
 from google.cloud.bigquery import (
     LoadJobConfig,
-    SchemaField,
     SourceFormat,
     Table,
     TimePartitioning,
     WriteDisposition,
 )
 
-from assets.reading.warehouse import EVENT
+from assets.reading.tables import EVENT
+from assets.sinks.bigquery import schema_fields
 from local.stack import Stack
 from resources.bigquery import run
 from samples.reading import write_events as write_sample
@@ -82,7 +82,7 @@ def environment(stack: Stack) -> Iterator[HistoryWorld]:
 def bare(world: HistoryWorld, csv: Path, name: str, *, upload: bool) -> float:
     """Seconds of one load job into a table of its own."""
     client, table_id = world.warehouse.client, world.warehouse.table(name)
-    fields = [SchemaField(column, kind, mode) for column, kind, mode, _ in EVENT]
+    fields = schema_fields(EVENT)
     table = Table(table_id, schema=fields)
     table.time_partitioning = TimePartitioning(field="updated_at")
     table.clustering_fields = ["user_id"]

@@ -86,6 +86,7 @@ class Steps:
         group: str,
         deps: Sequence[str | dg.AssetDep | dg.AssetKey] = (),
         schema: dg.TableSchema | None = None,
+        lineage: dg.TableColumnLineage | None = None,
         priority: int = 0,
         **more: Any,
     ) -> AssetKeywords:
@@ -104,9 +105,16 @@ class Steps:
             "owners": list(self.owners),
             "retry_policy": RETRY,
             "op_tags": tags,
-            "metadata": {"dagster/column_schema": schema} if schema else {},
             # A run works on one batch: a backfill of many is many runs, whatever else is selected.
             **({"backfill_policy": dg.BackfillPolicy.multi_run(1)} if self.partitions else {}),
+            "metadata": {
+                name: shown
+                for name, shown in (
+                    ("dagster/column_schema", schema),
+                    ("dagster/column_lineage", lineage),
+                )
+                if shown
+            },
             **more,
         }
         return cast("AssetKeywords", keywords)

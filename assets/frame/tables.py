@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import dagster as dg
 
@@ -96,7 +97,8 @@ class Table:
     """One table, collection or index of a pipeline: its primary key, its columns in order.
 
     ``asset`` is the name of the asset that writes it; None for what validation keeps.
-    ``partition`` is the column whose days are partitions, ``cluster`` how rows lie in one.
+    ``partition`` is the column whose days are partitions, ``cluster`` how rows lie in one, ``kept``
+    how long a partition stays.
     """
 
     pipeline: str
@@ -107,6 +109,7 @@ class Table:
     asset: str | None = None
     partition: str | None = None
     cluster: tuple[str, ...] = ()
+    kept: timedelta | None = None
 
     @property
     def qualified(self) -> str:

@@ -9,22 +9,21 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from assets.reading.affinity.computation import midnight, window
-from assets.reading.warehouse import Warehouse
+from assets.reading.affinity.computation import window
+from assets.reading.rules import INT64, READ_BEYOND, midnight
+from assets.reading.tables import warehouse_of
 from resources.bigquery import run
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
-_LEAST_ID, _GREATEST_ID = -(2**63), 2**63 - 1
-
 # Reads the window's day partitions and, in each, the blocks that hold the user.
-ANSWER = """
+ANSWER = f"""
 SELECT m.category_name, COUNT(*) AS events
-FROM `{user_interaction}` AS i
-JOIN `{content_meta}` AS m ON m.content_id = i.content_id
+FROM `{{user_interaction}}` AS i
+JOIN `{{content_meta}}` AS m ON m.content_id = i.content_id
 WHERE i.updated_at >= @start AND i.updated_at < @finish
-    AND i.user_id = @user_id AND i.read_percent > 90
+    AND i.user_id = @user_id AND i.read_percent > {READ_BEYOND}
 GROUP BY m.category_name
 """
 
@@ -40,7 +39,7 @@ def category_counts(client: Client, dataset: str, user_id: int, query_date: date
     days = window(query_date)
     rows = run(
         client,
-        Warehouse(client, dataset).sql(ANSWER),
+        warehouse_of(client, dataset).sql(ANSWER),
         [*days.parameters()[2:], ScalarQueryParameter("user_id", "INT64", user_id)],
     )
     counts = {row.category_name: row.events for row in rows}
@@ -67,7 +66,7 @@ def category_shares(
 def _check(user_id: object, query_date: object) -> None:
     if isinstance(user_id, bool) or not isinstance(user_id, int):
         raise ValueError(f"a user id is an integer, not {user_id!r}")  # noqa: TRY004
-    if not _LEAST_ID <= user_id <= _GREATEST_ID:
+    if user_id not in INT64:
         raise ValueError(f"a user id has 64 bits: {user_id}")
     if isinstance(query_date, datetime) or not isinstance(query_date, date):
         raise ValueError(f"not a date without a time: {query_date!r}")  # noqa: TRY004

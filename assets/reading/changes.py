@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.reading.pipeline import DAYS, FIRST_DAY, USER_INTERACTION_KEY
+from assets.reading.pipeline import DAYS, USER_INTERACTION_KEY
+from assets.reading.rules import FIRST_DAY, READ_BEYOND
 
 if TYPE_CHECKING:
     import psycopg
 
-    from assets.reading.warehouse import Warehouse
+    from assets.sinks.bigquery import Warehouse
 
     Connection = psycopg.Connection[Any]
 
@@ -43,7 +44,7 @@ DAYS_AT_ONCE = 200
 DAYS_OF_CONTENTS = f"""
 SELECT DATE(updated_at) AS day
 FROM `{{user_interaction}}`
-WHERE content_id IN UNNEST(@content_ids) AND read_percent > 90
+WHERE content_id IN UNNEST(@content_ids) AND read_percent > {READ_BEYOND}
   AND updated_at >= TIMESTAMP '{FIRST_DAY} 00:00:00+00'
 GROUP BY day
 ORDER BY day
@@ -119,7 +120,7 @@ def quiet_seconds(conn: Connection) -> float | None:
 
 
 def days_of_contents(warehouse: Warehouse, content_ids: Sequence[int]) -> list[date]:
-    """The days with an event of these contents that counts, read beyond 90 percent."""
+    """The days with an event of these contents that counts."""
     from google.cloud.bigquery import ArrayQueryParameter
 
     from assets.reading.merges import ask

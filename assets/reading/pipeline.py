@@ -11,21 +11,16 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.frame.declared import LandedFiles, Pipeline, Steps, batches
+from assets.reading.rules import FIRST_DAY
 from assets.reading.settings import ReadingSettings
-from assets.reading.warehouse import INTERACTIONS_HISTORY, column_schema
+from assets.reading.tables import HISTORY_ROWS
 
 if TYPE_CHECKING:
     from landing.batch.validation import Rules
 
-#: The first event date that is taken; earlier ones are rejected.
-FIRST_DAY = "2000-01-01"
-
 #: One partition per UTC day: of events, of what is counted of them, of the dates that are asked.
 #: The end offset makes the current day a partition while it is still going on.
 DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_offset=1)
-
-#: Days before the query date that belong to an answer; the query date itself does, too.
-WINDOW_DAYS = 14
 
 _OWNERS = ("team:reading-data",)
 
@@ -51,7 +46,7 @@ HISTORY = LandedFiles(
     validation="history_rows",
     sinks=("interaction_history", "content_meta_history"),
     rules=_rules,
-    staged=column_schema(INTERACTIONS_HISTORY),
+    staged=HISTORY_ROWS.column_schema(),
     preview=("user_id", "content_id", "read_percent", "updated_at", "category_name", "line"),
     # The two sinks take turns in BigQuery: processes of their own would only cost their start.
     limits={"large_bytes": 2**63 - 1},
@@ -78,9 +73,9 @@ def _definitions() -> dg.Definitions:
     from assets.reading.affinity import assets as affinity
     from assets.reading.affinity import checks as affinity_checks
     from assets.reading.affinity.job import reading_affinity_automation, reading_affinity_job
-    from assets.reading.carriers import assets as carriers
-    from assets.reading.carriers.job import reading_dataflow_job, reading_dataflow_schedule
     from assets.reading.history import assets as history
+    from assets.reading.managed_ingestion import assets as carriers
+    from assets.reading.managed_ingestion.job import reading_dataflow_job, reading_dataflow_schedule
     from assets.reading.session import assets as session
     from assets.reading.session import checks as session_checks
     from assets.reading.session.job import reading_stream_job

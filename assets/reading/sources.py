@@ -17,7 +17,7 @@ from assets.reading.pipeline import (
     USER_INTERACTION_KEY,
     asset_key,
 )
-from assets.reading.warehouse import INTERACTIONS, TABLES, column_schema
+from assets.reading.tables import INTERACTIONS
 
 #: Readers read at any hour: a quarter of an hour without any event is odd, two hours are a fault.
 ARRIVAL = dg.FreshnessPolicy.time_window(
@@ -55,8 +55,8 @@ user_interaction = dg.AssetSpec(
     group_name="reading_stream",
     owners=list(STREAM.owners),
     kinds={"bigquery"},
-    description=f"{TABLES[INTERACTIONS].description} A day is reported here within about a minute "
+    description=f"{INTERACTIONS.description} A day is reported here within about a minute "
     "after it gained events, or contents of its events gained categories.",
-    metadata={"dagster/column_schema": column_schema(INTERACTIONS)},
+    metadata={"dagster/column_schema": INTERACTIONS.column_schema()},
     freshness_policy=ARRIVAL,
 )

@@ -20,7 +20,7 @@ from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT, run, table_id
 
 if TYPE_CHECKING:
     import polars as pl
-    from google.cloud.bigquery import Client, SchemaField
+    from google.cloud.bigquery import Client, LoadJobConfig, SchemaField, TimePartitioning
 
 #: BigQuery's names of the types that columns are declared with.
 SPELLED = {
@@ -34,6 +34,8 @@ SPELLED = {
     "text": "STRING",
     "timestamptz": "TIMESTAMP",
 }
+#: In place of a column to partition by: the hour in which a row came in, which BigQuery keeps.
+INGESTION_HOUR = "_PARTITIONTIME"
 #: Rows per load job: a table takes 1,500 load jobs a day, and a file is uploaded from disk.
 LOAD_ROWS = 500_000
 VERIFY_IDS = 10_000
@@ -67,8 +69,7 @@ class Warehouse:
         for table in self.tables:
             made = bigquery.Table(self.table(table.name), schema=schema_fields(table.columns))
             made.description = table.description
-            if table.partition:
-                made.time_partitioning = bigquery.TimePartitioning(field=table.partition)
+            made.time_partitioning = _partitioning(table)
             made.clustering_fields = list(table.cluster) or None
             self.client.create_table(made, exists_ok=True, timeout=REQUEST_TIMEOUT)
 
@@ -103,6 +104,27 @@ def schema_fields(columns: Iterable[Column]) -> list[SchemaField]:
     ]
 
 
+def load_config(staging: Table, *, first: bool = True) -> LoadJobConfig:
+    """How Parquet is loaded into a staging table; the first file replaces what is there.
+
+    It replaces the table's schema, too, descriptions included.
+    """
+    from google.cloud.bigquery import LoadJobConfig, SourceFormat, WriteDisposition
+    from google.cloud.bigquery.format_options import ParquetOptions
+
+    options = ParquetOptions()
+    options.enable_list_inference = True  # a Parquet list is a REPEATED field, not list.element
+    config = LoadJobConfig(
+        schema=schema_fields(staging.columns),
+        source_format=SourceFormat.PARQUET,
+        write_disposition=(
+            WriteDisposition.WRITE_TRUNCATE if first else WriteDisposition.WRITE_APPEND
+        ),
+    )
+    config.parquet_options = options
+    return config
+
+
 def stage(
     warehouse: Warehouse, staging: Table, chunks: Iterable[pl.DataFrame], *, batch_id: str
 ) -> Staged:
@@ -126,9 +148,6 @@ def merge_statement(table: Table, staging: Table, newest: Sequence[str]) -> str:
     columns = ", ".join(table.names)
     keys = ", ".join(table.key)
     order = ", ".join(f"{name} DESC" for name in newest)
-    same = " AND ".join(
-        [*(f"t.{name} = s.{name}" for name in table.key), _within(table, f"t.{table.partition}")]
-    )
     changes = ", ".join(f"{name} = s.{name}" for name in table.names if name not in table.key)
     values = ", ".join(f"s.{name}" for name in table.names)
     return f"""
@@ -139,10 +158,38 @@ USING (
     WHERE batch_id = @batch_id
     QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {order}) = 1
 ) AS s
-ON {same}
+ON {same_row(table)}
 WHEN MATCHED THEN UPDATE SET {changes}
 WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})
 """
+
+
+def insert_statement(table: Table, source: str) -> str:
+    """The template of a merge that adds those rows of the query ``source`` whose key is not there.
+
+    ``source`` has all of the table's columns, and one row per key. Days as in `merge_statement`.
+    """
+    columns = ", ".join(table.names)
+    values = ", ".join(f"s.{name}" for name in table.names)
+    return f"""
+MERGE `{{{table.name}}}` AS t
+USING ({source}) AS s
+ON {same_row(table)}
+WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})
+"""
+
+
+def same_row(table: Table) -> str:
+    """The condition that row ``t`` of the table, on one of ``@days``, has the key of row ``s``."""
+    keys = [f"t.{name} = s.{name}" for name in table.key]
+    return " AND ".join([*keys, *([within(table, "t.")] if table.partition else [])])
+
+
+def within(table: Table, row: str = "") -> str:
+    """The condition that a row of the table is on one of ``@days``; always true without days."""
+    if not table.partition:
+        return "TRUE"
+    return f"TIMESTAMP_TRUNC({row}{table.partition}, DAY) IN UNNEST(@days)"
 
 
 def hashes_statement(table: Table) -> str:
@@ -151,7 +198,7 @@ def hashes_statement(table: Table) -> str:
     return f"""
 SELECT {key} AS key, {ROW_HASH.name} AS row_hash, COUNT(*) AS copies
 FROM `{{{table.name}}}`
-WHERE {key} IN UNNEST(@ids) AND {_within(table, str(table.partition))}
+WHERE {key} IN UNNEST(@ids) AND {within(table)}
 GROUP BY key, row_hash
 """
 
@@ -193,14 +240,22 @@ def verify(warehouse: Warehouse, table: Table, chunks: Iterable[pl.DataFrame]) -
     return total
 
 
+def _partitioning(table: Table) -> TimePartitioning | None:
+    from google.cloud.bigquery import TimePartitioning
+
+    if not table.partition:
+        return None
+    return TimePartitioning(
+        type_="HOUR" if table.partition == INGESTION_HOUR else "DAY",
+        field=None if table.partition == INGESTION_HOUR else table.partition,
+        expiration_ms=int(table.kept.total_seconds() * 1000) if table.kept else None,
+    )
+
+
 def _mode(column: Column) -> str:
     if column.type.endswith("[]"):
         return "REPEATED"
     return "NULLABLE" if column.nullable else "REQUIRED"
-
-
-def _within(table: Table, moment: str) -> str:
-    return f"TIMESTAMP_TRUNC({moment}, DAY) IN UNNEST(@days)" if table.partition else "TRUE"
 
 
 def _days(table: Table, days: Sequence[datetime]) -> list[Any]:
@@ -240,20 +295,10 @@ def _staged(chunk: pl.DataFrame, staging: Table, batch_id: str) -> Any:
 
 
 def _load(file: BinaryIO, warehouse: Warehouse, staging: Table, *, first: bool) -> None:
-    from google.cloud.bigquery import LoadJobConfig, SourceFormat, WriteDisposition
-    from google.cloud.bigquery.format_options import ParquetOptions
-
-    options = ParquetOptions()
-    options.enable_list_inference = True  # a Parquet list is a REPEATED field, not list.element
-    config = LoadJobConfig(
-        schema=schema_fields(staging.columns),
-        source_format=SourceFormat.PARQUET,
-        write_disposition=(
-            WriteDisposition.WRITE_TRUNCATE if first else WriteDisposition.WRITE_APPEND
-        ),
-    )
-    config.parquet_options = options
     job = warehouse.client.load_table_from_file(
-        file, warehouse.table(staging.name), job_config=config, timeout=REQUEST_TIMEOUT
+        file,
+        warehouse.table(staging.name),
+        job_config=load_config(staging, first=first),
+        timeout=REQUEST_TIMEOUT,
     )
     job.result(timeout=JOB_TIMEOUT)

@@ -14,7 +14,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from assets.reading.warehouse import Warehouse
+from assets.reading.tables import warehouse_of
+from assets.sinks.bigquery import Warehouse
 from local.demos.pipeline import Figures, Landed, PipelineDemo, ledger_figures
 from local.demos.reading_found import Expected, left_by_others
 from local.demos.reading_input import Input, real_input, sample_input
@@ -192,7 +193,7 @@ class ReadingDemo(PipelineDemo):
             api_endpoint=self.env.get("BIGQUERY_API_ENDPOINT", ""),
         )
         with bigquery.client() as client:
-            yield Warehouse(client, self.env["READING_DATASET"])
+            yield warehouse_of(client, self.env["READING_DATASET"])
 
     def _pubsub(self) -> PubSubResource:
         return PubSubResource(

@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from assets.reading.warehouse import Warehouse
+from assets.sinks.bigquery import Warehouse
 from local.demos.reading_input import Category, Event, daily_counts, shares, within
 from resources.bigquery import run
 

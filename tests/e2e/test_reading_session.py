@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from assets.reading.session.job import SESSION_TAG
-from assets.reading.warehouse import INTERACTIONS, Warehouse
+from assets.reading.tables import INTERACTIONS, warehouse_of
+from assets.sinks.bigquery import Warehouse
 from landing.batch.locks import run_lock_held
 from local.dagster_processes import DagsterProcesses
 from local.service import REPOSITORY
@@ -68,7 +69,9 @@ class SessionDaemon:
 
     def users(self) -> list[int]:
         """The users in the table, each as often as it is there."""
-        statement = f"SELECT user_id FROM `{self.warehouse.table(INTERACTIONS)}` ORDER BY user_id"
+        statement = (
+            f"SELECT user_id FROM `{self.warehouse.table(INTERACTIONS.name)}` ORDER BY user_id"
+        )
         return [row["user_id"] for row in run(self.warehouse.client, statement)]
 
     def serving(self) -> list[dg.DagsterRun]:
@@ -126,7 +129,9 @@ def daemon(env, tmp_path) -> Iterator[SessionDaemon]:
     dagster.start(webserver=False)
     try:
         with dg.DagsterInstance.get() as instance, resource.client() as client:
-            yield SessionDaemon(env, dagster, instance, Warehouse(client, env["READING_DATASET"]))
+            yield SessionDaemon(
+                env, dagster, instance, warehouse_of(client, env["READING_DATASET"])
+            )
     finally:
         dagster.stop()
 

@@ -13,21 +13,17 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.reading.affinity.automation import recompute_counts, recompute_shares
-from assets.reading.affinity.columns import (
-    COUNTS_LINEAGE,
-    COUNTS_SCHEMA,
-    SHARES_LINEAGE,
-    SHARES_SCHEMA,
-)
-from assets.reading.pipeline import ANSWERS, USER_INTERACTION_KEY, WINDOW_DAYS
+from assets.reading.pipeline import ANSWERS, USER_INTERACTION_KEY
+from assets.reading.rules import WINDOW_DAYS
 from assets.reading.settings import ReadingSettings
+from assets.reading.tables import DAILY_COUNTS, META, SHARES
 from landing.batch.failures import classify
 from resources.bigquery import BigQueryResource
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
     from assets.reading.affinity.computation import DayFigures, Days, Replaced
-    from assets.reading.warehouse import Warehouse
+    from assets.sinks.bigquery import Warehouse
 
 # Known to be beta; the version is pinned, and tests hold what is used of it.
 warnings.filterwarnings(
@@ -36,9 +32,9 @@ warnings.filterwarnings(
     category=dg.BetaWarning,
 )
 
-COUNTS_KEY = ANSWERS.key("daily_category_counts")
-SHARES_KEY = ANSWERS.key("user_category_shares")
-META_KEY = ANSWERS.key("content_meta")
+COUNTS_KEY = ANSWERS.key(DAILY_COUNTS.name)
+SHARES_KEY = ANSWERS.key(SHARES.name)
+META_KEY = ANSWERS.key(META.name)
 
 COUNTS_MATCH_EVENTS = "counts_match_events"
 SHARES_SUM_TO_ONE = "shares_sum_to_one"
@@ -56,16 +52,14 @@ Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
 @dg.asset(
     **ANSWERS.step(
-        "daily_category_counts",
+        DAILY_COUNTS.name,
         group="answers",
         deps=[USER_INTERACTION_KEY, META_KEY],
         backfill_policy=dg.BackfillPolicy.single_run(),
         automation_condition=recompute_counts(USER_INTERACTION_KEY),
         kinds={"bigquery"},
-        metadata={
-            "dagster/column_schema": COUNTS_SCHEMA,
-            "dagster/column_lineage": COUNTS_LINEAGE,
-        },
+        schema=DAILY_COUNTS.column_schema(),
+        lineage=DAILY_COUNTS.column_lineage(),
         check_specs=[
             dg.AssetCheckSpec(
                 COUNTS_MATCH_EVENTS,
@@ -100,16 +94,14 @@ def daily_category_counts(
 
 @dg.asset(
     **ANSWERS.step(
-        "user_category_shares",
+        SHARES.name,
         group="answers",
         deps=[dg.AssetDep(COUNTS_KEY, partition_mapping=_WINDOW)],
         backfill_policy=dg.BackfillPolicy.single_run(),
         automation_condition=recompute_shares(COUNTS_KEY),
         kinds={"bigquery"},
-        metadata={
-            "dagster/column_schema": SHARES_SCHEMA,
-            "dagster/column_lineage": SHARES_LINEAGE,
-        },
+        schema=SHARES.column_schema(),
+        lineage=SHARES.column_lineage(),
         check_specs=[
             dg.AssetCheckSpec(
                 SHARES_SUM_TO_ONE,
@@ -154,7 +146,7 @@ def _replace(
 ) -> Events:
     """Replace the run's partitions, ``span`` at a time; then the check and the materialization."""
     from assets.reading.affinity.computation import Days, top_shares
-    from assets.reading.warehouse import Warehouse
+    from assets.reading.tables import warehouse_of
 
     keys = context.partition_key_range
     days = Days(date.fromisoformat(keys.start), date.fromisoformat(keys.end))
@@ -167,7 +159,7 @@ def _replace(
         bigquery.client() as client,
         postgres.connect(autocommit=True) as conn,
     ):
-        warehouse = Warehouse(client, reading.dataset)
+        warehouse = warehouse_of(client, reading.dataset)
         warehouse.ensure()
         for part in days.spans(span):
             replaced = replace(warehouse, conn, part)

@@ -11,7 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from assets.reading.affinity.assets import COUNTS_KEY, SHARES_KEY
-from assets.reading.pipeline import USER_INTERACTION_KEY, WINDOW_DAYS
+from assets.reading.pipeline import USER_INTERACTION_KEY
+from assets.reading.rules import WINDOW_DAYS
 
 #: How long the automation may take: two looks, two backfills and, after a failure, the next try.
 GRACE = timedelta(minutes=30)

@@ -5,8 +5,8 @@ Does not: when they run (``automation.py``), one user's answer straight from the
 (``answer.py``).
 
 The days of a window are whole and both ends belong to it: a query date D is answered from the
-events of [D - 14 days, D], UTC. A pair is an event read beyond 90 percent together with one of its
-content's categories; an event whose content has no category yet counts nowhere until it has.
+events of [D - WINDOW_DAYS, D], UTC. A pair is an event read beyond READ_BEYOND together with one of
+its content's categories; an event whose content has no category yet counts nowhere until it has.
 
 Partitions are replaced, never emptied first: one MERGE takes what has gone, adds what is new and
 leaves what is the same, so a reader sees the old partition or the new one. Its bounds stand in each
@@ -21,16 +21,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from assets.reading.merges import run_merge
-from assets.reading.pipeline import WINDOW_DAYS
-from assets.reading.warehouse import DAILY_COUNTS, SHARES, Warehouse
+from assets.reading.rules import READ_BEYOND, WINDOW_DAYS, midnight
+from assets.reading.tables import DAILY_COUNTS, SHARES
 from resources.bigquery import run
 
 if TYPE_CHECKING:
     import psycopg
+
+    from assets.frame.tables import Table
+    from assets.sinks.bigquery import Warehouse
 
     Connection = psycopg.Connection[Any]
 
@@ -42,15 +45,18 @@ SHARE_SPAN = 15
 #: How far from 1 the shares of one user may sum up, in floating point.
 TOLERANCE = 1e-9
 
-COUNT = """
-MERGE `{daily_category_counts}` AS t
-USING (
+# What is counted: pairs of an event of which enough was read, and a category.
+_PAIRS = f"""
     SELECT DATE(i.updated_at) AS day, i.user_id, m.category_name, COUNT(*) AS events
-    FROM `{user_interaction}` AS i
-    JOIN `{content_meta}` AS m ON m.content_id = i.content_id
-    WHERE i.updated_at >= @start AND i.updated_at < @finish AND i.read_percent > 90
+    FROM `{{user_interaction}}` AS i
+    JOIN `{{content_meta}}` AS m ON m.content_id = i.content_id
+    WHERE i.updated_at >= @start AND i.updated_at < @finish AND i.read_percent > {READ_BEYOND}
     GROUP BY day, i.user_id, m.category_name
-) AS s
+"""
+
+COUNT = f"""
+MERGE `{{daily_category_counts}}` AS t
+USING ({_PAIRS}) AS s
 ON t.day = s.day AND t.user_id = s.user_id AND t.category_name = s.category_name
 WHEN MATCHED AND t.day BETWEEN @first AND @last AND t.events != s.events THEN
     UPDATE SET events = s.events
@@ -61,16 +67,16 @@ WHEN NOT MATCHED BY TARGET THEN
 """
 
 # Each count goes to the query dates of the range that see its day: at most 15, whatever the range.
-SHARE = """
-MERGE `{user_category_shares}` AS t
+SHARE = f"""
+MERGE `{{user_category_shares}}` AS t
 USING (
     SELECT query_date, user_id, category_name, events,
         events / SUM(events) OVER (PARTITION BY query_date, user_id) AS share
     FROM (
         SELECT query_date, c.user_id, c.category_name, SUM(c.events) AS events
-        FROM `{daily_category_counts}` AS c
+        FROM `{{daily_category_counts}}` AS c
         CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(
-            GREATEST(c.day, @first), LEAST(DATE_ADD(c.day, INTERVAL 14 DAY), @last)
+            GREATEST(c.day, @first), LEAST(DATE_ADD(c.day, INTERVAL {WINDOW_DAYS} DAY), @last)
         )) AS query_date
         WHERE c.day BETWEEN @window_start AND @last
         GROUP BY query_date, c.user_id, c.category_name
@@ -106,24 +112,18 @@ GROUP BY query_date
 """
 
 # What is counted against what a count would find now, for the days on which they differ.
-COMPARE = """
+COMPARE = f"""
 SELECT day, SUM(counted) AS counted, SUM(direct) AS direct, COUNTIF(counted > direct) AS beyond
 FROM (
     SELECT COALESCE(c.day, d.day) AS day, IFNULL(c.events, 0) AS counted,
         IFNULL(d.events, 0) AS direct
     FROM (
         SELECT day, user_id, category_name, SUM(events) AS events
-        FROM `{daily_category_counts}`
+        FROM `{{daily_category_counts}}`
         WHERE day BETWEEN @first AND @last
         GROUP BY day, user_id, category_name
     ) AS c
-    FULL JOIN (
-        SELECT DATE(i.updated_at) AS day, i.user_id, m.category_name, COUNT(*) AS events
-        FROM `{user_interaction}` AS i
-        JOIN `{content_meta}` AS m ON m.content_id = i.content_id
-        WHERE i.updated_at >= @start AND i.updated_at < @finish AND i.read_percent > 90
-        GROUP BY day, i.user_id, m.category_name
-    ) AS d
+    FULL JOIN ({_PAIRS}) AS d
     ON c.day = d.day AND c.user_id = d.user_id AND c.category_name = d.category_name
 )
 GROUP BY day
@@ -209,11 +209,6 @@ class Difference:
     beyond: int
 
 
-def midnight(day: date) -> datetime:
-    """The first instant of a UTC day."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
 def window(query_date: date) -> Days:
     """The days whose events are the answer for ``query_date``."""
     return Days(query_date - timedelta(days=WINDOW_DAYS), query_date)
@@ -288,9 +283,9 @@ def top_shares(warehouse: Warehouse, days: Days) -> dict[date, list[tuple[str, i
 
 
 def _replace(
-    warehouse: Warehouse, conn: Connection, table: str, sql: str, parameters: list[Any]
+    warehouse: Warehouse, conn: Connection, table: Table, sql: str, parameters: list[Any]
 ) -> None:
-    run_merge(warehouse.client, conn, warehouse.table(table), warehouse.sql(sql), parameters)
+    run_merge(warehouse.client, conn, warehouse.table(table.name), warehouse.sql(sql), parameters)
 
 
 def _seen(difference: Difference | None) -> int:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame.step import StepEvents, sink_events, validation_asset
+from assets.frame.tables import Table
 from assets.reading.pipeline import HISTORY
 from assets.reading.settings import ReadingSettings
-from assets.reading.warehouse import INTERACTIONS, META, column_schema
+from assets.reading.tables import INTERACTIONS, META, warehouse_of
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from landing.batch.staging import PART_ROWS
@@ -23,7 +24,7 @@ from resources.postgres import PostgresResource
 if TYPE_CHECKING:
     import psycopg
 
-    from assets.reading.warehouse import Warehouse
+    from assets.sinks.bigquery import Warehouse
 
 #: Writes a delivery through a warehouse and a connection in autocommit mode, and reads it back.
 Write = Callable[
@@ -42,7 +43,7 @@ history_rows = validation_asset(
         group="history",
         kinds={"bigquery"},
         pool="history",
-        schema=column_schema(INTERACTIONS),
+        schema=INTERACTIONS.column_schema(),
         holds="Every event of the batch is in `user_interaction`, exactly once.",
         priority=1,
     )
@@ -75,7 +76,7 @@ def interaction_history(
         group="history",
         kinds={"bigquery"},
         pool="history",
-        schema=column_schema(META),
+        schema=META.column_schema(),
         holds="Every category of the batch is in `content_meta`, exactly once.",
     )
 )
@@ -93,7 +94,7 @@ def content_meta_history(
     ) -> tuple[SinkResult, Verification]:
         from assets.reading.history.load import write_categories
 
-        return write_categories(warehouse, conn, delivery.facts(rows=PART_ROWS))
+        return write_categories(warehouse, conn, delivery.facts(rows=PART_ROWS), delivery.batch_id)
 
     yield from _merged(context, postgres, gcs, bigquery, reading, META, write)
 
@@ -104,22 +105,21 @@ def _merged(
     gcs: GcsResource,
     bigquery: BigQueryResource,
     reading: ReadingSettings,
-    table: str,
+    table: Table,
     write: Write,
 ) -> StepEvents:
     """Give the sink of the asset that runs its batch, and tell Dagster which days have changed."""
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
         from assets.reading.changes import report_changes
-        from assets.reading.warehouse import Warehouse
 
         with bigquery.client() as client, postgres.connect(autocommit=True) as conn:
-            warehouse = Warehouse(client, reading.dataset)
+            warehouse = warehouse_of(client, reading.dataset)
             written = write(delivery, warehouse, conn)
             report_changes(context, conn, warehouse)
         return written
 
-    name = f"{bigquery.project}.{reading.dataset}.{table}"
+    name = f"{bigquery.project}.{reading.dataset}.{table.name}"
     yield from sink_events(
         HISTORY, context, postgres, gcs, take, metadata=lambda: {"dagster/table_name": name}
     )

@@ -1,7 +1,7 @@
 """History files: what a CSV file's first line says it holds, and reading it, compressed or not.
 
 Belongs here: compression, headers and their older names. Does not: CSV (``assets/formats``),
-what a value must be (``columns.py``).
+what a value must be (``rows.py``).
 
 A file holds *events* when its columns include user_id, content_id, read_percent and updated_at, and
 *categories* when they include content_id and category_name; the old systems wrote pratilipi_id for
@@ -21,23 +21,18 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, BinaryIO, Literal, cast
+from typing import IO, BinaryIO, cast
 
 from assets.formats.csv_records import DATE, Limits, read_records
+from assets.reading.kinds import CATEGORIES, EVENTS, KINDS, Kind
 from landing.batch.chunks import Chunk, UnreadableObject, original_text
 
-Kind = Literal["events", "categories"]
-
-COLUMNS: dict[Kind, tuple[str, ...]] = {
-    "events": ("user_id", "content_id", "read_percent", "updated_at"),
-    "categories": ("content_id", "category_name"),
-}
 _OTHER_NAMES = {"pratilipi_id": "content_id"}
 
 #: The column that tells a record from the text of an open quote, and what stands in it.
 _ANCHORS: dict[Kind, tuple[str, re.Pattern[bytes]]] = {
-    "events": ("updated_at", DATE),
-    "categories": ("content_id", re.compile(rb"\s*[+-]?\d{1,20}\s*$")),
+    EVENTS: ("updated_at", DATE),
+    CATEGORIES: ("content_id", re.compile(rb"\s*[+-]?\d{1,20}\s*$")),
 }
 _GZIP_MAGIC = b"\x1f\x8b"
 _HEAD_BYTES = 64 * 1024
@@ -87,18 +82,18 @@ def layout(head: bytes) -> Layout:
     except (UnicodeDecodeError, csv.Error) as error:
         raise UnreadableObject("bad_header", str(error), original_text(line)) from error
     names = _named(cells)
-    kinds = [kind for kind, wanted in COLUMNS.items() if set(wanted) <= set(names)]
-    twice = {name for kind in kinds for name in COLUMNS[kind] if names.count(name) > 1}
+    kinds = [kind for kind in KINDS if set(kind.names) <= set(names)]
+    twice = {name for kind in kinds for name in kind.names if names.count(name) > 1}
     if len(kinds) == 1 and not twice:
         return Layout(kinds[0], names)
-    needed = " or ".join(", ".join(wanted) for wanted in COLUMNS.values())
+    needed = " or ".join(", ".join(kind.names) for kind in KINDS)
     detail = f"twice: {', '.join(sorted(twice))}" if twice else f"expected {needed}, not both"
     raise UnreadableObject("bad_header", detail, original_text(line))
 
 
 def _named(cells: list[str]) -> tuple[str, ...]:
     """Columns by the names that we use; others by their number, for no two may be called alike."""
-    known = {name for wanted in COLUMNS.values() for name in wanted}
+    known = {name for kind in KINDS for name in kind.names}
     names = [_OTHER_NAMES.get(cell.strip().lower(), cell.strip().lower()) for cell in cells]
     return tuple(
         name if name in known else f"column {number}" for number, name in enumerate(names, start=1)

@@ -1,7 +1,7 @@
 """What a file of reading history must be.
 
 Belongs here: what the history supplies to the shared validation. Does not: the steps themselves
-(``landing/batch/validation.py``), formats and rules (``formats.py``, ``columns.py``).
+(``landing/batch/validation.py``), formats and rules (``formats.py``, ``rows.py``).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def read_history(stream: BinaryIO, _version: ObjectVersion | None = None) -> Iterator[Chunk]:
     """Validated chunks of one file. Raises UnreadableObject (``bad_header``, ``bad_gzip``)."""
-    from assets.reading.history.columns import validated
     from assets.reading.history.formats import read_history_records
+    from assets.reading.history.rows import validated
 
     now = datetime.now(UTC)
     for kind, chunk in read_history_records(stream):
@@ -28,10 +28,10 @@ def read_history(stream: BinaryIO, _version: ObjectVersion | None = None) -> Ite
 
 def rules() -> FactRules:
     """What the history supplies to the shared validation: its rows are facts."""
-    from assets.reading.history.columns import SCHEMA
     from assets.reading.pipeline import HISTORY
+    from assets.reading.tables import HISTORY_FIELDS
     from landing.batch.validation import FactRules
 
     return FactRules(
-        name=HISTORY.pipeline, columns=tuple(SCHEMA), sinks=HISTORY.sinks, read=read_history
+        name=HISTORY.pipeline, columns=HISTORY_FIELDS, sinks=HISTORY.sinks, read=read_history
     )

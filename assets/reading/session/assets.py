@@ -22,7 +22,7 @@ from assets.reading.session.log import SessionLog
 from assets.reading.session.progress import Course, StreamProgress, figures, progress
 from assets.reading.session.watching import Regular, Telling, watch
 from assets.reading.settings import ReadingSettings
-from assets.reading.warehouse import INTERACTIONS_RAW, META, TABLES, Warehouse, column_schema
+from assets.reading.tables import INTERACTIONS_RAW, META, warehouse_of
 from landing.batch.failures import classify
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
@@ -32,8 +32,8 @@ from resources.pubsub import PubSubResource
 if TYPE_CHECKING:
     from assets.reading.stream.serving import SessionReport
 
-RAW_KEY = asset_key(INTERACTIONS_RAW)
-META_KEY = asset_key(META)
+RAW_KEY = asset_key(INTERACTIONS_RAW.name)
+META_KEY = asset_key(META.name)
 
 #: Seconds between two looks at the session's rows, and between two observations.
 LOOK_SECONDS = 2.0
@@ -50,8 +50,8 @@ TELL_AT_MOST = 20.0
             deps=[INTERACTION_TOPIC_KEY],
             owners=list(STREAM.owners),
             kinds={"bigquery", "pubsub"},
-            description=TABLES[INTERACTIONS_RAW].description,
-            metadata={"dagster/column_schema": column_schema(INTERACTIONS_RAW)},
+            description=INTERACTIONS_RAW.description,
+            metadata={"dagster/column_schema": INTERACTIONS_RAW.column_schema()},
         ),
         dg.AssetSpec(
             META_KEY,
@@ -63,8 +63,8 @@ TELL_AT_MOST = 20.0
             ],
             owners=list(STREAM.owners),
             kinds={"bigquery", "pubsub"},
-            description=TABLES[META].description,
-            metadata={"dagster/column_schema": column_schema(META)},
+            description=META.description,
+            metadata={"dagster/column_schema": META.column_schema()},
         ),
     ],
     group_name="reading_stream",
@@ -166,7 +166,7 @@ class SessionWatch:
             self._postgres.connect(autocommit=True) as conn,
             self._bigquery.client() as client,
         ):
-            warehouse = Warehouse(client, self._reading.dataset)
+            warehouse = warehouse_of(client, self._reading.dataset)
             report_changes(self._context, conn, warehouse, seconds=TELL_AT_MOST)
             self._telling.told(time.monotonic())
 
@@ -202,9 +202,10 @@ class SessionWatch:
                 course.add(at, self._last[subscription])
 
     def _figures(self) -> dict[dg.AssetKey, dict[str, Any]]:
+        dataset = f"{self._bigquery.project}.{self._reading.dataset}"
         return {
             key: {
-                "dagster/table_name": f"{self._bigquery.project}.{self._reading.dataset}.{table}",
+                "dagster/table_name": f"{dataset}.{table.name}",
                 "subscription": subscription,
                 **(
                     figures(self._last[subscription], course)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from assets.reading.session import message_balance as balance
 from assets.reading.session.message_balance import Flow
-from assets.reading.warehouse import INTERACTIONS_RAW, META_RAW
+from assets.reading.tables import INTERACTIONS_RAW, META_RAW
 
 if TYPE_CHECKING:
     import psycopg
 
     from assets.reading.settings import ReadingSettings
-    from assets.reading.warehouse import Warehouse
+    from assets.sinks.bigquery import Warehouse
     from resources.pubsub import PubSubResource
     from resources.pubsub_counts import PubSubCountsResource
 

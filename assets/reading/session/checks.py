@@ -10,9 +10,11 @@ from typing import Any
 
 import dagster as dg
 
+from assets.frame.tables import Table
+from assets.reading.kinds import CATEGORIES, EVENTS
 from assets.reading.pipeline import USER_INTERACTION_KEY, asset_key
 from assets.reading.settings import ReadingSettings
-from assets.reading.warehouse import INTERACTIONS_RAW, META, META_RAW, Warehouse
+from assets.reading.tables import INTERACTIONS_RAW, META, META_RAW, warehouse_of
 from resources.bigquery import BigQueryResource
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
@@ -29,8 +31,8 @@ DEAD_LETTER_TIME = timedelta(minutes=5)
 
 _PAGE = 500
 
-RAW_KEY = asset_key(INTERACTIONS_RAW)
-META_KEY = asset_key(META)
+RAW_KEY = asset_key(INTERACTIONS_RAW.name)
+META_KEY = asset_key(META.name)
 
 WARN = dg.AssetCheckSeverity.WARN
 
@@ -75,7 +77,7 @@ def accepted_are_there(
         streams = balance.session_streams(conn, datetime.now(UTC) - SPAN)
     lost, unexplained, in_raw = [], [], 0
     with bigquery.client() as client:
-        warehouse = Warehouse(client, reading.dataset)
+        warehouse = warehouse_of(client, reading.dataset)
         for subscription, table in _tables(reading):
             own = [one for one in streams if one.counts.subscription == subscription]
             raw = balance.raw_messages(warehouse, table, own)
@@ -111,7 +113,7 @@ def published_are_accounted_for(
 
     with bigquery.client() as client, postgres.connect() as conn:
         flows = broker_flows.flows(
-            conn, Warehouse(client, reading.dataset), pubsub, pubsub_counts, reading
+            conn, warehouse_of(client, reading.dataset), pubsub, pubsub_counts, reading
         )
     if flows is None:
         return dg.AssetCheckResult(
@@ -150,7 +152,7 @@ def one_row_per_event(
 
     days = changed_days(context.instance, datetime.now(UTC) - SPAN)
     with bigquery.client() as client:
-        found = balance.event_copies(Warehouse(client, reading.dataset), days)
+        found = balance.copies(warehouse_of(client, reading.dataset), EVENTS, days)
     with postgres.connect() as conn:
         streams = balance.session_streams(conn, datetime.now(UTC) - SPAN)
     own = [
@@ -176,7 +178,7 @@ def one_row_per_category(
     from assets.reading.session import message_balance as balance
 
     with bigquery.client() as client:
-        found = balance.category_copies(Warehouse(client, reading.dataset))
+        found = balance.copies(warehouse_of(client, reading.dataset), CATEGORIES)
     return dg.AssetCheckResult(
         passed=not found.surplus,
         metadata={"categories": found.distinct, "surplus_rows": found.surplus},
@@ -250,7 +252,7 @@ def changed_days(instance: dg.DagsterInstance, since: datetime) -> list[date]:
     return sorted(date.fromisoformat(day) for day in list(days)[:MOST_DAYS])
 
 
-def _tables(reading: ReadingSettings) -> Sequence[tuple[str, str]]:
+def _tables(reading: ReadingSettings) -> Sequence[tuple[str, Table]]:
     return (
         (reading.interaction_subscription, INTERACTIONS_RAW),
         (reading.meta_subscription, META_RAW),

@@ -5,17 +5,21 @@ Belongs here: statements, comparisons. Does not: the checks that show them (``ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from assets.reading.fact_statements import days_parameters
+from assets.reading.kinds import KINDS, Kind
 from assets.reading.session.progress import StreamProgress
+from assets.sinks.bigquery import within
 
 if TYPE_CHECKING:
     import psycopg
 
-    from assets.reading.warehouse import Warehouse
+    from assets.frame.tables import Table
+    from assets.sinks.bigquery import Warehouse
 
     Connection = psycopg.Connection[Any]
 
@@ -39,22 +43,18 @@ FROM `{table}`
 WHERE publish_time >= TIMESTAMP '1970-01-01 00:00:00+00'
 """
 
-EVENT_COPIES = """
+#: How often each fact is there.
+COPIES = {
+    kind: f"""
 SELECT COUNT(*) AS distinct_rows, COALESCE(SUM(copies), 0) AS all_rows
 FROM (
-    SELECT COUNT(*) AS copies
-    FROM `{user_interaction}`
-    WHERE updated_at >= @first AND updated_at < @end AND DATE(updated_at) IN UNNEST(@days)
-    GROUP BY user_id, content_id, read_percent, updated_at
+    SELECT COUNT(*) AS copies FROM `{{{kind.table.name}}}`
+    WHERE {within(kind.table)}
+    GROUP BY {", ".join(kind.names)}
 )
 """
-
-CATEGORY_COPIES = """
-SELECT COUNT(*) AS distinct_rows, COALESCE(SUM(copies), 0) AS all_rows
-FROM (
-    SELECT COUNT(*) AS copies FROM `{content_meta}` GROUP BY content_id, category_name
-)
-"""
+    for kind in KINDS
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def unbalanced(streams: Iterable[SessionStream]) -> list[SessionStream]:
 
 
 def raw_messages(
-    warehouse: Warehouse, table: str, streams: Sequence[SessionStream]
+    warehouse: Warehouse, table: Table, streams: Sequence[SessionStream]
 ) -> dict[str, int]:
     """Distinct messages in the raw ``table`` by session; counted further back if any seem to miss.
 
@@ -148,7 +148,7 @@ def raw_messages(
     for days in RETENTION_DAYS:
         rows = run(
             warehouse.client,
-            MESSAGES_OF_SESSIONS.format(table=warehouse.table(table)),
+            MESSAGES_OF_SESSIONS.format(table=warehouse.table(table.name)),
             [
                 ScalarQueryParameter("since", "TIMESTAMP", first - timedelta(days=days)),
                 ArrayQueryParameter("session_ids", "STRING", session_ids),
@@ -178,41 +178,21 @@ def unexplained(streams: Iterable[SessionStream], raw: Mapping[str, int]) -> lis
     ]
 
 
-def all_raw_messages(warehouse: Warehouse, table: str) -> int:
+def all_raw_messages(warehouse: Warehouse, table: Table) -> int:
     """Distinct messages in the raw ``table``, whichever session brought them."""
     from resources.bigquery import run
 
-    statement = MESSAGES.format(table=warehouse.table(table))
+    statement = MESSAGES.format(table=warehouse.table(table.name))
     return int(next(iter(run(warehouse.client, statement)))["messages"])
 
 
-def event_copies(warehouse: Warehouse, days: Sequence[date]) -> Copies:
-    """Events of these days."""
-    from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
-
-    from resources.bigquery import run
-
-    if not days:
-        return Copies(0, 0)
-    # The bounds, not the days, are what certainly keeps other partitions from being read.
-    rows = run(
-        warehouse.client,
-        warehouse.sql(EVENT_COPIES),
-        [
-            ScalarQueryParameter("first", "TIMESTAMP", _midnight(min(days))),
-            ScalarQueryParameter("end", "TIMESTAMP", _midnight(max(days) + timedelta(days=1))),
-            ArrayQueryParameter("days", "DATE", list(days)),
-        ],
-    )
-    return next(Copies(row["distinct_rows"], row["all_rows"]) for row in rows)
-
-
-def category_copies(warehouse: Warehouse) -> Copies:
-    """All categories of contents."""
-    from resources.bigquery import run
-
-    rows = run(warehouse.client, warehouse.sql(CATEGORY_COPIES))
-    return next(Copies(row["distinct_rows"], row["all_rows"]) for row in rows)
+def copies(warehouse: Warehouse, kind: Kind, days: Collection[date] = ()) -> Copies:
+    """Facts of a kind: events of these days, categories of all contents."""
+    found = Copies(0, 0)
+    for bound in days_parameters(kind, days):
+        (row,) = warehouse.run(COPIES[kind], bound)
+        found = Copies(found.distinct + row.distinct_rows, found.rows + row.all_rows)
+    return found
 
 
 def rejected(conn: Connection, subscription: str) -> int:
@@ -245,7 +225,3 @@ def not_dead_lettered(conn: Connection, before: datetime) -> list[tuple[str, str
         """,
         (before,),
     ).fetchall()
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -27,10 +27,10 @@ from google.protobuf import (  # noqa: TID253
     message_factory,
 )
 
-from assets.reading.warehouse import TableSpec
-
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+
+    from assets.frame.tables import Table
 
 #: Bytes of rows in one request; BigQuery takes 10 MB with everything.
 REQUEST_BYTES = 9_000_000
@@ -44,10 +44,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _TYPES = {
-    "STRING": _FIELD.TYPE_STRING,
-    "INTEGER": _FIELD.TYPE_INT64,
-    "FLOAT": _FIELD.TYPE_DOUBLE,
-    "TIMESTAMP": _FIELD.TYPE_INT64,  # microseconds since 1970
+    "bigint": _FIELD.TYPE_INT64,
+    "double precision": _FIELD.TYPE_DOUBLE,
+    "text": _FIELD.TYPE_STRING,
+    "timestamptz": _FIELD.TYPE_INT64,  # microseconds since 1970
 }
 #: What the connection is to blame for, not the rows.
 _CONNECTION_ERRORS = (
@@ -71,18 +71,18 @@ def microseconds(time: datetime) -> int:
     return (time - _EPOCH) // _MICROSECOND
 
 
-def row_class(spec: TableSpec) -> Any:
+def row_class(table: Table) -> Any:
     """The class of protocol buffers that are rows of a table."""
     file = descriptor_pb2.FileDescriptorProto(
-        name=f"{spec.name}.proto", package="quintet", syntax="proto2"
+        name=f"{table.name}.proto", package="quintet", syntax="proto2"
     )
-    row = file.message_type.add(name=spec.name)
-    for number, (name, kind, mode, _text) in enumerate(spec.columns, start=1):
-        label = _FIELD.LABEL_REQUIRED if mode == "REQUIRED" else _FIELD.LABEL_OPTIONAL
-        row.field.add(name=name, number=number, type=_TYPES[kind], label=label)
+    row = file.message_type.add(name=table.name)
+    for number, column in enumerate(table.columns, start=1):
+        label = _FIELD.LABEL_OPTIONAL if column.nullable else _FIELD.LABEL_REQUIRED
+        row.field.add(name=column.name, number=number, type=_TYPES[column.type], label=label)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"quintet.{spec.name}"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"quintet.{table.name}"))
 
 
 class RowAppender:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assets.reading.stream.messages import Rejection
+from assets.reading.rules import Rejection
 from assets.reading.stream.micro_batch import Delivery
 
 if TYPE_CHECKING:

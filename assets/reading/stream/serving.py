@@ -18,8 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from assets.reading.kinds import CATEGORIES, EVENTS
 from assets.reading.settings import ReadingSettings
-from assets.reading.stream.kinds import Route, routes
 from assets.reading.stream.micro_batch import BatchLimits, Inbox
 from assets.reading.stream.progress import (
     SessionReport,
@@ -30,8 +30,8 @@ from assets.reading.stream.progress import (
 )
 from assets.reading.stream.pulling import Pulling
 from assets.reading.stream.trouble import Abandoned, Patience
-from assets.reading.stream.writing import Outside, StreamWriter
-from assets.reading.warehouse import Warehouse
+from assets.reading.stream.writing import Outside, Route, StreamWriter
+from assets.reading.tables import warehouse_of
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
 from resources.postgres import PostgresResource
@@ -150,7 +150,7 @@ class _Session:
         patience = Patience(stopping, self.log, {"session_id": self.session_id})
         try:
             with self.bigquery.client() as client:
-                patience.until_done("tables", Warehouse(client, self.reading.dataset).ensure)
+                patience.until_done("tables", warehouse_of(client, self.reading.dataset).ensure)
         except Abandoned:
             return
         for route in routes(self.reading):
@@ -172,7 +172,7 @@ class _Session:
             log=self.log,
         )
         outside = Outside(
-            warehouse=Warehouse(
+            warehouse=warehouse_of(
                 self.clients.enter_context(self.bigquery.client()), self.reading.dataset
             ),
             write_client=self.clients.enter_context(self.bigquery_write.client()),
@@ -229,6 +229,14 @@ class _Session:
     def report(self) -> tuple[StreamReport, ...]:
         """The counts of both subscriptions."""
         return tuple(lane.writer.report() for lane in self.lanes)
+
+
+def routes(reading: ReadingSettings) -> tuple[Route, Route]:
+    """The two subscriptions of a session."""
+    return (
+        Route(EVENTS, reading.interaction_subscription, reading.interaction_dead_topic),
+        Route(CATEGORIES, reading.meta_subscription, reading.meta_dead_topic),
+    )
 
 
 class _Lane:

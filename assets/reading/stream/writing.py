@@ -22,17 +22,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from assets.reading.fact_statements import days_parameters
+from assets.reading.kinds import Kind
 from assets.reading.merges import ask, run_merge
+from assets.reading.rules import Rejection, Row
 from assets.reading.stream.append import RowAppender, microseconds, row_class
-from assets.reading.stream.kinds import Route, Row
-from assets.reading.stream.merge import Appending
-from assets.reading.stream.messages import Rejection
+from assets.reading.stream.merge import GAINED, INSERTED, MERGE, Appending
+from assets.reading.stream.messages import parse
 from assets.reading.stream.micro_batch import BatchLimits, Delivery, Inbox
 from assets.reading.stream.progress import StreamCounts, StreamReport
 from assets.reading.stream.rejects import Rejected, reject
 from assets.reading.stream.seen import SeenIds
 from assets.reading.stream.trouble import Patience
-from assets.reading.warehouse import TABLES, Warehouse
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
@@ -40,12 +41,23 @@ if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
     from google.cloud.pubsub_v1 import PublisherClient
 
+    from assets.sinks.bigquery import Warehouse
+
 T = TypeVar("T")
 
 #: Seconds that the writer waits for a delivery before it looks whether it is to end.
 _WAIT = 0.1
 #: Times that an append fails before the rows that make it fail are looked for.
 _ISOLATE_AFTER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a kind's messages come from, and where those go that cannot be taken; short names."""
+
+    kind: Kind
+    subscription: str
+    dead_topic: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +125,10 @@ class StreamWriter:
         self._abandoned = abandoned
         self._seen = SeenIds()
         self._attempts: Counter[str] = Counter()
-        self._row = row_class(TABLES[route.kind.raw])
-        self._target = outside.warehouse.table(route.kind.target)
+        self._row = row_class(route.kind.raw)
+        self._target = outside.warehouse.table(route.kind.table.name)
         self.appender = RowAppender(
-            outside.write_client, outside.warehouse.table(route.kind.raw), self._row
+            outside.write_client, outside.warehouse.table(route.kind.raw.name), self._row
         )
         self._conn: psycopg.Connection[Any] | None = None
         self._merged_at = float("-inf")
@@ -185,7 +197,7 @@ class StreamWriter:
                 batch.deliveries[message_id].append(delivery)
             else:
                 batch.deliveries[message_id] = [delivery]
-                row = self.route.kind.read(delivery.data, delivery.publish_time)
+                row = parse(self.route.kind, delivery.data, delivery.publish_time)
                 if isinstance(row, Rejection):
                     batch.rejected.append(Rejected(delivery, row))
                 else:
@@ -221,7 +233,10 @@ class StreamWriter:
             session_id=self.session_id,
             micro_batch=batch.appending.micro_batch,
             appended_at=microseconds(batch.appending.appended_at),
-            **self.route.kind.values(batch.rows[message_id]),
+            **{
+                name: microseconds(value) if isinstance(value, datetime) else value
+                for name, value in zip(self.route.kind.names, batch.rows[message_id], strict=True)
+            },
             **optional,
         ).SerializeToString()
         return row
@@ -247,7 +262,7 @@ class StreamWriter:
 
     def _merge(self, batch: MicroBatch) -> None:
         distinct = set(batch.rows.values())
-        changes = self.route.kind.changes(distinct)
+        changes = Counter(map(self.route.kind.change, distinct))
         attempts = 0
 
         def attempt() -> None:
@@ -256,7 +271,8 @@ class StreamWriter:
             batch.inserted = merge(self, batch.appending, changes)
             if attempts > 1:
                 # An earlier attempt may have taken effect without an answer.
-                batch.inserted = self._count(batch.appending, changes)
+                bound = [*batch.appending.parameters(), batch.appending.written_at()]
+                batch.inserted = self._gained(INSERTED[self.route.kind], bound, changes).total()
 
         self.patience.until_done("merge", attempt, self._disconnect)
         self.counts.merged([batch.first(message_id).publish_time for message_id in batch.rows])
@@ -264,7 +280,8 @@ class StreamWriter:
         def note() -> None:
             gained: Mapping[Any, int] = changes
             if batch.inserted != len(distinct):
-                gained = self._gained(batch.appending, changes)
+                bound = batch.appending.parameters()
+                gained = self._gained(GAINED[self.route.kind], bound, changes)
             conn = self.connection()
             with conn.transaction():
                 self.route.kind.note(conn, gained)
@@ -281,24 +298,15 @@ class StreamWriter:
             session_id=self.session_id,
         )
 
-    def _gained(self, appending: Appending, changes: Mapping[Any, int]) -> Counter[Any]:
+    def _gained(
+        self, template: str, bound: Sequence[Any], changes: Mapping[Any, int]
+    ) -> Counter[Any]:
         gained: Counter[Any] = Counter()
-        for parameters in self.route.kind.parameters(changes):
-            for row in self._query(self.route.kind.gained, [*appending.parameters(), *parameters]):
+        warehouse = self.outside.warehouse
+        for days in days_parameters(self.route.kind, changes):
+            for row in ask(warehouse.client, warehouse.sql(template), [*bound, *days]):
                 gained[row["gained"]] += row["events"]
         return gained
-
-    def _count(self, appending: Appending, changes: Mapping[Any, int]) -> int:
-        bound = [*appending.parameters(), appending.written_at()]
-        return sum(
-            row["inserted"]
-            for parameters in self.route.kind.parameters(changes)
-            for row in self._query(self.route.kind.count, [*bound, *parameters])
-        )
-
-    def _query(self, template: str, parameters: Sequence[Any]) -> Any:
-        warehouse = self.outside.warehouse
-        return ask(warehouse.client, warehouse.sql(template), parameters)
 
     def merge_once(self, statement: str, parameters: Sequence[Any]) -> int:
         """Run a MERGE into the target inside its fence; the rows that it inserted."""
@@ -343,10 +351,10 @@ def append(writer: StreamWriter, rows: Sequence[bytes], *, isolate: bool = False
 def merge(writer: StreamWriter, appending: Appending, changes: Mapping[Any, int]) -> int:
     """Merge a micro-batch into the target; the rows that were new."""
     kind = writer.route.kind
-    statement = writer.outside.warehouse.sql(kind.merge)
+    statement = writer.outside.warehouse.sql(MERGE[kind])
     return sum(
-        writer.merge_once(statement, [*appending.parameters(), *parameters])
-        for parameters in kind.parameters(changes)
+        writer.merge_once(statement, [*appending.parameters(), *days])
+        for days in days_parameters(kind, changes)
     )
 
 

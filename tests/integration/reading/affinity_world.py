@@ -17,7 +17,8 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 from google.cloud.bigquery import Client, LoadJobConfig, SourceFormat
 
-from assets.reading.warehouse import INTERACTIONS, META, Warehouse
+from assets.reading.tables import INTERACTIONS, META, warehouse_of
+from assets.sinks.bigquery import Warehouse
 from resources.bigquery import BigQueryResource
 
 LAST = date(2022, 3, 23)
@@ -57,14 +58,14 @@ class World:
         events = list(events)
         self.events += events
         frame = pl.DataFrame(events, schema=EVENT_SCHEMA, orient="row")
-        load(self.warehouse.client, self.warehouse.table(INTERACTIONS), frame)
+        load(self.warehouse.client, self.warehouse.table(INTERACTIONS.name), frame)
 
     def add_categories(self, pairs: Iterable[tuple[int, str]]) -> None:
         pairs = sorted(pairs)
         self.categories |= set(pairs)
         schema = {"content_id": pl.Int64, "category_name": pl.String}
         frame = pl.DataFrame(pairs, schema=schema, orient="row")
-        load(self.warehouse.client, self.warehouse.table(META), frame)
+        load(self.warehouse.client, self.warehouse.table(META.name), frame)
 
     def counts(self) -> dict[date, Counter[tuple[int, str]]]:
         """Pairs per day, user and category."""
@@ -97,7 +98,7 @@ def world_of(env: Mapping[str, str]) -> Iterator[World]:
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
     )
     with resource.client() as client:
-        warehouse = Warehouse(client, env["READING_DATASET"])
+        warehouse = warehouse_of(client, env["READING_DATASET"])
         warehouse.ensure()
         yield World(warehouse)
 

@@ -19,7 +19,7 @@ import psycopg
 from assets.reading.history.assets import content_meta_history, history_rows, interaction_history
 from assets.reading.pipeline import HISTORY
 from assets.reading.settings import ReadingSettings
-from assets.reading.warehouse import Warehouse
+from assets.reading.tables import warehouse_of
 from landing.arrival.tick import evaluate_tick
 from landing.stores.gcs import GcsStore
 from resources.bigquery import BigQueryResource, run
@@ -64,7 +64,7 @@ class HistoryWorld:
             api_endpoint=self.env["BIGQUERY_API_ENDPOINT"],
         )
         self.store = GcsStore(self.gcs.client(), self.settings.bucket)
-        self.warehouse = Warehouse(self.bigquery.client(), self.settings.dataset)
+        self.warehouse = warehouse_of(self.bigquery.client(), self.settings.dataset)
         self._cursor: str | None = None
 
     def put(self, folder: Path, *names: str) -> None:

@@ -20,7 +20,7 @@ from sqlglot import exp
 from assets.reading.affinity import computation as affinity
 from assets.reading.affinity.computation import Days, replace_counts, replace_shares, window
 from assets.reading.answers import ANSWER, category_shares
-from assets.reading.warehouse import DAILY_COUNTS, INTERACTIONS, META, SHARES
+from assets.reading.tables import DAILY_COUNTS, INTERACTIONS, META, SHARES
 from resources.bigquery import BigQueryResource, run
 from tests.integration.reading.affinity_world import (
     EDGE,
@@ -173,7 +173,8 @@ def test_what_is_wrong_is_told(world, conn, monkeypatch):
     monkeypatch.setattr(affinity, "_replace", lambda *_: None)
     run(
         world.warehouse.client,
-        f"INSERT INTO `{world.warehouse.table(SHARES)}` VALUES (DATE '{LAST}', 1, 'half', 1, 0.5)",
+        f"INSERT INTO `{world.warehouse.table(SHARES.name)}` "
+        f"VALUES (DATE '{LAST}', 1, 'half', 1, 0.5)",
     )
     assert set(replace_shares(world.warehouse, conn, days).wrong) == {LAST}
 
@@ -190,7 +191,7 @@ def test_a_reader_never_sees_a_day_empty_or_half(world, conn):
         },
         schema=EVENT_SCHEMA,
     )
-    load(world.warehouse.client, world.warehouse.table(INTERACTIONS), frame)
+    load(world.warehouse.client, world.warehouse.table(INTERACTIONS.name), frame)
     days = Days(LAST, LAST)
     done = threading.Event()
     counted: list[int] = []
@@ -240,8 +241,8 @@ def test_the_real_month_equals_a_recount(world, conn):
         .unique()
     )
     meta = pl.read_csv(REAL / "content_meta_calibrated.csv.gz").unique()
-    load(world.warehouse.client, world.warehouse.table(INTERACTIONS), events)
-    load(world.warehouse.client, world.warehouse.table(META), meta)
+    load(world.warehouse.client, world.warehouse.table(INTERACTIONS.name), events)
+    load(world.warehouse.client, world.warehouse.table(META.name), meta)
     first, last = events["updated_at"].min().date(), events["updated_at"].max().date()
     counted = replace_counts(world.warehouse, conn, Days(first, last))
     # The first day, the last one, and a date whose window reaches beyond the events.
@@ -331,13 +332,13 @@ def test_a_million_events_over_15_query_dates_take_seconds(world, conn):
         read_percent=((pl.col("n") * 31) % 101).cast(pl.Float64),
         updated_at=pl.lit(start) + pl.duration(seconds=(pl.col("n") * 1_987) % (23 * 86_400)),
     )
-    load(world.warehouse.client, world.warehouse.table(INTERACTIONS), frame)
+    load(world.warehouse.client, world.warehouse.table(INTERACTIONS.name), frame)
     meta = pl.DataFrame(
         [(content, f"c{chance.randrange(40)}") for content in range(0, 60_000, 2)],
         schema={"content_id": pl.Int64, "category_name": pl.String},
         orient="row",
     )
-    load(world.warehouse.client, world.warehouse.table(META), meta)
+    load(world.warehouse.client, world.warehouse.table(META.name), meta)
     began = time.monotonic()
     for _ in range(2):  # into empty partitions, then over full ones
         counted = replace_counts(world.warehouse, conn, Days(LAST - timedelta(days=22), LAST))

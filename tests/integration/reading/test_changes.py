@@ -14,7 +14,7 @@ import pytest
 from assets.reading import changes
 from assets.reading.changes import note_changed_contents, note_changed_days, report_changes
 from assets.reading.pipeline import USER_INTERACTION_KEY
-from assets.reading.warehouse import Warehouse
+from assets.reading.tables import warehouse_of
 from resources.bigquery import BigQueryResource, run
 
 pytestmark = pytest.mark.servers("postgres", "bigquery")
@@ -35,7 +35,7 @@ def warehouse(env):
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
     )
     with resource.client() as client:
-        yield Warehouse(client, env["READING_DATASET"])
+        yield warehouse_of(client, env["READING_DATASET"])
 
 
 @pytest.fixture

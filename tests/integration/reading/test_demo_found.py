@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from assets.reading.warehouse import Warehouse
+from assets.reading.tables import warehouse_of
 from local.demos import reading_found
 from local.demos.reading_found import Expected
 from resources.bigquery import BigQueryResource, run
@@ -42,7 +42,7 @@ def warehouse(env):
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
     )
     with bigquery.client() as client:
-        made = Warehouse(client, env["READING_DATASET"])
+        made = warehouse_of(client, env["READING_DATASET"])
         made.ensure()
         yield made
 

@@ -10,10 +10,14 @@ import dagster as dg
 import psycopg
 import pytest
 
-from assets.reading.carriers.landed import INTERACTIONS_LANDED as LANDED
-from assets.reading.carriers.landed import META_LANDED, DeadLetters, ensure_landed, merge_landed
-from assets.reading.stream.messages import Rejection, parse_category, parse_interaction
-from assets.reading.warehouse import Warehouse
+from assets.reading.kinds import CATEGORIES as CATEGORY
+from assets.reading.kinds import EVENTS as EVENT
+from assets.reading.managed_ingestion.landed import DeadLetters, merge_landed
+from assets.reading.rules import Rejection
+from assets.reading.stream.messages import parse
+from assets.reading.tables import INTERACTIONS_LANDED as LANDED
+from assets.reading.tables import LANDED as ALL_LANDED
+from assets.reading.tables import META_LANDED, warehouse_of
 from local.services.pubsub import kept_subscription
 from resources.bigquery import BigQueryResource, run
 from resources.pubsub import PubSubResource
@@ -98,16 +102,15 @@ def warehouse(env):
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
     )
     with bigquery.client() as client:
-        made = Warehouse(client, env["READING_DATASET"])
+        made = warehouse_of(client, env["READING_DATASET"], *ALL_LANDED)
         made.ensure()
-        ensure_landed(made)
         yield made
 
 
 def land(warehouse, table, messages, first_id):
     """As a BigQuery subscription does, through the REST API."""
     errors = warehouse.client.insert_rows_json(
-        warehouse.table(table),
+        warehouse.table(table.name),
         [
             {
                 "data": data,
@@ -171,8 +174,8 @@ def changes(env):
 def test_the_rules_are_those_of_a_session_and_the_result_is_exact(warehouse, env):
     land(warehouse, LANDED, EVENTS, 1)
     land(warehouse, META_LANDED, CATEGORIES, 1001)
-    parsed = [parse_interaction(data.encode(), PUBLISHED) for data in EVENTS]
-    named = [parse_category(data.encode(), PUBLISHED) for data in CATEGORIES]
+    parsed = [parse(EVENT, data.encode(), PUBLISHED) for data in EVENTS]
+    named = [parse(CATEGORY, data.encode(), PUBLISHED) for data in CATEGORIES]
     good = {tuple(found) for found in parsed if not isinstance(found, Rejection)}
     pairs = {tuple(found) for found in named if not isinstance(found, Rejection)}
     bad = Counter(f.reason for f in (*parsed, *named) if isinstance(f, Rejection))
@@ -225,8 +228,8 @@ def test_a_merge_that_died_before_it_noted_what_changed_is_made_up_for(warehouse
 
 
 def test_the_asset_remembers_when_it_began(warehouse, env):
-    from assets.reading.carriers.assets import BEGAN as KEY
-    from assets.reading.carriers.assets import LANDED_KEY, reading_landed_messages
+    from assets.reading.managed_ingestion.assets import BEGAN as KEY
+    from assets.reading.managed_ingestion.assets import LANDED_KEY, reading_landed_messages
     from assets.reading.settings import ReadingSettings
     from resources.postgres import PostgresResource
 

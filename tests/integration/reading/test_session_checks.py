@@ -22,7 +22,7 @@ from assets.reading.session import checks as session_checks
 from assets.reading.session.assets import RAW_KEY, reading_session
 from assets.reading.session.job import reading_stream_job
 from assets.reading.settings import ReadingSettings
-from assets.reading.warehouse import Warehouse
+from assets.reading.tables import warehouse_of
 from local.services.pubsub import counts_url
 from resources.bigquery import BigQueryResource, run
 from resources.bigquery_write import BigQueryWriteResource
@@ -103,7 +103,7 @@ class World:
 
     def bigquery(self, template: str) -> None:
         with self.resources["bigquery"].client() as client:
-            run(client, Warehouse(client, self.settings.dataset).sql(template))
+            run(client, warehouse_of(client, self.settings.dataset).sql(template))
 
 
 def settings(env):

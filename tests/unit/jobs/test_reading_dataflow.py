@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from assets.reading.carriers.job import reading_dataflow_job, reading_dataflow_schedule
+from assets.reading.managed_ingestion.job import reading_dataflow_job, reading_dataflow_schedule
 from assets.reading.settings import ReadingSettings
 
 

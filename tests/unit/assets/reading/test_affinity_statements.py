@@ -16,7 +16,7 @@ from assets.reading import answers as answer
 from assets.reading.affinity import computation as affinity
 from assets.reading.affinity.computation import COUNT_SPAN, SHARE_SPAN, Days, window
 from assets.reading.answers import category_shares
-from assets.reading.warehouse import TABLES
+from assets.reading.tables import WAREHOUSE
 
 STATEMENTS = {
     "count": affinity.COUNT,
@@ -27,12 +27,13 @@ STATEMENTS = {
     "top_shares": affinity.TOP_SHARES,
     "answer": answer.ANSWER,
 }
-PARTITIONS = {name: spec.partition for name, spec in TABLES.items() if spec.partition}
+PARTITIONS = {table.name: table.partition for table in WAREHOUSE if table.partition}
 
 
 def parsed(name: str) -> exp.Expression:
     return sqlglot.parse_one(
-        STATEMENTS[name].format(**{table: table for table in TABLES}), dialect="bigquery"
+        STATEMENTS[name].format(**{table.name: table.name for table in WAREHOUSE}),
+        dialect="bigquery",
     )
 
 

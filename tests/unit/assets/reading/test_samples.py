@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from assets.reading.kinds import CATEGORIES, EVENTS
 from assets.reading.pipeline import HISTORY
-from assets.reading.stream.messages import Rejection, parse_category, parse_interaction
+from assets.reading.rules import Rejection
+from assets.reading.stream.messages import parse
 from samples import reading as samples
 from samples.reading import Category, Event
 from tests import processes
@@ -37,20 +39,20 @@ def test_a_seed_gives_the_same_files_and_another_one_others(made, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("topic", "parse", "kind", "expected"),
+    ("topic", "kind", "made_of", "expected"),
     [
-        (samples.INTERACTION_TOPIC, parse_interaction, Event, "message_events"),
-        (samples.META_TOPIC, parse_category, Category, "message_categories"),
+        (samples.INTERACTION_TOPIC, EVENTS, Event, "message_events"),
+        (samples.META_TOPIC, CATEGORIES, Category, "message_categories"),
     ],
 )
-def test_messages_are_what_the_manifest_says(made, topic, parse, kind, expected):
+def test_messages_are_what_the_manifest_says(made, topic, kind, made_of, expected):
     folder, manifest = made
     lines = (folder / "messages" / f"{topic}.jsonl").read_bytes().splitlines()
-    found = [parse(line, datetime.now(UTC)) for line in lines]
+    found = [parse(kind, line, datetime.now(UTC)) for line in lines]
     part = manifest.topics[topic]
     assert len(lines) == part.rows
     assert Counter(one.reason for one in found if isinstance(one, Rejection)) == part.rejects
-    good = [kind(*one) for one in found if not isinstance(one, Rejection)]
+    good = [made_of(*one) for one in found if not isinstance(one, Rejection)]
     assert set(good) == getattr(manifest, expected)
     assert len(good) > len(set(good)), "some come twice"
 

@@ -14,9 +14,9 @@ from google.cloud.bigquery_storage_v1.types import AppendRowsResponse, RowError
 
 from assets.reading.stream import append as module
 from assets.reading.stream.append import RowAppender, microseconds, row_class
-from assets.reading.warehouse import INTERACTIONS_RAW, TABLES
+from assets.reading.tables import INTERACTIONS_RAW
 
-ROW = row_class(TABLES[INTERACTIONS_RAW])
+ROW = row_class(INTERACTIONS_RAW)
 INVALID, INTERNAL = 3, 13
 
 

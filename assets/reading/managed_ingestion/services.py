@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from assets.reading.carriers.landed import INTERACTIONS_LANDED, META_LANDED
+from assets.reading.tables import INTERACTIONS_LANDED, META_LANDED
 from resources.dataflow import ENDED, JobNameTakenError, Launch
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def streams(settings: ReadingSettings, project: str) -> tuple[Stream, Stream]:
         Stream(
             subscription=f"projects/{project}/subscriptions/{subscription}",
             dead_topic=f"projects/{project}/topics/{dead}",
-            table=f"{project}.{settings.dataset}.{table}",
+            table=f"{project}.{settings.dataset}.{table.name}",
             label=subscription,
         )
         for subscription, dead, table in (

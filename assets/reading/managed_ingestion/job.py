@@ -1,7 +1,7 @@
 """The job that lets Google carry the messages, and merges what it landed, every minute.
 
 Belongs here: selection, tags, when. Does not: who carries
-(``assets/reading/carriers/arrangement.py``).
+(``assets/reading/managed_ingestion/arrangement.py``).
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.frame.execution import UNFINISHED, in_process
-from assets.reading.carriers.assets import EVERY_STREAM_CARRIED, JOBS_KEY, LANDED_KEY
+from assets.reading.managed_ingestion.assets import EVERY_STREAM_CARRIED, JOBS_KEY, LANDED_KEY
 from assets.reading.settings import ReadingSettings
 
 #: One run at a time: two would only wait for each other's merges.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from google.api_core.exceptions import PermissionDenied
 
-from assets.reading.carriers.assets import (
+from assets.reading.managed_ingestion.assets import (
     JOBS_KEY,
     reading_dataflow_jobs,
     reading_landed_messages,
@@ -87,7 +87,9 @@ def test_a_refusal_names_what_to_do(google, monkeypatch):
 def test_what_was_landed_is_merged_though_a_job_has_failed(google, monkeypatch):
     google.add(JOBS[0], "FAILED")
     looked = []
-    monkeypatch.setattr("assets.reading.carriers.landed.is_landed", lambda _: looked.append(1))
+    monkeypatch.setattr(
+        "assets.reading.managed_ingestion.landed.is_landed", lambda _: looked.append(1)
+    )
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
             [reading_dataflow_jobs, reading_landed_messages],

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from assets.reading.carriers import arrangement as carriage
-from assets.reading.carriers import carriers
-from assets.reading.carriers.carriers import (
+from assets.reading.managed_ingestion import arrangement as carriage
+from assets.reading.managed_ingestion import carriers
+from assets.reading.managed_ingestion.carriers import (
     WRAP_FUNCTION,
     WRAP_SOURCE,
     Stream,

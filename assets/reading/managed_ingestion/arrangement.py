@@ -9,13 +9,12 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from assets.reading.carriers import carriers
-from assets.reading.carriers.landed import ensure_landed
-from assets.reading.warehouse import Warehouse
+from assets.reading.managed_ingestion import carriers
+from assets.reading.tables import LANDED, warehouse_of
 from landing.batch.failures import PermanentError
 
 if TYPE_CHECKING:
-    from assets.reading.carriers.carriers import Carrier, Stream
+    from assets.reading.managed_ingestion.carriers import Carrier, Stream
     from assets.reading.settings import ReadingSettings
     from resources.bigquery import BigQueryResource
     from resources.dataflow import DataflowResource
@@ -46,9 +45,7 @@ def arrange(
     both = carriers.streams(reading, pubsub.project)
     if reading.stream != "session":
         with bigquery.client() as client:
-            warehouse = Warehouse(client, reading.dataset)
-            warehouse.ensure()
-            ensure_landed(warehouse)
+            warehouse_of(client, reading.dataset, *LANDED).ensure()
     if reading.stream == "dataflow":
         left = _stop_subscriptions(pubsub, both)
         return left or _by_dataflow(dataflow, gcs, both, relaunch=relaunch)

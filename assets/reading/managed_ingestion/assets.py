@@ -69,7 +69,7 @@ def reading_dataflow_jobs(
     A job that failed or was cancelled is not launched again by itself: the step fails with its
     errors and says how.
     """
-    from assets.reading.carriers.arrangement import arrange
+    from assets.reading.managed_ingestion.arrangement import arrange
 
     with _classed("The carriers cannot be arranged"):
         carriers = arrange(reading, bigquery, pubsub, gcs, dataflow, relaunch=config.relaunch)
@@ -127,13 +127,13 @@ def reading_landed_messages(
     """
     from dataclasses import asdict
 
-    from assets.reading.carriers.landed import DeadLetters, is_landed, merge_landed
     from assets.reading.changes import report_changes
-    from assets.reading.warehouse import Warehouse
+    from assets.reading.managed_ingestion.landed import DeadLetters, is_landed, merge_landed
+    from assets.reading.tables import LANDED, warehouse_of
 
     now = datetime.now(UTC)
     with _classed("What landed cannot be merged"), bigquery.client() as client:
-        warehouse = Warehouse(client, reading.dataset)
+        warehouse = warehouse_of(client, reading.dataset, *LANDED)
         if not is_landed(warehouse):
             return dg.MaterializeResult(metadata={"messages": 0})
         with pubsub.publisher() as publisher, postgres.connect(autocommit=True) as connection:
@@ -163,7 +163,7 @@ def reading_landed_messages(
 @contextmanager
 def _classed(what: str) -> Iterator[None]:
     """Let transient errors go to the retry policy; raise dg.Failure, not retried, for others."""
-    from assets.reading.carriers.arrangement import remedy
+    from assets.reading.managed_ingestion.arrangement import remedy
     from landing.batch.failures import classify
 
     try:

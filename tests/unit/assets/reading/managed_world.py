@@ -12,8 +12,8 @@ import stamina
 from google.api_core.exceptions import NotFound
 from google.cloud.pubsub_v1.types import BigQueryConfig, Subscription
 
-from assets.reading.carriers import arrangement as carriage
 from assets.reading.settings import ReadingSettings
+from assets.sinks import bigquery
 from resources.bigquery import BigQueryResource
 from resources.dataflow import ATTEMPTS, DataflowResource
 from resources.gcs import GcsResource
@@ -109,8 +109,7 @@ def google(monkeypatch):
         monkeypatch.setattr(PubSubResource, "subscriber", lambda _: state.pubsub)
         monkeypatch.setattr(GcsResource, "client", lambda _: state.storage)
         monkeypatch.setattr(BigQueryResource, "client", contextmanager(lambda _: iter([None])))
-        monkeypatch.setattr(carriage.Warehouse, "ensure", lambda _: None)
-        monkeypatch.setattr(carriage, "ensure_landed", lambda _: None)
+        monkeypatch.setattr(bigquery.Warehouse, "ensure", lambda _: None)
         yield state
 
 
