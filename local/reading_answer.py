@@ -10,8 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from assets.reading.affinity.computation import window
-from assets.reading.answers import category_counts
+from assets.reading.answers import READ_BEYOND, category_shares
 from resources.bigquery import BigQueryResource
 
 
@@ -25,16 +24,14 @@ def lines(env: Mapping[str, str], user_id: int, query_date: date) -> list[str]:
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env.get("BIGQUERY_API_ENDPOINT", "")
     )
     with bigquery.client() as client:
-        counts = category_counts(client, env["READING_DATASET"], user_id, query_date)
-    days = window(query_date)
-    asked = f"user {user_id} on {query_date} (events of {days.first} to {days.last}):"
-    total = sum(counts.values())
-    width = max(map(len, counts), default=0)
-    told = [
-        f"  {category:<{width}} {events / total:6.1%} ({events} of {total})"
-        for category, events in counts.items()
+        found = category_shares(client, env["READING_DATASET"], user_id, query_date)
+    asked = f"user {user_id} on {query_date} (events of {found.first} to {found.last}):"
+    width = max((len(one.category) for one in found.categories), default=0)
+    shown = [
+        f"  {one.category:<{width}} {one.share:6.1%} ({one.events} of {found.events})"
+        for one in found.categories
     ]
-    return [asked, *(told or ["  nothing read beyond 90 percent"])]
+    return [asked, *(shown or [f"  nothing read beyond {READ_BEYOND} percent"])]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

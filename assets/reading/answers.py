@@ -1,21 +1,26 @@
-"""What one user read in the two weeks up to a date, by category, straight from the events.
+"""What the outside asks of reading: what one user read in the two weeks up to a date, by category.
 
-Belongs here: the direct question. Does not: the tables that answer it for everybody
-(``computation.py``), whose shares are the same.
+Belongs here: all that an API, the demo or a command may call. Does not: the tables that answer for
+everybody (``affinity/computation.py``), whose shares are the same as those counted here, straight
+from the events.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from assets.reading.affinity.computation import window
 from assets.reading.rules import INT64, READ_BEYOND, midnight
 from assets.reading.tables import warehouse_of
-from resources.bigquery import run
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
+
+__all__ = [
+    "ANSWER", "READ_BEYOND", "CategoryShare", "CategoryShares", "category_shares", "warehouse_of",
+]  # fmt: skip
 
 # Reads the window's day partitions and, in each, the blocks that hold the user.
 ANSWER = f"""
@@ -28,39 +33,64 @@ GROUP BY m.category_name
 """
 
 
-def category_counts(client: Client, dataset: str, user_id: int, query_date: date) -> dict[str, int]:
-    """Pairs of an event of the window and a category, by category, the most frequent first.
+@dataclass(frozen=True, slots=True)
+class CategoryShare:
+    """A category, the events of the window that are of it, and their share of all pairs, 0 to 1."""
 
-    Raises like ``category_shares``.
+    category: str
+    events: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryShares:
+    """What a user read from ``first`` to ``last`` (UTC days, both included), most events first.
+
+    ``categories`` is empty when there is nothing; else the shares sum to 1.
     """
-    from google.cloud.bigquery import ScalarQueryParameter
 
-    _check(user_id, query_date)
-    days = window(query_date)
-    rows = run(
-        client,
-        warehouse_of(client, dataset).sql(ANSWER),
-        [*days.parameters()[2:], ScalarQueryParameter("user_id", "INT64", user_id)],
-    )
-    counts = {row.category_name: row.events for row in rows}
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    user_id: int
+    first: date
+    last: date
+    categories: tuple[CategoryShare, ...]
+
+    @property
+    def events(self) -> int:
+        """Pairs of an event and a category."""
+        return sum(one.events for one in self.categories)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share by category."""
+        return {one.category: one.share for one in self.categories}
 
 
-def category_shares(
-    client: Client, dataset: str, user_id: int, query_date: date
-) -> dict[str, float]:
-    """Each category's share of what the user read beyond 90 percent in [date - 14 days, date].
-
-    The days are UTC's, whole, both ends included; the shares sum to 1. Empty when there is nothing.
+def category_shares(client: Client, dataset: str, user_id: int, query_date: date) -> CategoryShares:
+    """Each category's share of what the user read of events that count, in the two weeks to a date.
 
     Raises:
         ValueError: no 64-bit integer, no date or one without a window, or names that BigQuery does
             not allow.
         google.api_core.exceptions errors: BigQuery does not answer.
     """
-    counts = category_counts(client, dataset, user_id, query_date)
+    from google.cloud.bigquery import ScalarQueryParameter
+
+    _check(user_id, query_date)
+    days = window(query_date)
+    bound = [*days.parameters()[2:], ScalarQueryParameter("user_id", "INT64", user_id)]
+    counts = {
+        row.category_name: row.events for row in warehouse_of(client, dataset).run(ANSWER, bound)
+    }
     total = sum(counts.values())
-    return {category: events / total for category, events in counts.items()}
+    return CategoryShares(
+        user_id,
+        days.first,
+        days.last,
+        tuple(
+            CategoryShare(category, events, events / total)
+            for category, events in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        ),
+    )
 
 
 def _check(user_id: object, query_date: object) -> None:

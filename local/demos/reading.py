@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from assets.reading.tables import warehouse_of
+from assets.reading.answers import warehouse_of
 from assets.sinks.bigquery import Warehouse
 from local.demos.pipeline import Figures, Landed, PipelineDemo, ledger_figures
 from local.demos.reading_found import Expected, left_by_others

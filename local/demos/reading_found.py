@@ -179,7 +179,8 @@ class Expected:
 
         users = frozenset(self.shares)
         for user in (self.busiest(users), *islice(sorted(users), SHOWN)):
-            found = category_shares(warehouse.client, warehouse.dataset, user, self.query_date)
+            answer = category_shares(warehouse.client, warehouse.dataset, user, self.query_date)
+            found = answer.shares
             if not _alike(found, self.shares[user]):
                 yield (
                     f"the answer for user {user} on {self.query_date} is {found}, "

@@ -111,7 +111,7 @@ def test_counts_shares_and_direct_answers_equal_a_recount(world, conn):
 
     client, dataset = world.warehouse.client, world.warehouse.dataset
     for user in (READER, EDGE, 1000, 1001, 1002, 1003, 1004, 1005, NOBODY):
-        answer = category_shares(client, dataset, user, LAST)
+        answer = category_shares(client, dataset, user, LAST).shares
         assert answer == pytest.approx(found[LAST].get(user, {}), abs=1e-12)
         assert not answer or sum(answer.values()) == pytest.approx(1, abs=1e-12)
 
@@ -287,7 +287,7 @@ def test_the_real_month_equals_a_recount(world, conn):
         for user in (readers[chance.randrange(readers.len())] for _ in range(3)):
             answer = category_shares(
                 world.warehouse.client, world.warehouse.dataset, user, query_date
-            )
+            ).shares
             assert answer == pytest.approx(
                 {name: share for (one, name), share in recount.items() if one == user}, abs=1e-12
             )
