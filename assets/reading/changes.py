@@ -1,10 +1,10 @@
-"""Which days of reading have changed, and telling Dagster so.
+"""Which days of reading have changed, and reporting them to Dagster.
 
 Belongs here: noting days and contents in Postgres, contents to days, days to materializations of
 ``user_interaction``. Does not: what is recomputed for them (automation conditions of the counts).
 
 A day is noted in the transaction that makes its events final, and let go only after Dagster has it:
-a crash in between tells a day twice, never not at all.
+a crash in between reports a day twice, never not at all.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ORDER BY day
 
 @dataclass(frozen=True, slots=True)
 class ChangedDay:
-    """A day, how many events it gained since it was last told, and when the last of them came.
+    """A day, how many events it gained since it was last reported, and when the last of them came.
 
     ``events`` is 0 when only categories of its contents did.
     """
@@ -103,7 +103,7 @@ def note_changed_contents(conn: Connection, content_ids: Collection[int]) -> Non
 
 
 def quiet_seconds(conn: Connection) -> float | None:
-    """Seconds since the last change that was noted and not told; None when there is none."""
+    """Seconds since the last change that was noted and not reported; None when there is none."""
     row = conn.execute(
         """
         SELECT extract(epoch FROM clock_timestamp() - max(changed_at))::double precision
@@ -114,7 +114,7 @@ def quiet_seconds(conn: Connection) -> float | None:
             SELECT max(changed_at) FROM reading.changed_content
         ) AS noted
         """,
-        _tellable(),
+        _reportable(),
     ).fetchone()
     return row[0] if row else None
 
@@ -139,7 +139,7 @@ def days_of_contents(warehouse: Warehouse, content_ids: Sequence[int]) -> list[d
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What one call told Dagster: days, the events that they gained, contents resolved to days."""
+    """What one call reported: days, the events that they gained, contents resolved to days."""
 
     days: int = 0
     events: int = 0
@@ -168,18 +168,20 @@ def report_changes(
             if time.monotonic() >= until:
                 break
     finally:
-        # Days need no BigQuery: they are told whatever is the matter with it.
-        while told := _tell_days(_teller(where), conn):
-            days += len(told)
-            events += sum(change.events for change in told)
-            log.info("changed_days_told days=%d events=%d last=%s", days, events, told[-1].day)
+        # Days need no BigQuery: they are reported whatever is the matter with it.
+        while reported := _report_days(_reporter(where), conn):
+            days += len(reported)
+            events += sum(change.events for change in reported)
+            log.info(
+                "changed_days_reported days=%d events=%d last=%s", days, events, reported[-1].day
+            )
             if time.monotonic() >= until:
                 break
     return Reported(days, events, contents)
 
 
 def materialization(change: ChangedDay) -> dg.AssetMaterialization:
-    """What Dagster is told of a changed day."""
+    """What is reported of a changed day."""
     return dg.AssetMaterialization(
         USER_INTERACTION_KEY,
         partition=change.day.isoformat(),
@@ -191,7 +193,7 @@ def materialization(change: ChangedDay) -> dg.AssetMaterialization:
     )
 
 
-def _teller(
+def _reporter(
     where: dg.DagsterInstance | dg.OpExecutionContext | dg.AssetExecutionContext,
 ) -> Callable[[dg.AssetMaterialization], None]:
     if isinstance(where, dg.DagsterInstance):
@@ -227,33 +229,33 @@ def _resolve_contents(conn: Connection, warehouse: Warehouse) -> int:
     return len(rows)
 
 
-def _tell_days(
-    tell: Callable[[dg.AssetMaterialization], None], conn: Connection
+def _report_days(
+    report: Callable[[dg.AssetMaterialization], None], conn: Connection
 ) -> list[ChangedDay]:
-    """Tell some changed days, oldest day first, and let them go; the days."""
+    """Report some changed days, oldest day first, and let them go; the days."""
     with _reporting(conn):
         rows = conn.execute(
             """
             SELECT day, events, changed_at FROM reading.changed_day
             WHERE day BETWEEN %s AND %s ORDER BY day LIMIT %s
             """,
-            (*_tellable(), DAYS_AT_ONCE),
+            (*_reportable(), DAYS_AT_ONCE),
         ).fetchall()
         changes = [ChangedDay(*row) for row in rows]
         for change in changes:
-            tell(materialization(change))
+            report(materialization(change))
         if changes:
             _let_go(conn, changes)
     return changes
 
 
-def _tellable() -> tuple[str, str]:
+def _reportable() -> tuple[str, str]:
     """The first and the last day that is a partition now."""
     return FIRST_DAY, DAYS.get_last_partition_key() or FIRST_DAY
 
 
 def _let_go(conn: Connection, changes: Sequence[ChangedDay]) -> None:
-    """Forget days as they were told; of one that gained more meanwhile, only what was told."""
+    """Forget days as they were reported; of one that gained more meanwhile, only what was."""
     with conn.transaction():
         # A writer between the statement's snapshot and its lock would escape both of its halves.
         conn.execute(
@@ -281,7 +283,7 @@ def _let_go(conn: Connection, changes: Sequence[ChangedDay]) -> None:
 
 @contextmanager
 def _reporting(conn: Connection) -> Iterator[None]:
-    """One reporter at a time: two would tell the same days twice."""
+    """One reporter at a time: two would report the same days twice."""
     conn.execute("SELECT pg_advisory_lock(%s, 0)", (REPORT_LOCK,))
     try:
         yield

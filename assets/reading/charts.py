@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from assets.frame import pictures
-from assets.reading.session.progress import Course
+from assets.reading.session.progress import SessionTimeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def session_chart(course: Course) -> str:
+def session_chart(timeline: SessionTimeline) -> str:
     """Markdown of one picture: messages per minute above latencies. Empty before two looks."""
-    rates = course.per_minute()
+    rates = timeline.per_minute()
     if not rates:
         return ""
     figure = pictures.figure(9, 4)
@@ -25,7 +25,7 @@ def session_chart(course: Course) -> str:
     upper.fill_between([at / 60 for at, _ in rates], [rate for _, rate in rates], step="pre")
     upper.set_title("Accepted messages per minute", fontsize=9)
     upper.set_ylim(bottom=0)
-    _latencies(lower, course)
+    _latencies(lower, timeline)
     return pictures.markdown(figure, "messages per minute and latency")
 
 
@@ -41,11 +41,11 @@ def category_chart(shares: Mapping[str, float], title: str = "Share of categorie
     return pictures.markdown(figure, title.lower())
 
 
-def _latencies(axes: Axes, course: Course) -> None:
+def _latencies(axes: Axes, timeline: SessionTimeline) -> None:
     for label in ("p50", "p95"):
         points = [
             (sample.at / 60, value)
-            for sample in course.samples
+            for sample in timeline.samples
             if (value := getattr(sample, f"latency_{label}")) is not None
         ]
         if points:

@@ -1,11 +1,11 @@
 """One MERGE at a time into a table, whoever sends it and however the last sender ended.
 
-Belongs here: the fence around a MERGE. Does not: the statements.
+Belongs here: fencing a MERGE. Does not: the statements.
 
 BigQuery documents that a MERGE which only inserts conflicts with no other statement: two that run
 at once may both find an event missing, and both insert it. A lock alone is not enough, since the
-job of a killed sender goes on without it. So the job's id is written down before the job starts,
-and whoever has the lock next waits for that job first. Source:
+job of a killed sender goes on without it. So the job's id, the fencing token, is written down
+before the job starts, and whoever has the lock next waits for that job first. Source:
 https://cloud.google.com/bigquery/docs/data-manipulation-language ("DML statement conflicts").
 """
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     import psycopg
 
 #: Class of the locks of tables; 81 to 84 are those of landing.
-FENCE_LOCK = 85
+FENCING_LOCK = 85
 
 
 @contextmanager
-def merge_fence(
+def fencing_token(
     conn: psycopg.Connection[Any], table: str, wait_for: Callable[[str], None]
 ) -> Iterator[str]:
-    """Hold the fence of ``table`` (its full name) and give the id that the job must have.
+    """Hold the lock of ``table`` (its full name) and give the id that the job must have.
 
     ``conn`` must be in autocommit mode. ``wait_for`` is called with the id of a job that an earlier
     sender may have left running, and returns when that job has ended or never started. When the
     body raises, the id stays: whether its job still runs is not known. Raises what ``wait_for`` and
     psycopg raise.
     """
-    conn.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (FENCE_LOCK, table))
+    conn.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (FENCING_LOCK, table))
     try:
         row = conn.execute(
             "SELECT job_id FROM reading.merge_fence WHERE table_name = %s", (table,)
@@ -52,4 +52,4 @@ def merge_fence(
         yield job_id
         conn.execute("DELETE FROM reading.merge_fence WHERE table_name = %s", (table,))
     finally:
-        conn.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", (FENCE_LOCK, table))
+        conn.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", (FENCING_LOCK, table))

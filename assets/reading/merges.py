@@ -1,8 +1,8 @@
 """A MERGE that is alone in its table, run under an id that is known before it starts.
 
-Belongs here: running the statement inside the fence, and finding out what became of a job whose
-sender died. Does not: the fence itself (``fence.py``) or any statement (``stream/merge.py``, the
-history's).
+Belongs here: running the statement under a fencing token, and finding out what became of a job
+whose sender died. Does not: fencing itself (``fencing.py``) or any statement (``stream/merge.py``,
+the history's).
 
 Two rules for the statements that run here, both of BigQuery itself: the source must have one row
 per key, and a FLOAT64 cannot stand in PARTITION BY, so sources are made unique by GROUP BY.
@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from assets.reading.fence import merge_fence
+from assets.reading.fencing import fencing_token
 from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT
 
 if TYPE_CHECKING:
@@ -40,15 +40,15 @@ def run_merge(
     sql: str,
     parameters: Sequence[Any] = (),
 ) -> int:
-    """Run a MERGE into ``table`` (its full name) inside its fence; the number of rows it changed.
+    """Run a MERGE into ``table`` (its full name) under a fencing token; how many rows it changed.
 
-    ``conn`` must be in autocommit mode; it holds the fence while the statement runs. After an error
+    ``conn`` must be in autocommit mode; it holds the lock while the statement runs. After an error
     it is not known whether the statement took effect, and it may be sent again: the next call waits
     for a job that still runs. Raises google.api_core.exceptions and psycopg errors,
     concurrent.futures.TimeoutError past JOB_TIMEOUT.
     """
     location = location_of(client, table)
-    with merge_fence(conn, table, partial(settle, client, location=location)) as job_id:
+    with fencing_token(conn, table, partial(settle, client, location=location)) as job_id:
         job = _start(client, sql, parameters, job_id, location)
         job.result(timeout=JOB_TIMEOUT, retry=_retry())
         if job.num_dml_affected_rows is None:
@@ -133,7 +133,7 @@ def _query(
         location=location,
         retry=_retry(),
         timeout=REQUEST_TIMEOUT,
-        job_retry=None,  # another id would be outside the fence
+        job_retry=None,  # another id would be outside the fencing
     )
 
 

@@ -74,7 +74,7 @@ def _definitions() -> dg.Definitions:
     from assets.reading.affinity import checks as affinity_checks
     from assets.reading.affinity.job import reading_affinity_automation, reading_affinity_job
     from assets.reading.history import assets as history
-    from assets.reading.managed_ingestion import assets as carriers
+    from assets.reading.managed_ingestion import assets as managed
     from assets.reading.managed_ingestion.job import reading_dataflow_job, reading_dataflow_schedule
     from assets.reading.session import assets as session
     from assets.reading.session import checks as session_checks
@@ -82,7 +82,7 @@ def _definitions() -> dg.Definitions:
 
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
-            [sources, session, history, affinity, carriers], include_specs=True
+            [sources, session, history, affinity, managed], include_specs=True
         ),
         asset_checks=dg.load_asset_checks_from_modules([session_checks, affinity_checks]),
         jobs=[reading_stream_job, reading_affinity_job, reading_dataflow_job],

@@ -177,7 +177,7 @@ def _replace(
         newest = Days(max(days.first, days.last - _PREVIEWED), days.last)
         top = top_shares(warehouse, newest) if context.asset_key == SHARES_KEY else {}
         table = warehouse.table(name)
-    _tell_partitions(context, figures, top)
+    _report_partitions(context, figures, top)
     yield _check(check, wrong)
     yield dg.MaterializeResult(
         metadata={
@@ -189,7 +189,7 @@ def _replace(
     )
 
 
-def _tell_partitions(
+def _report_partitions(
     context: dg.AssetExecutionContext,
     figures: "Mapping[date, DayFigures]",
     top: Mapping[date, list[tuple[str, int, int, float]]],

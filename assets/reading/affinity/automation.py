@@ -21,7 +21,7 @@ _Condition = dg.AutomationCondition
 
 
 def recompute_counts(events: dg.AssetKey) -> dg.AutomationCondition[dg.AssetKey]:
-    """Days that gained events or categories, as ``events`` (external, daily) is told.
+    """Days that gained events or categories, as ``events`` (external, daily) is reported.
 
     At the first look also the days that had gained some before anybody looked.
     """

@@ -1,7 +1,7 @@
 """A standing check: nothing that changed was forgotten by what is computed from it.
 
-Belongs here: comparing what Dagster was told with what it computed since. Does not: the figures
-(``computation.py`` compares those whenever it replaces a partition). It hangs on
+Belongs here: comparing what was reported to Dagster with what it computed since. Does not: the
+figures (``computation.py`` compares those whenever it replaces a partition). It hangs on
 ``user_interaction``, which no run computes: checks of the counts would run with every count.
 """
 
@@ -20,13 +20,15 @@ GRACE = timedelta(minutes=30)
 _LISTED = 10
 
 
-def stale_counts(told: Mapping[str, int], counted: Mapping[str, int]) -> dict[str, int]:
-    """Days that were told as changed after they were last counted.
+def stale_counts(reported: Mapping[str, int], counted: Mapping[str, int]) -> dict[str, int]:
+    """Days that were reported as changed after they were last counted.
 
     Both map a day to the storage id of its latest event. With each day goes the id of its count, 0
     for none.
     """
-    return {day: counted.get(day, 0) for day, event in told.items() if event > counted.get(day, 0)}
+    return {
+        day: counted.get(day, 0) for day, event in reported.items() if event > counted.get(day, 0)
+    }
 
 
 def stale_shares(
@@ -54,12 +56,12 @@ def changes_reach_the_answers(context: dg.AssetCheckExecutionContext) -> dg.Asse
     """Reads Dagster's own records only, over all days."""
     instance = context.instance
     now = datetime.now(UTC)
-    told, counted, shared = (
+    reported, counted, shared = (
         instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
         for key in (USER_INTERACTION_KEY, COUNTS_KEY, SHARES_KEY)
     )
     before = (now - GRACE).timestamp()
-    days = _waiting(instance, USER_INTERACTION_KEY, stale_counts(told, counted), before)
+    days = _waiting(instance, USER_INTERACTION_KEY, stale_counts(reported, counted), before)
     late = stale_shares(counted, shared, now.date())
     made = {day: min(seeing.values()) for day, seeing in late.items()}
     dates = {one for day in _waiting(instance, COUNTS_KEY, made, before) for one in late[day]}

@@ -13,7 +13,7 @@ leaves what is the same, so a reader sees the old partition or the new one. Its 
 WHEN clause that looks at the table, for that is how BigQuery reads these partitions only. Source:
 https://cloud.google.com/bigquery/docs/using-dml-with-partitioned-tables (pruning, MERGE). Two such
 statements that find a partition empty would only insert, which BigQuery lets both do: hence the
-fence of ``merges.py``.
+fencing of ``merges.py``.
 """
 
 from __future__ import annotations

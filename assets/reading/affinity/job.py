@@ -21,7 +21,7 @@ import dagster as dg
 from assets.frame.execution import WRITER_TAG
 from assets.reading.affinity.assets import COUNTS_KEY, SHARES_KEY
 
-#: Seconds between two looks, which cost a few queries of Dagster's own records. The session tells
+#: Seconds between two looks, which cost a few queries of Dagster's own records. The session reports
 #: its changed days once a minute; a backfill waits up to half a minute for Dagster's daemon.
 LOOK_SECONDS = 5
 

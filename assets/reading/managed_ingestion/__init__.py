@@ -1,1 +1,1 @@
-"""Google's own carriers of messages, and the way of what they land into the tables."""
+"""Google's own services that bring messages to BigQuery, and what becomes of what they land."""

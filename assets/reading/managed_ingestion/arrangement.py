@@ -1,7 +1,7 @@
 """Who is to carry the messages, as READING_STREAM says, arranged with Google.
 
-Belongs here: the order of the steps, for both streams. Does not: one step (``carriers.py``), what
-Dagster is told (``assets.py``).
+Belongs here: the order of the steps, for both streams. Does not: one step (``services.py``), what
+Dagster shows (``assets.py``).
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from assets.reading.managed_ingestion import carriers
+from assets.reading.managed_ingestion import services
 from assets.reading.tables import LANDED, warehouse_of
 from landing.batch.failures import PermanentError
 
 if TYPE_CHECKING:
-    from assets.reading.managed_ingestion.carriers import Carrier, Stream
+    from assets.reading.managed_ingestion.services import Ingestion, Stream
     from assets.reading.settings import ReadingSettings
     from resources.bigquery import BigQueryResource
     from resources.dataflow import DataflowResource
@@ -32,8 +32,8 @@ def arrange(
     dataflow: DataflowResource,
     *,
     relaunch: bool,
-) -> list[Carrier]:
-    """Bring about what READING_STREAM says; what there is now of each carrier.
+) -> list[Ingestion]:
+    """Bring about what READING_STREAM says; what there is now of each service.
 
     What is not wanted is let go before what is wanted begins; the subscription keeps what nobody
     takes meanwhile. Raises:
@@ -42,7 +42,7 @@ def arrange(
     """
     if reading.stream not in STREAMS:
         raise PermanentError(f"READING_STREAM is {reading.stream!r}, none of {', '.join(STREAMS)}")
-    both = carriers.streams(reading, pubsub.project)
+    both = services.streams(reading, pubsub.project)
     if reading.stream != "session":
         with bigquery.client() as client:
             warehouse_of(client, reading.dataset, *LANDED).ensure()
@@ -52,11 +52,11 @@ def arrange(
     left = _stop_dataflow(dataflow, both)
     if reading.stream == "session":
         return [*left, *_stop_subscriptions(pubsub, both)]
-    if stopping := [carrier for carrier in left if carrier.verdict == "stopping"]:
+    if stopping := [service for service in left if service.verdict == "stopping"]:
         # A job that drains still pulls, which a BigQuery subscription does not allow.
         return stopping
     with pubsub.subscriber() as subscriber:
-        return [carriers.carry_by_subscription(subscriber, stream) for stream in both]
+        return [services.ingest_by_subscription(subscriber, stream) for stream in both]
 
 
 def remedy(error: Exception) -> str:
@@ -71,31 +71,31 @@ def remedy(error: Exception) -> str:
 
 def _by_dataflow(
     dataflow: DataflowResource, gcs: GcsResource, both: tuple[Stream, Stream], *, relaunch: bool
-) -> list[Carrier]:
+) -> list[Ingestion]:
     if not dataflow.temp_location.startswith("gs://"):
         raise PermanentError("READING_DATAFLOW_TEMP must be a gs:// folder for temporary files")
     with closing(gcs.client()) as storage:
-        function_path = carriers.upload_function(storage, dataflow.temp_location)
-    plan = carriers.DataflowPlan(
-        template=dataflow.template(carriers.TEMPLATE),
+        function_path = services.upload_function(storage, dataflow.temp_location)
+    plan = services.DataflowPlan(
+        template=dataflow.template(services.TEMPLATE),
         function_path=function_path,
         temp_location=dataflow.temp_location,
         relaunch=relaunch,
     )
     with dataflow.client() as client:
-        return [carriers.carry_by_dataflow(client, stream, plan) for stream in both]
+        return [services.ingest_by_dataflow(client, stream, plan) for stream in both]
 
 
-def _stop_dataflow(dataflow: DataflowResource, both: tuple[Stream, Stream]) -> list[Carrier]:
+def _stop_dataflow(dataflow: DataflowResource, both: tuple[Stream, Stream]) -> list[Ingestion]:
     """Nothing was ever launched where there is no folder for temporary files."""
     if not dataflow.temp_location:
         return []
     with dataflow.client() as client:
-        stopped = [carriers.stop_dataflow(client, stream) for stream in both]
-    return [carrier for carrier in stopped if carrier]
+        stopped = [services.stop_dataflow(client, stream) for stream in both]
+    return [service for service in stopped if service]
 
 
-def _stop_subscriptions(pubsub: PubSubResource, both: tuple[Stream, Stream]) -> list[Carrier]:
+def _stop_subscriptions(pubsub: PubSubResource, both: tuple[Stream, Stream]) -> list[Ingestion]:
     with pubsub.subscriber() as subscriber:
-        stopped = [carriers.stop_subscription(subscriber, stream) for stream in both]
-    return [carrier for carrier in stopped if carrier]
+        stopped = [services.stop_subscription(subscriber, stream) for stream in both]
+    return [service for service in stopped if service]

@@ -1,6 +1,6 @@
 """The assets that let Google carry the messages, for more of them than one machine takes.
 
-Belongs here: what each is called, needs and shows. Does not: how anything is done (``carriers.py``,
+Belongs here: what each is called, needs and shows. Does not: how anything is done (``services.py``,
 ``landed.py``).
 """
 
@@ -27,13 +27,13 @@ from resources.pubsub import PubSubResource
 JOBS_KEY = asset_key("dataflow_jobs")
 LANDED_KEY = asset_key("landed_messages")
 
-EVERY_STREAM_CARRIED = "every_stream_carried"
+EVERY_STREAM_INGESTED = "every_stream_ingested"
 
 #: Under which a merge says when it began, for the next one.
 BEGAN = "began_at"
 
 
-class CarrierConfig(dg.Config):
+class IngestionConfig(dg.Config):
     """``relaunch``: launch again what has failed or was cancelled, once."""
 
     relaunch: bool = False
@@ -47,7 +47,7 @@ class CarrierConfig(dg.Config):
         kinds={"dataflow", "googlecloud"},
         check_specs=[
             dg.AssetCheckSpec(
-                EVERY_STREAM_CARRIED,
+                EVERY_STREAM_INGESTED,
                 asset=JOBS_KEY,
                 description="Each subscription has what READING_STREAM says: one Dataflow job that "
                 "takes messages, or a BigQuery subscription that writes; a session needs neither.",
@@ -57,41 +57,41 @@ class CarrierConfig(dg.Config):
 )
 def reading_dataflow_jobs(
     context: dg.AssetExecutionContext,
-    config: CarrierConfig,
+    config: IngestionConfig,
     bigquery: BigQueryResource,
     pubsub: PubSubResource,
     gcs: GcsResource,
     dataflow: DataflowResource,
     reading: ReadingSettings,
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
-    """Google's own carriers as `READING_STREAM` wants them: launched, observed, or let go.
+    """Google's own services as `READING_STREAM` wants them: launched, observed, or let go.
 
     A job that failed or was cancelled is not launched again by itself: the step fails with its
     errors and says how.
     """
     from assets.reading.managed_ingestion.arrangement import arrange
 
-    with _classed("The carriers cannot be arranged"):
-        carriers = arrange(reading, bigquery, pubsub, gcs, dataflow, relaunch=config.relaunch)
-    metadata: dict[str, Any] = {"stream": reading.stream, "carriers": len(carriers)}
-    for carrier in carriers:
+    with _classed("The services cannot be arranged"):
+        services = arrange(reading, bigquery, pubsub, gcs, dataflow, relaunch=config.relaunch)
+    metadata: dict[str, Any] = {"stream": reading.stream, "services": len(services)}
+    for service in services:
         context.log.info(
-            "carrier stream=%s kind=%s state=%s", carrier.stream, carrier.kind, carrier.state
+            "service stream=%s kind=%s state=%s", service.stream, service.kind, service.state
         )
-        metadata[carrier.stream] = f"{carrier.kind}: {carrier.state}"
-        if carrier.job_id:
-            metadata[f"{carrier.stream} job"] = dg.MetadataValue.url(
+        metadata[service.stream] = f"{service.kind}: {service.state}"
+        if service.job_id:
+            metadata[f"{service.stream} job"] = dg.MetadataValue.url(
                 "https://console.cloud.google.com/dataflow/jobs/"
-                f"{dataflow.region}/{carrier.job_id}?project={dataflow.project}"
+                f"{dataflow.region}/{service.job_id}?project={dataflow.project}"
             )
     wanted = reading.stream != "session"
-    idle = [c for c in carriers if wanted and c.verdict != "carrying"]
+    idle = [c for c in services if wanted and c.verdict != "ingesting"]
     lost = [c for c in idle if c.verdict == "gave_up"]
     yield dg.AssetCheckResult(
-        check_name=EVERY_STREAM_CARRIED,
+        check_name=EVERY_STREAM_INGESTED,
         passed=not idle,
         severity=dg.AssetCheckSeverity.ERROR if lost else dg.AssetCheckSeverity.WARN,
-        metadata={c.stream: f"{c.state} {c.detail}".strip() for c in carriers},
+        metadata={c.stream: f"{c.state} {c.detail}".strip() for c in services},
     )
     if lost:
         raise dg.Failure(
@@ -120,7 +120,7 @@ def reading_landed_messages(
     postgres: PostgresResource,
     reading: ReadingSettings,
 ) -> dg.MaterializeResult[Any]:
-    """What Google's carriers landed, merged into `user_interaction` and `content_meta`, each once.
+    """What Google's services landed, merged into `user_interaction` and `content_meta`, each once.
 
     Does nothing where they never carried anything; after a change back to sessions it still brings
     in what they landed last.

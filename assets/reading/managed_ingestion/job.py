@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.frame.execution import UNFINISHED, in_process
-from assets.reading.managed_ingestion.assets import EVERY_STREAM_CARRIED, JOBS_KEY, LANDED_KEY
+from assets.reading.managed_ingestion.assets import EVERY_STREAM_INGESTED, JOBS_KEY, LANDED_KEY
 from assets.reading.settings import ReadingSettings
 
 #: One run at a time: two would only wait for each other's merges.
-CARRIER_TAG = "quintet/carrier"
+INGESTION_TAG = "quintet/ingestion"
 
 _SELECTION = dg.AssetSelection.assets(JOBS_KEY, LANDED_KEY)
 
@@ -22,9 +22,9 @@ reading_dataflow_job = dg.define_asset_job(
     description="Dataflow jobs or BigQuery subscriptions as READING_STREAM says, and the merge of "
     "what they landed.",
     selection=_SELECTION.without_checks()
-    | dg.AssetSelection.checks(dg.AssetCheckKey(JOBS_KEY, EVERY_STREAM_CARRIED)),
+    | dg.AssetSelection.checks(dg.AssetCheckKey(JOBS_KEY, EVERY_STREAM_INGESTED)),
     config=in_process(),
-    tags={CARRIER_TAG: "reading", "dagster/max_retries": "0", "dagster/max_runtime": "3600"},
+    tags={INGESTION_TAG: "reading", "dagster/max_retries": "0", "dagster/max_runtime": "3600"},
 )
 
 

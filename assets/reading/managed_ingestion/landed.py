@@ -1,7 +1,7 @@
 """Messages that Google's own services landed as text, and their way into the tables.
 
 Belongs here: the order of the statements, what they say about their result. Does not: which rows
-are valid (``landed_rows.py``), who landed them (``carriers.py``).
+are valid (``landed_rows.py``), who landed them (``services.py``).
 
 A landed row is new when it arrived in the hour in which the last merge began, or later. Arrival is
 the table's ingestion time, since a message may be published days before a service gets to it; rows

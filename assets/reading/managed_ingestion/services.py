@@ -1,10 +1,10 @@
-"""Google's own carriers of messages to BigQuery: Dataflow jobs and BigQuery subscriptions.
+"""Google's own services of messages to BigQuery: Dataflow jobs and BigQuery subscriptions.
 
-Belongs here: which carrier there should be, bringing it about, what it is doing. Does not: what
+Belongs here: which service there should be, bringing it about, what it is doing. Does not: what
 becomes of the messages that it landed (``landed.py``), the requests (``resources/dataflow.py``).
 
 Both kinds take the subscription that a session takes, so that the backlog stays where it is when
-the kind is changed: nothing is lost, and what two carriers bring twice is merged once.
+the kind is changed: nothing is lost, and what two services bring twice is merged once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WRAP_SOURCE = f"""function {WRAP_FUNCTION}(message) {{
 }}
 """
 
-Verdict = Literal["launch", "carrying", "stopping", "gave_up", "unknown"]
+Verdict = Literal["launch", "ingesting", "stopping", "gave_up", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
+class Ingestion:
     """What carries one stream: ``state`` in Google's words, ``detail`` what went wrong."""
 
     stream: str
@@ -109,7 +109,7 @@ def judge(jobs: Sequence[Job], *, relaunch: bool) -> Verdict:
     """
     phases = [job.phase for job in jobs]
     if "starting" in phases or "running" in phases:
-        return "carrying"
+        return "ingesting"
     if "stopping" in phases:
         return "stopping"
     if not phases or phases[0] in {"done", "drained", "replaced"}:
@@ -128,7 +128,7 @@ def job_name(stream: Stream) -> str:
     return f"reading-{kept}".strip("-")
 
 
-def carry_by_dataflow(client: DataflowClient, stream: Stream, plan: DataflowPlan) -> Carrier:
+def ingest_by_dataflow(client: DataflowClient, stream: Stream, plan: DataflowPlan) -> Ingestion:
     """See to it that one job carries the stream. Raises resources.dataflow's errors."""
     name = job_name(stream)
     jobs = client.jobs(name)
@@ -144,14 +144,14 @@ def carry_by_dataflow(client: DataflowClient, stream: Stream, plan: DataflowPlan
                 raise
             job = jobs[0]
         else:
-            verdict = "carrying"
+            verdict = "ingesting"
     else:
         job = jobs[0]
     errors = client.errors(job.id) if verdict in {"gave_up", "unknown"} else []
-    return Carrier(stream.label, "dataflow", job.state, verdict, job.id, "; ".join(errors))
+    return Ingestion(stream.label, "dataflow", job.state, verdict, job.id, "; ".join(errors))
 
 
-def stop_dataflow(client: DataflowClient, stream: Stream) -> Carrier | None:
+def stop_dataflow(client: DataflowClient, stream: Stream) -> Ingestion | None:
     """Drain what carries the stream; None when nothing ever did."""
     jobs = client.jobs(job_name(stream))
     if not jobs:
@@ -160,7 +160,7 @@ def stop_dataflow(client: DataflowClient, stream: Stream) -> Carrier | None:
     drained = [client.drain(job.id) for job in alive]
     job = drained[0] if drained else jobs[0]
     verdict: Verdict = "gave_up" if job.phase in ENDED else "stopping"
-    return Carrier(stream.label, "dataflow", job.state, verdict, job.id)
+    return Ingestion(stream.label, "dataflow", job.state, verdict, job.id)
 
 
 def upload_function(storage: StorageClient, temp_location: str) -> str:
@@ -177,7 +177,7 @@ def upload_function(storage: StorageClient, temp_location: str) -> str:
     return f"gs://{bucket}/{name}"
 
 
-def carry_by_subscription(client: SubscriberClient, stream: Stream) -> Carrier:
+def ingest_by_subscription(client: SubscriberClient, stream: Stream) -> Ingestion:
     """See to it that Pub/Sub itself writes the stream's messages to its table.
 
     A dead-letter policy that is there is left alone, for a session is under it as well. Raises
@@ -209,14 +209,14 @@ def carry_by_subscription(client: SubscriberClient, stream: Stream) -> Carrier:
     state = BigQueryConfig.State(found.bigquery_config.state)
     verdict: Verdict = "gave_up"
     if state is BigQueryConfig.State.ACTIVE:
-        verdict = "carrying"
+        verdict = "ingesting"
     elif state is BigQueryConfig.State.STATE_UNSPECIFIED:
         verdict = "unknown"
     detail = _STATES.get(state.name, "") if verdict == "gave_up" else ""
-    return Carrier(stream.label, "bigquery_subscription", state.name, verdict, detail=detail)
+    return Ingestion(stream.label, "bigquery_subscription", state.name, verdict, detail=detail)
 
 
-def stop_subscription(client: SubscriberClient, stream: Stream) -> Carrier | None:
+def stop_subscription(client: SubscriberClient, stream: Stream) -> Ingestion | None:
     """Let the subscription be pulled from again; None when it is already."""
     from google.cloud.pubsub_v1.types import Subscription
 
@@ -228,7 +228,7 @@ def stop_subscription(client: SubscriberClient, stream: Stream) -> Carrier | Non
         update_mask={"paths": ["bigquery_config"]},
         timeout=TIMEOUT,
     )
-    return Carrier(stream.label, "bigquery_subscription", "CLEARED", "stopping")
+    return Ingestion(stream.label, "bigquery_subscription", "CLEARED", "stopping")
 
 
 _STATES = {

@@ -19,8 +19,8 @@ from assets.reading.pipeline import (
     asset_key,
 )
 from assets.reading.session.log import SessionLog
-from assets.reading.session.progress import Course, StreamProgress, figures, progress
-from assets.reading.session.watching import Regular, Telling, watch
+from assets.reading.session.progress import SessionTimeline, StreamProgress, figures, progress
+from assets.reading.session.watching import Regular, ReportPacing, watch
 from assets.reading.settings import ReadingSettings
 from assets.reading.tables import INTERACTIONS_RAW, META, warehouse_of
 from landing.batch.failures import classify
@@ -38,8 +38,8 @@ META_KEY = asset_key(META.name)
 #: Seconds between two looks at the session's rows, and between two observations.
 LOOK_SECONDS = 2.0
 OBSERVE_SECONDS = 60.0
-#: Seconds that telling changes may take at once: the next look tells the rest, or the next session.
-TELL_AT_MOST = 20.0
+#: Seconds that reporting changes may take at once: the next look or session reports the rest.
+REPORT_AT_MOST = 20.0
 
 
 @dg.multi_asset(
@@ -104,7 +104,7 @@ def reading_session(
         _, interrupted = watch(
             serving, [Regular(LOOK_SECONDS, seen.look), Regular(OBSERVE_SECONDS, seen.observe)]
         )
-        seen.tell_changes()
+        seen.report_changed_days()
     finally:
         seen.pass_on_lines()
     results = seen.results()
@@ -122,7 +122,7 @@ def _cancelled(context: dg.AssetExecutionContext) -> bool:
 
 
 class SessionWatch:
-    """Looks at a session from its run's main thread, and tells Dagster what it sees."""
+    """Looks at a session from its run's main thread, and shows in Dagster what it sees."""
 
     def __init__(
         self,
@@ -138,15 +138,15 @@ class SessionWatch:
         self._bigquery = bigquery
         self._reading = reading
         self._started = time.monotonic()
-        self._telling = Telling()
+        self._pacing = ReportPacing()
         self._last: dict[str, StreamProgress] = {}
         self._streams = {
-            RAW_KEY: (reading.interaction_subscription, INTERACTIONS_RAW, Course()),
-            META_KEY: (reading.meta_subscription, META, Course()),
+            RAW_KEY: (reading.interaction_subscription, INTERACTIONS_RAW, SessionTimeline()),
+            META_KEY: (reading.meta_subscription, META, SessionTimeline()),
         }
 
     def look(self) -> None:
-        """Read the session's rows; tell changed days when they are due."""
+        """Read the session's rows; report changed days when they are due."""
         from assets.reading.changes import quiet_seconds
 
         self.pass_on_lines()
@@ -154,21 +154,21 @@ class SessionWatch:
         with self._forgiving("look"), self._postgres.connect(autocommit=True) as conn:
             self._read(conn)
             quiet = quiet_seconds(conn)
-        if self._telling.due(time.monotonic(), quiet):
-            self.tell_changes()
+        if self._pacing.due(time.monotonic(), quiet):
+            self.report_changed_days()
 
-    def tell_changes(self) -> None:
-        """Tell Dagster of the days that changed; what cannot be told now stays noted."""
+    def report_changed_days(self) -> None:
+        """Report the days that changed to Dagster; what cannot be reported now stays noted."""
         from assets.reading.changes import report_changes
 
         with (
-            self._forgiving("tell_changes"),
+            self._forgiving("report_changed_days"),
             self._postgres.connect(autocommit=True) as conn,
             self._bigquery.client() as client,
         ):
             warehouse = warehouse_of(client, self._reading.dataset)
-            report_changes(self._context, conn, warehouse, seconds=TELL_AT_MOST)
-            self._telling.told(time.monotonic())
+            report_changes(self._context, conn, warehouse, seconds=REPORT_AT_MOST)
+            self._pacing.reported(time.monotonic())
 
     def observe(self) -> None:
         """One observation of each table, with the counts so far."""
@@ -182,7 +182,7 @@ class SessionWatch:
             self._lines.pass_on(self._context.log)
 
     def results(self) -> list[tuple[dg.AssetKey, dict[str, Any]]]:
-        """What the session made of each table, with pictures of its course."""
+        """What the session made of each table, with pictures of its timeline."""
         from assets.reading.charts import session_chart
 
         with self._forgiving("results"), self._postgres.connect() as conn:
@@ -190,16 +190,16 @@ class SessionWatch:
         results = []
         for key, metadata in self._figures().items():
             chart = session_chart(self._streams[key][2])
-            pictures = {"course": dg.MetadataValue.md(chart)} if chart else {}
+            pictures = {"timeline": dg.MetadataValue.md(chart)} if chart else {}
             results.append((key, {**metadata, **pictures}))
         return results
 
     def _read(self, conn: Any) -> None:
         self._last = progress(conn, self._context.run.run_id)
         at = time.monotonic() - self._started
-        for subscription, _, course in self._streams.values():
+        for subscription, _, timeline in self._streams.values():
             if subscription in self._last:
-                course.add(at, self._last[subscription])
+                timeline.add(at, self._last[subscription])
 
     def _figures(self) -> dict[dg.AssetKey, dict[str, Any]]:
         dataset = f"{self._bigquery.project}.{self._reading.dataset}"
@@ -208,12 +208,12 @@ class SessionWatch:
                 "dagster/table_name": f"{dataset}.{table.name}",
                 "subscription": subscription,
                 **(
-                    figures(self._last[subscription], course)
+                    figures(self._last[subscription], timeline)
                     if subscription in self._last
                     else {"received": 0}
                 ),
             }
-            for key, (subscription, table, course) in self._streams.items()
+            for key, (subscription, table, timeline) in self._streams.items()
         }
 
     @contextmanager

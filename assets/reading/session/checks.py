@@ -108,7 +108,7 @@ def published_are_accounted_for(
     pubsub_counts: PubSubCountsResource,
     reading: ReadingSettings,
 ) -> dg.AssetCheckResult:
-    """Where Pub/Sub tells counts; elsewhere the answer is unknown, which is not good news."""
+    """Where Pub/Sub has counts; elsewhere the answer is unknown, which is not good news."""
     from assets.reading.session import broker_flows
 
     with bigquery.client() as client, postgres.connect() as conn:
@@ -119,7 +119,7 @@ def published_are_accounted_for(
         return dg.AssetCheckResult(
             passed=False,
             severity=WARN,
-            description="Unknown: Pub/Sub tells no counts of these topics here, so that nothing "
+            description="Unknown: Pub/Sub has no counts of these topics here, so that nothing "
             "was verified. See PUBSUB_COUNTS_URL.",
             metadata={"verified": False},
         )
@@ -239,7 +239,7 @@ def rejects_are_dead_lettered(postgres: PostgresResource) -> dg.AssetCheckResult
 
 
 def changed_days(instance: dg.DagsterInstance, since: datetime) -> list[date]:
-    """The days of `user_interaction` told since then, at most MOST_DAYS: the last told."""
+    """The days of `user_interaction` reported since then, at most MOST_DAYS: the last ones."""
     filters = dg.AssetRecordsFilter(USER_INTERACTION_KEY, after_timestamp=since.timestamp())
     days: dict[str, None] = {}
     cursor: str | None = None

@@ -1,6 +1,6 @@
 """How a session gets on, read from the rows that it writes every second.
 
-Belongs here: reading them, figures for Dagster, the course of a session. Does not: writing them
+Belongs here: reading them, figures for Dagster, its timeline. Does not: writing them
 (``stream/progress.py``), drawing (``charts.py``).
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-#: Points of a course; beyond them every other one goes.
+#: Points of a timeline; beyond them every other one goes.
 MOST_SAMPLES = 600
 
 
@@ -62,8 +62,8 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Course:
-    """The course of one subscription over a session, in at most MOST_SAMPLES looks."""
+class SessionTimeline:
+    """One subscription over a session, in at most MOST_SAMPLES looks."""
 
     samples: list[Sample] = field(default_factory=list)
 
@@ -108,7 +108,7 @@ def progress(conn: Connection, session_id: str) -> dict[str, StreamProgress]:
     return {row[0]: StreamProgress(*row) for row in rows}
 
 
-def figures(one: StreamProgress, course: Course) -> dict[str, Any]:
+def figures(one: StreamProgress, timeline: SessionTimeline) -> dict[str, Any]:
     """Numbers that the UI plots."""
     timings: Mapping[str, float | None] = {
         "lag_seconds": one.lag,
@@ -125,6 +125,6 @@ def figures(one: StreamProgress, course: Course) -> dict[str, Any]:
         "written": one.written,
         "duplicates": one.duplicates,
         "micro_batches": one.micro_batches,
-        "messages_per_minute": round(course.last_minute(), 1),
+        "messages_per_minute": round(timeline.last_minute(), 1),
         **{name: round(value, 3) for name, value in timings.items() if value is not None},
     }

@@ -1,7 +1,7 @@
 """A long task in a thread, watched from the run's main thread.
 
-Belongs here: interrupts, regular calls meanwhile, when changes are due to be told. Does not: what
-is served and told (``assets.py``).
+Belongs here: interrupts, regular calls meanwhile, when changes are due to be reported. Does not:
+what is served and reported (``assets.py``).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import dagster as dg
 
 T = TypeVar("T")
 
-#: Seconds between two tellings of changes, since each starts what is computed from them.
-TELL_SECONDS = 60.0
-#: Changes are told once nothing has come for so long, or the first of them has waited so long.
+#: Seconds between two reports of changes, since each starts what is computed from them.
+REPORT_SECONDS = 60.0
+#: Changes are reported once nothing has come for so long, or the first of them has waited so long.
 QUIET_SECONDS = 3.0
 WAIT_SECONDS = 15.0
 
@@ -125,29 +125,29 @@ def _interrupts(stopping: threading.Event) -> Iterator[Interrupted]:
 
 
 @dataclass(slots=True)
-class Telling:
-    """When noted changes are due to be told: bundled, soon after a burst, at most once a minute.
+class ReportPacing:
+    """When noted changes are due to be reported: soon after a burst, at most once a minute.
 
     Seconds of one clock.
     """
 
-    told_at: float = float("-inf")
+    reported_at: float = float("-inf")
     waiting_since: float | None = None
 
     def due(self, now: float, quiet: float | None) -> bool:
-        """Whether to tell now. ``quiet``: seconds since the last change; None when there is none.
+        """Whether to report now. ``quiet``: seconds since the last change; None when there is none.
 
-        The caller tells, and says so by `told`.
+        The caller reports, and says so by `reported`.
         """
         if quiet is None:
             self.waiting_since = None
             return False
         if self.waiting_since is None:
             self.waiting_since = now
-        if now - self.told_at < TELL_SECONDS:
+        if now - self.reported_at < REPORT_SECONDS:
             return False
         return quiet >= QUIET_SECONDS or now - self.waiting_since >= WAIT_SECONDS
 
-    def told(self, now: float) -> None:
-        """All that was noted has been told."""
-        self.told_at, self.waiting_since = now, None
+    def reported(self, now: float) -> None:
+        """All that was noted has been reported."""
+        self.reported_at, self.waiting_since = now, None

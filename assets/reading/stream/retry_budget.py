@@ -31,7 +31,7 @@ def is_transient(error: BaseException) -> bool:
     return classify(error) == "transient"
 
 
-class Patience:
+class RetryBudget:
     """Attempts until one succeeds, or ``abandoned`` is set.
 
     ``about`` names in the log whose trouble it is.

@@ -29,7 +29,7 @@ from assets.reading.stream.progress import (
     write_session,
 )
 from assets.reading.stream.pulling import Pulling
-from assets.reading.stream.trouble import Abandoned, Patience
+from assets.reading.stream.retry_budget import Abandoned, RetryBudget
 from assets.reading.stream.writing import Outside, Route, StreamWriter
 from assets.reading.tables import warehouse_of
 from resources.bigquery import BigQueryResource
@@ -147,10 +147,10 @@ class _Session:
 
     def start(self, stopping: threading.Event) -> None:
         """Make the tables, then a lane per subscription. Waits for BigQuery unless it is to end."""
-        patience = Patience(stopping, self.log, {"session_id": self.session_id})
+        retries = RetryBudget(stopping, self.log, {"session_id": self.session_id})
         try:
             with self.bigquery.client() as client:
-                patience.until_done("tables", warehouse_of(client, self.reading.dataset).ensure)
+                retries.until_done("tables", warehouse_of(client, self.reading.dataset).ensure)
         except Abandoned:
             return
         for route in routes(self.reading):

@@ -32,8 +32,8 @@ from assets.reading.stream.messages import parse
 from assets.reading.stream.micro_batch import BatchLimits, Delivery, Inbox
 from assets.reading.stream.progress import StreamCounts, StreamReport
 from assets.reading.stream.rejects import Rejected, reject
+from assets.reading.stream.retry_budget import RetryBudget
 from assets.reading.stream.seen import SeenIds
-from assets.reading.stream.trouble import Patience
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class StreamWriter:
         self.inbox = inbox
         self.counts = counts
         self.session_id = session_id
-        self.patience = Patience(abandoned, log, {"subscription": route.subscription})
+        self.retries = RetryBudget(abandoned, log, {"subscription": route.subscription})
         self._limits = limits
         self._merge_seconds = merge_seconds
         self._max_attempts = max_attempts
@@ -165,7 +165,7 @@ class StreamWriter:
             if batch.rows:
                 self._merge(batch)
             if batch.rejected:
-                self.patience.until_done("reject", lambda: self._reject(batch), self._disconnect)
+                self.retries.until_done("reject", lambda: self._reject(batch), self._disconnect)
         except BaseException:
             left = batch.open()
             release(left)
@@ -218,7 +218,7 @@ class StreamWriter:
             for index, detail in appended.troubled.items():
                 self._try_later(batch, ids[index], detail)
 
-        self.patience.until_done("append", attempt, self.appender.close)
+        self.retries.until_done("append", attempt, self.appender.close)
 
     def _encoded(self, batch: MicroBatch, message_id: str) -> bytes:
         delivery = batch.first(message_id)
@@ -274,7 +274,7 @@ class StreamWriter:
                 bound = [*batch.appending.parameters(), batch.appending.written_at()]
                 batch.inserted = self._gained(INSERTED[self.route.kind], bound, changes).total()
 
-        self.patience.until_done("merge", attempt, self._disconnect)
+        self.retries.until_done("merge", attempt, self._disconnect)
         self.counts.merged([batch.first(message_id).publish_time for message_id in batch.rows])
 
         def note() -> None:
@@ -286,7 +286,7 @@ class StreamWriter:
             with conn.transaction():
                 self.route.kind.note(conn, gained)
 
-        self.patience.until_done("note", note, self._disconnect)
+        self.retries.until_done("note", note, self._disconnect)
 
     def _reject(self, batch: MicroBatch) -> None:
         reject(
@@ -309,7 +309,7 @@ class StreamWriter:
         return gained
 
     def merge_once(self, statement: str, parameters: Sequence[Any]) -> int:
-        """Run a MERGE into the target inside its fence; the rows that it inserted."""
+        """Run a MERGE into the target under its fencing token; the rows that it inserted."""
         client = self.outside.warehouse.client
         # A micro-batch that was full before its time does not come before it.
         self._abandoned.wait(max(self._merged_at + self._merge_seconds - time.monotonic(), 0))

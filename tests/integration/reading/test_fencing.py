@@ -1,4 +1,4 @@
-"""The fence around a MERGE: one at a time, and never beside one whose sender is gone."""
+"""fencing a MERGE: one at a time, and never beside one whose sender is gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from assets.reading.fence import merge_fence
+from assets.reading.fencing import fencing_token
 
 pytestmark = pytest.mark.servers("postgres")
 
@@ -37,16 +37,16 @@ def test_one_at_a_time(connections: list[psycopg.Connection]) -> None:
     entered, inside = threading.Event(), []
 
     def next_one() -> None:
-        with merge_fence(second, TABLE, waited_for.append) as job_id:
+        with fencing_token(second, TABLE, waited_for.append) as job_id:
             inside.append(job_id)
             entered.set()
 
     thread = threading.Thread(target=next_one)
-    with merge_fence(first, TABLE, waited_for.append) as job_id:
+    with fencing_token(first, TABLE, waited_for.append) as job_id:
         assert noted(first) == [(job_id,)]
         thread.start()
         assert not entered.wait(0.3)
-        with merge_fence(first, f"{TABLE}_other", waited_for.append) as other:
+        with fencing_token(first, f"{TABLE}_other", waited_for.append) as other:
             assert other != job_id
     thread.join(10)
     assert inside
@@ -61,10 +61,13 @@ def test_the_job_of_a_sender_that_died_is_waited_for(
     first, second = connections
     # What the server does with the connection of a process that was killed.
     end = ("SELECT pg_terminate_backend(%s)", (first.info.backend_pid,))
-    with pytest.raises(psycopg.OperationalError), merge_fence(first, TABLE, lambda _: None) as left:
+    with (
+        pytest.raises(psycopg.OperationalError),
+        fencing_token(first, TABLE, lambda _: None) as left,
+    ):
         second.execute(*end)
     waited_for: list[str] = []
-    with merge_fence(second, TABLE, waited_for.append) as job_id:
+    with fencing_token(second, TABLE, waited_for.append) as job_id:
         assert waited_for == [left]
         assert job_id != left
     assert noted(second) == []
@@ -74,14 +77,14 @@ def test_a_job_that_is_not_known_to_have_ended_is_waited_for(
     connections: list[psycopg.Connection],
 ) -> None:
     first, second = connections
-    with pytest.raises(ConnectionError), merge_fence(first, TABLE, lambda _job: None) as left:
+    with pytest.raises(ConnectionError), fencing_token(first, TABLE, lambda _job: None) as left:
         raise ConnectionError
 
     def cannot_tell(_job: str) -> None:
         raise TimeoutError
 
-    with pytest.raises(TimeoutError), merge_fence(second, TABLE, cannot_tell):
+    with pytest.raises(TimeoutError), fencing_token(second, TABLE, cannot_tell):
         raise AssertionError("entered although the job may still run")
     waited_for: list[str] = []
-    with merge_fence(second, TABLE, waited_for.append):
+    with fencing_token(second, TABLE, waited_for.append):
         assert waited_for == [left]

@@ -1,4 +1,4 @@
-"""What Google's carriers land as text becomes what a session makes of the same messages."""
+"""What Google's services land as text becomes what a session makes of the same messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When Google's carriers are looked after: once a minute, while they are to carry anything."""
+"""When Google's services are looked after: once a minute, while they are to carry anything."""
 
 from __future__ import annotations
 

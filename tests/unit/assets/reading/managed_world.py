@@ -1,4 +1,4 @@
-"""What Google's carriers are arranged with in tests: subscriptions, a bucket, Dataflow's stand-in.
+"""What Google's services are arranged with in tests: subscriptions, a bucket, Dataflow's stand-in.
 
 Belongs here: how they answer. Does not: any test.
 """

@@ -1,4 +1,4 @@
-"""The assets over Google's carriers: what they show, and how they fail."""
+"""The assets over Google's services: what they show, and how they fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from assets.reading.managed_ingestion.assets import (
     reading_landed_messages,
 )
 from resources.postgres import PostgresResource
-from tests.unit.assets.reading.carrier_world import JOBS, PubSub, google, resources
+from tests.unit.assets.reading.managed_world import JOBS, PubSub, google, resources
 
 __all__ = ["google"]
 

@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from assets.reading.managed_ingestion import arrangement as carriage
-from assets.reading.managed_ingestion import carriers
-from assets.reading.managed_ingestion.carriers import (
+from assets.reading.managed_ingestion import arrangement, services
+from assets.reading.managed_ingestion.services import (
     WRAP_FUNCTION,
     WRAP_SOURCE,
     Stream,
@@ -18,7 +17,7 @@ from assets.reading.managed_ingestion.carriers import (
 )
 from resources.dataflow import Job
 from tests.dataflow_standin import STATES
-from tests.unit.assets.reading.carrier_world import (
+from tests.unit.assets.reading.managed_world import (
     EVENTS,
     JOBS,
     META,
@@ -33,7 +32,7 @@ __all__ = ["google"]
 
 def arrange(google, stream, *, relaunch=False, **more):
     made = resources(google, stream, **more)
-    found = carriage.arrange(
+    found = arrangement.arrange(
         made["reading"],
         made["bigquery"],
         made["pubsub"],
@@ -41,7 +40,7 @@ def arrange(google, stream, *, relaunch=False, **more):
         made["dataflow"],
         relaunch=relaunch,
     )
-    return [(carrier.kind, carrier.state, carrier.verdict) for carrier in found]
+    return [(service.kind, service.state, service.verdict) for service in found]
 
 
 def phase(state):
@@ -52,10 +51,10 @@ def phase(state):
     ("states", "verdict", "when_asked"),
     [
         ([], "launch", "launch"),
-        (["RUNNING"], "carrying", "carrying"),
-        (["PENDING", "FAILED"], "carrying", "carrying"),
-        (["FAILED", "RUNNING"], "carrying", "carrying"),
-        (["QUEUED"], "carrying", "carrying"),
+        (["RUNNING"], "ingesting", "ingesting"),
+        (["PENDING", "FAILED"], "ingesting", "ingesting"),
+        (["FAILED", "RUNNING"], "ingesting", "ingesting"),
+        (["QUEUED"], "ingesting", "ingesting"),
         (["DRAINING"], "stopping", "stopping"),
         (["CANCELLING", "DRAINED"], "stopping", "stopping"),
         (["DRAINED", "FAILED"], "launch", "launch"),
@@ -76,7 +75,7 @@ def test_what_is_to_be_done(states, verdict, when_asked):
 def test_every_state_of_google_s_has_a_verdict():
     for state in STATES:
         assert judge([Job("1", "x", state, None, None)], relaunch=False) in {
-            "launch", "carrying", "stopping", "gave_up", "unknown",
+            "launch", "ingesting", "stopping", "gave_up", "unknown",
         }  # fmt: skip
 
 
@@ -87,7 +86,7 @@ def test_job_names_are_what_dataflow_takes(label):
 
 
 def test_one_job_per_topic_with_the_template_s_parameters(google):
-    assert arrange(google, "dataflow") == [("dataflow", "JOB_STATE_PENDING", "carrying")] * 2
+    assert arrange(google, "dataflow") == [("dataflow", "JOB_STATE_PENDING", "ingesting")] * 2
     [(params, events), (_, meta)] = google.asked_for("templates.launch")
     assert params["gcsPath"] == (
         "gs://dataflow-templates-europe-west1/latest/PubSub_Subscription_to_BigQuery"
@@ -119,20 +118,20 @@ def test_a_launch_that_nobody_heard_of_is_found_by_its_name(google):
     google.swallow = 503
     with pytest.raises(Exception, match="the answer got lost"):
         arrange(google, "dataflow")
-    assert arrange(google, "dataflow") == [("dataflow", "JOB_STATE_PENDING", "carrying")] * 2
+    assert arrange(google, "dataflow") == [("dataflow", "JOB_STATE_PENDING", "ingesting")] * 2
     assert [job["name"] for job in google.jobs] == JOBS
 
 
 def test_two_runs_at_once_launch_one_job(google, monkeypatch):
     google.add(JOBS[0], "RUNNING")
-    real, calls = carriers.judge, []
+    real, calls = services.judge, []
 
     def too_early(jobs, *, relaunch):
         calls.append(jobs)
         return "launch" if len(calls) == 1 else real(jobs, relaunch=relaunch)
 
-    monkeypatch.setattr(carriers, "judge", too_early)
-    assert arrange(google, "dataflow")[0] == ("dataflow", "JOB_STATE_RUNNING", "carrying")
+    monkeypatch.setattr(services, "judge", too_early)
+    assert arrange(google, "dataflow")[0] == ("dataflow", "JOB_STATE_RUNNING", "ingesting")
     assert [job["name"] for job in google.jobs] == JOBS
 
 
@@ -142,7 +141,7 @@ def test_what_gave_up_stays_so_until_somebody_says(google, state):
     google.messages[job_id] = [("2026-11-22T10:00:01Z", "JOB_MESSAGE_ERROR", "no such table")]
     assert arrange(google, "dataflow")[0][2] == "gave_up"
     assert [job["name"] for job in google.jobs] == JOBS, "the other one was launched"
-    assert arrange(google, "dataflow", relaunch=True)[0][2] == "carrying"
+    assert arrange(google, "dataflow", relaunch=True)[0][2] == "ingesting"
     assert [job["name"] for job in google.jobs] == [*JOBS, JOBS[0]]
 
 
@@ -160,7 +159,7 @@ def test_from_dataflow_to_a_session_and_back(google):
     assert arrange(google, "dataflow") == [("dataflow", "JOB_STATE_DRAINING", "stopping")] * 2
     for job in google.jobs:
         job["currentState"] = "JOB_STATE_DRAINED"
-    assert arrange(google, "dataflow") == [("dataflow", "JOB_STATE_PENDING", "carrying")] * 2
+    assert arrange(google, "dataflow") == [("dataflow", "JOB_STATE_PENDING", "ingesting")] * 2
     assert len(google.jobs) == 4
 
 
@@ -171,7 +170,7 @@ def test_a_session_asks_dataflow_nothing_where_it_was_never_used(google):
 
 
 def test_a_subscription_writes_to_bigquery_and_is_left_alone_then(google):
-    wanted = [("bigquery_subscription", "ACTIVE", "carrying")] * 2
+    wanted = [("bigquery_subscription", "ACTIVE", "ingesting")] * 2
     assert arrange(google, "bigquery_subscription", temp="") == wanted
     mask = ("bigquery_config", "dead_letter_policy")
     assert google.pubsub.updates == [(EVENTS, mask), (META, mask)]
@@ -204,7 +203,7 @@ def test_neither_kind_begins_before_the_other_has_let_go(google):
     assert arrange(google, "bigquery_subscription")[0][1] == "ACTIVE"
     assert [kind for kind, *_ in arrange(google, "dataflow")] == ["bigquery_subscription"] * 2
     assert len(google.jobs) == 2
-    assert arrange(google, "dataflow")[0] == ("dataflow", "JOB_STATE_PENDING", "carrying")
+    assert arrange(google, "dataflow")[0] == ("dataflow", "JOB_STATE_PENDING", "ingesting")
 
 
 def test_a_dead_letter_policy_that_is_there_is_left_alone(google):
@@ -226,7 +225,7 @@ def test_a_dead_letter_policy_that_is_there_is_left_alone(google):
 )
 def test_a_subscription_that_cannot_write_says_so(google, state, verdict):
     google.pubsub.state = state
-    found = carriers.carry_by_subscription(
+    found = services.ingest_by_subscription(
         google.pubsub, streams(settings("bigquery_subscription"), "quintet-p")[0]
     )
     assert (found.state, found.verdict) == (state.name, verdict)

@@ -1,4 +1,4 @@
-"""Counts of a session: what balances, what its course shows, what the pictures are of."""
+"""Counts of a session: what balances, what its timeline shows, what the pictures are of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from assets.reading.session.message_balance import (
     unbalanced,
     unexplained,
 )
-from assets.reading.session.progress import MOST_SAMPLES, Course, StreamProgress, figures
+from assets.reading.session.progress import MOST_SAMPLES, SessionTimeline, StreamProgress, figures
 
 COUNTS = StreamProgress(
     "sub", received=96, redelivered=7, accepted=80, rejected=3, released=6, pending=0,
@@ -75,10 +75,10 @@ def test_a_topic_balances_while_messages_go_on_coming(flow, lost, invented):
 
 
 def test_figures_are_numbers_and_leave_out_what_is_not_known():
-    course = Course()
-    course.add(0.0, replace(COUNTS, accepted=0))
-    course.add(30.0, COUNTS)
-    shown = figures(COUNTS, course)
+    timeline = SessionTimeline()
+    timeline.add(0.0, replace(COUNTS, accepted=0))
+    timeline.add(30.0, COUNTS)
+    shown = figures(COUNTS, timeline)
     assert shown["messages_per_minute"] == 160.0
     assert shown["duplicates"] == 5
     assert shown["lag_seconds"] == 0.25
@@ -87,21 +87,21 @@ def test_figures_are_numbers_and_leave_out_what_is_not_known():
 
 
 def test_the_rate_is_of_the_last_minute():
-    course = Course()
-    assert course.last_minute() == 0.0
+    timeline = SessionTimeline()
+    assert timeline.last_minute() == 0.0
     for at, accepted in ((0.0, 0), (50.0, 1_000), (100.0, 1_000), (110.0, 1_100)):
-        course.add(at, replace(COUNTS, accepted=accepted))
-    assert course.last_minute() == 100.0
-    assert course.per_minute() == [(50.0, 1_200.0), (100.0, 0.0), (110.0, 600.0)]
+        timeline.add(at, replace(COUNTS, accepted=accepted))
+    assert timeline.last_minute() == 100.0
+    assert timeline.per_minute() == [(50.0, 1_200.0), (100.0, 0.0), (110.0, 600.0)]
 
 
 def test_a_long_course_keeps_its_ends_and_loses_no_message():
-    course = Course()
+    timeline = SessionTimeline()
     for second in range(5_000):
-        course.add(float(second), replace(COUNTS, accepted=2 * second))
-    assert len(course.samples) <= MOST_SAMPLES + 1
-    assert (course.samples[0].at, course.samples[-1].at) == (0.0, 4_999.0)
-    assert all(rate == pytest.approx(120.0) for _, rate in course.per_minute())
+        timeline.add(float(second), replace(COUNTS, accepted=2 * second))
+    assert len(timeline.samples) <= MOST_SAMPLES + 1
+    assert (timeline.samples[0].at, timeline.samples[-1].at) == (0.0, 4_999.0)
+    assert all(rate == pytest.approx(120.0) for _, rate in timeline.per_minute())
 
 
 def png_size(markdown):
@@ -113,11 +113,11 @@ def png_size(markdown):
 
 
 def test_pictures_of_a_session():
-    course = Course()
-    assert session_chart(course) == ""
-    course.add(0.0, replace(COUNTS, accepted=0, latency_p50=None))
-    course.add(60.0, COUNTS)
-    assert png_size(session_chart(course)) == (720, 320)
+    timeline = SessionTimeline()
+    assert session_chart(timeline) == ""
+    timeline.add(0.0, replace(COUNTS, accepted=0, latency_p50=None))
+    timeline.add(60.0, COUNTS)
+    assert png_size(session_chart(timeline)) == (720, 320)
 
 
 def test_pictures_of_shares():

@@ -1,4 +1,4 @@
-"""The task in a thread: interrupts, errors, regular calls; when changes are told."""
+"""The task in a thread: interrupts, errors, regular calls; when changes are reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import dagster as dg
 import pytest
 
-from assets.reading.session.watching import Regular, Telling, watch
+from assets.reading.session.watching import Regular, ReportPacing, watch
 
 
 def interrupt(number=signal.SIGINT):
@@ -87,30 +87,30 @@ def once(call):
     return wrapped
 
 
-def tellings(telling, changes, until):
-    """When changes are told, looked at every second; ``changes`` are the times when some come."""
+def reports(pacing, changes, until):
+    """When changes are reported, looking every second; ``changes`` are the times when some come."""
     told, last = [], None
     for now in range(until):
         if now in changes:
             last = now
-        if telling.due(float(now), None if last is None else float(now - last)):
+        if pacing.due(float(now), None if last is None else float(now - last)):
             told.append(now)
-            telling.told(float(now))
+            pacing.reported(float(now))
             last = None
     return told
 
 
 def test_a_burst_is_told_once_it_is_over():
-    assert tellings(Telling(), range(10, 15), 200) == [17]
+    assert reports(ReportPacing(), range(10, 15), 200) == [17]
 
 
 def test_a_steady_stream_is_told_soon_and_then_once_a_minute():
-    assert tellings(Telling(), range(10, 300), 300) == [25, 85, 145, 205, 265]
+    assert reports(ReportPacing(), range(10, 300), 300) == [25, 85, 145, 205, 265]
 
 
-def test_what_comes_after_a_telling_waits_for_its_minute():
-    assert tellings(Telling(), [10, 14, 40], 200) == [13, 73]
+def test_what_comes_after_a_report_waits_for_its_minute():
+    assert reports(ReportPacing(), [10, 14, 40], 200) == [13, 73]
 
 
 def test_nothing_is_told_when_nothing_changed():
-    assert tellings(Telling(), [], 500) == []
+    assert reports(ReportPacing(), [], 500) == []

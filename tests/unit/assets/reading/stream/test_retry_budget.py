@@ -7,15 +7,15 @@ import psycopg
 import pytest
 from google.api_core.exceptions import BadRequest, Forbidden, NotFound, ServiceUnavailable
 
-from assets.reading.stream import trouble
-from assets.reading.stream.trouble import Abandoned, Patience, is_transient
+from assets.reading.stream import retry_budget
+from assets.reading.stream.retry_budget import Abandoned, RetryBudget, is_transient
 
 LOG = logging.getLogger(__name__)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trouble, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retry_budget, "FIRST_WAIT", 0.001)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_it_goes_on_until_it_succeeds_and_starts_over_each_time(
         return answer
 
     caplog.set_level(logging.INFO)
-    patience = Patience(threading.Event(), LOG, {"subscription": "s"})
-    assert patience.until_done("merge", attempt, lambda: started_over.append(1)) == 7
+    retries = RetryBudget(threading.Event(), LOG, {"subscription": "s"})
+    assert retries.until_done("merge", attempt, lambda: started_over.append(1)) == 7
     assert len(started_over) == 2
     # One word per ten seconds of trouble, and one when it has passed.
     assert [record.getMessage().split()[:3] for record in caplog.records] == [
@@ -69,7 +69,7 @@ def test_what_does_not_pass_is_raised_at_once() -> None:
         raise NotFound("table")
 
     with pytest.raises(NotFound):
-        Patience(threading.Event(), LOG, {}).until_done("append", attempt)
+        RetryBudget(threading.Event(), LOG, {}).until_done("append", attempt)
     assert len(attempts) == 1
 
 
@@ -81,5 +81,5 @@ def test_it_ends_with_the_session() -> None:
         raise ServiceUnavailable("down")
 
     with pytest.raises(Abandoned) as raised:
-        Patience(abandoned, LOG, {}).until_done("append", attempt)
+        RetryBudget(abandoned, LOG, {}).until_done("append", attempt)
     assert isinstance(raised.value.__cause__, ServiceUnavailable)
