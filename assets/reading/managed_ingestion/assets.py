@@ -17,6 +17,7 @@ from assets.reading.pipeline import (
     STREAM,
     asset_key,
 )
+from assets.reading.routes import routes
 from assets.reading.settings import ReadingSettings
 from resources.bigquery import BigQueryResource
 from resources.dataflow import DataflowResource
@@ -128,7 +129,7 @@ def reading_landed_messages(
     from dataclasses import asdict
 
     from assets.reading.changes import report_changes
-    from assets.reading.managed_ingestion.landed import DeadLetters, is_landed, merge_landed
+    from assets.reading.managed_ingestion.landed import is_landed, merge_landed
     from assets.reading.tables import LANDED, warehouse_of
 
     now = datetime.now(UTC)
@@ -143,16 +144,10 @@ def reading_landed_messages(
                 since=_last_began(context.instance),
                 now=now,
                 publisher=publisher,
-                dead_letters=DeadLetters(
-                    events=(
-                        reading.interaction_subscription,
-                        pubsub.topic_path(reading.interaction_dead_topic),
-                    ),
-                    categories=(
-                        reading.meta_subscription,
-                        pubsub.topic_path(reading.meta_dead_topic),
-                    ),
-                ),
+                dead_letters={
+                    route.kind: (route.subscription, pubsub.topic_path(route.dead_topic))
+                    for route in routes(reading)
+                },
             )
             report_changes(context, connection, warehouse)
     figures = {**asdict(merged), "rejected": sum(merged.rejected.values())}

@@ -51,14 +51,6 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetters:
-    """Short name of the subscription and full name of the dead-letter topic, of both streams."""
-
-    events: tuple[str, str]
-    categories: tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class LandedMessage:
     """A message as far as it is known where it landed; from Dataflow it has a made-up id."""
 
@@ -93,20 +85,21 @@ def merge_landed(
     since: datetime | None,
     now: datetime,
     publisher: PublisherClient,
-    dead_letters: DeadLetters,
+    dead_letters: Mapping[Kind, tuple[str, str]],
 ) -> Merged:
     """Merge what landed since the last merge that came to its end began at ``since``.
 
     None means that this is the first, or that it is not known: everything is looked at. ``conn``
     must be in autocommit mode. Changed days and contents are noted, and bad messages set aside and
-    passed on to the dead-letter topics, before this returns. Raises what run_merge raises.
+    passed on to ``dead_letters``, before this returns: of each kind the subscription's short name
+    and the topic's full one. Raises what run_merge raises.
     """
     merge = _Merge(warehouse, conn, since, now)
     messages, days, rejected = merge.count()
     events, categories = merge.facts(EVENTS, days), merge.facts(CATEGORIES, days)
     if rejected:
-        merge.reject(EVENTS, publisher, dead_letters.events)
-        merge.reject(CATEGORIES, publisher, dead_letters.categories)
+        for kind, to in dead_letters.items():
+            merge.reject(kind, publisher, to)
     return Merged(messages, events, categories, len(days), dict(rejected))
 
 

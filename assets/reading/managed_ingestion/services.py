@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from assets.reading.tables import INTERACTIONS_LANDED, META_LANDED
+from assets.reading.routes import routes
 from resources.dataflow import ENDED, JobNameTakenError, Launch
 
 if TYPE_CHECKING:
@@ -81,22 +81,16 @@ class DataflowPlan:
 
 def streams(settings: ReadingSettings, project: str) -> tuple[Stream, Stream]:
     """Both streams, of events and of categories."""
-    return tuple(  # type: ignore[return-value]
+    events, categories = (
         Stream(
-            subscription=f"projects/{project}/subscriptions/{subscription}",
-            dead_topic=f"projects/{project}/topics/{dead}",
-            table=f"{project}.{settings.dataset}.{table.name}",
-            label=subscription,
+            subscription=f"projects/{project}/subscriptions/{route.subscription}",
+            dead_topic=f"projects/{project}/topics/{route.dead_topic}",
+            table=f"{project}.{settings.dataset}.{route.kind.landed.name}",
+            label=route.subscription,
         )
-        for subscription, dead, table in (
-            (
-                settings.interaction_subscription,
-                settings.interaction_dead_topic,
-                INTERACTIONS_LANDED,
-            ),
-            (settings.meta_subscription, settings.meta_dead_topic, META_LANDED),
-        )
+        for route in routes(settings)
     )
+    return events, categories
 
 
 def judge(jobs: Sequence[Job], *, relaunch: bool) -> Verdict:

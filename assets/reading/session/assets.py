@@ -19,7 +19,7 @@ from assets.reading.pipeline import (
     asset_key,
 )
 from assets.reading.session.log import SessionLog
-from assets.reading.session.progress import SessionTimeline, StreamProgress, figures, progress
+from assets.reading.session.progress import SessionTimeline, figures, progress
 from assets.reading.session.watching import Regular, ReportPacing, watch
 from assets.reading.settings import ReadingSettings
 from assets.reading.tables import INTERACTIONS_RAW, META, warehouse_of
@@ -30,7 +30,7 @@ from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
 
 if TYPE_CHECKING:
-    from assets.reading.stream.serving import SessionReport
+    from assets.reading.stream.progress import SessionReport, StreamReport
 
 RAW_KEY = asset_key(INTERACTIONS_RAW.name)
 META_KEY = asset_key(META.name)
@@ -139,7 +139,7 @@ class SessionWatch:
         self._reading = reading
         self._started = time.monotonic()
         self._pacing = ReportPacing()
-        self._last: dict[str, StreamProgress] = {}
+        self._last: dict[str, StreamReport] = {}
         self._streams = {
             RAW_KEY: (reading.interaction_subscription, INTERACTIONS_RAW, SessionTimeline()),
             META_KEY: (reading.meta_subscription, META, SessionTimeline()),

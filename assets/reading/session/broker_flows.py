@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from assets.reading.routes import routes
 from assets.reading.session import message_balance as balance
 from assets.reading.session.message_balance import Flow
-from assets.reading.tables import INTERACTIONS_RAW, META_RAW
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,21 +33,19 @@ def flows(
     acknowledged when Pub/Sub is asked first is in a table by then: so it is asked, then the tables,
     then Pub/Sub again for what came meanwhile.
     """
+    both = routes(reading)
     named = [
-        (pubsub.topic_path(topic), pubsub.subscription_path(subscription), subscription, table)
-        for topic, subscription, table in (
-            (reading.interaction_topic, reading.interaction_subscription, INTERACTIONS_RAW),
-            (reading.meta_topic, reading.meta_subscription, META_RAW),
-        )
+        (pubsub.topic_path(route.topic), pubsub.subscription_path(route.subscription))
+        for route in both
     ]
     before = counts.read() if reading.stream == "session" else None
     if before is None or any(
         topic not in before.published or subscription not in before.unacknowledged
-        for topic, subscription, _, _ in named
+        for topic, subscription in named
     ):
         return None
-    kept = [balance.all_raw_messages(warehouse, table) for *_, table in named]
-    aside = [balance.rejected(conn, subscription) for *_, subscription, _ in named]
+    kept = [balance.all_raw_messages(warehouse, route.kind.raw) for route in both]
+    aside = [balance.rejected(conn, route.subscription) for route in both]
     after = counts.read() or before
     return [
         Flow(
@@ -56,5 +54,5 @@ def flows(
             kept=messages,
             rejected=rejected,
         )
-        for (topic, subscription, _, _), messages, rejected in zip(named, kept, aside, strict=True)
+        for (topic, subscription), messages, rejected in zip(named, kept, aside, strict=True)
     ]

@@ -4,17 +4,17 @@ Belongs here: what is checked, and what is said about it. Does not: the figures
 (``message_balance.py``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from assets.frame.tables import Table
 from assets.reading.kinds import CATEGORIES, EVENTS
 from assets.reading.pipeline import USER_INTERACTION_KEY, asset_key
+from assets.reading.routes import routes
 from assets.reading.settings import ReadingSettings
-from assets.reading.tables import INTERACTIONS_RAW, META, META_RAW, warehouse_of
+from assets.reading.tables import INTERACTIONS_RAW, META, warehouse_of
 from resources.bigquery import BigQueryResource
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
@@ -56,7 +56,7 @@ def deliveries_balance(postgres: PostgresResource) -> dg.AssetCheckResult:
             "redelivered": sum(one.counts.redelivered for one in streams),
             "unbalanced": len(wrong),
             **_sample(
-                f"{one.session_id} {one.counts.subscription}: {one.counts.unaccounted:+d}"
+                f"{one.session_id} {one.counts.subscription}: {one.counts.pending:+d}"
                 for one in wrong
             ),
         },
@@ -78,9 +78,9 @@ def accepted_are_there(
     lost, unexplained, in_raw = [], [], 0
     with bigquery.client() as client:
         warehouse = warehouse_of(client, reading.dataset)
-        for subscription, table in _tables(reading):
-            own = [one for one in streams if one.counts.subscription == subscription]
-            raw = balance.raw_messages(warehouse, table, own)
+        for route in routes(reading):
+            own = [one for one in streams if one.counts.subscription == route.subscription]
+            raw = balance.raw_messages(warehouse, route.kind.raw, own)
             in_raw += sum(raw.values())
             lost += balance.missing(own, raw)
             unexplained += balance.unexplained(own, raw)
@@ -250,13 +250,6 @@ def changed_days(instance: dg.DagsterInstance, since: datetime) -> list[date]:
             break
         cursor = page.cursor
     return sorted(date.fromisoformat(day) for day in list(days)[:MOST_DAYS])
-
-
-def _tables(reading: ReadingSettings) -> Sequence[tuple[str, Table]]:
-    return (
-        (reading.interaction_subscription, INTERACTIONS_RAW),
-        (reading.meta_subscription, META_RAW),
-    )
 
 
 def _sample(lines: Iterable[str]) -> dict[str, Any]:

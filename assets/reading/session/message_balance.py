@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from assets.reading.fact_statements import days_parameters
 from assets.reading.kinds import KINDS, Kind
-from assets.reading.session.progress import StreamProgress
+from assets.reading.stream.progress import REPORT_COLUMNS, StreamReport
 from assets.sinks.bigquery import within
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class SessionStream:
     session_id: str
     state: str
     started_at: datetime
-    counts: StreamProgress
+    counts: StreamReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +107,15 @@ class Flow:
 def session_streams(conn: Connection, since: datetime) -> list[SessionStream]:
     """Every part of the sessions that were heard of since then, oldest session first."""
     rows = conn.execute(
-        """
-        SELECT session_id, state, started_at, subscription, received, redelivered, accepted,
-               rejected, released, pending, written, micro_batches, lag, latency_p50, latency_p95
+        f"""
+        SELECT session_id, state, started_at, {REPORT_COLUMNS}
         FROM reading.session JOIN reading.session_stream USING (session_id)
         WHERE updated_at >= %s ORDER BY started_at, subscription
         """,
         (since,),
     ).fetchall()
     return [
-        SessionStream(session_id, state, started_at, StreamProgress(*counts))
+        SessionStream(session_id, state, started_at, StreamReport(*counts))
         for session_id, state, started_at, *counts in rows
     ]
 
@@ -126,7 +125,7 @@ def unbalanced(streams: Iterable[SessionStream]) -> list[SessionStream]:
 
     The counts of one that was killed are a second old, those of one that serves are moving.
     """
-    return [one for one in streams if one.state == "ended" and one.counts.unaccounted]
+    return [one for one in streams if one.state == "ended" and one.counts.pending]
 
 
 def raw_messages(

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from assets.reading.stream.progress import REPORT_COLUMNS, StreamReport
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -17,38 +19,6 @@ if TYPE_CHECKING:
 
 #: Points of a timeline; beyond them every other one goes.
 MOST_SAMPLES = 600
-
-
-@dataclass(frozen=True, slots=True)
-class StreamProgress:
-    """What a session did with the deliveries of one subscription, so far.
-
-    ``lag``: age of the oldest message in hand; latencies: from publish to merged, over the last
-    minute. All in seconds; None before there was any.
-    """
-
-    subscription: str
-    received: int
-    redelivered: int
-    accepted: int
-    rejected: int
-    released: int
-    pending: int
-    written: int
-    micro_batches: int
-    lag: float | None
-    latency_p50: float | None
-    latency_p95: float | None
-
-    @property
-    def unaccounted(self) -> int:
-        """Deliveries of which nothing has become yet: 0 of a session that has ended, or it lies."""
-        return self.received - self.accepted - self.redelivered - self.rejected - self.released
-
-    @property
-    def duplicates(self) -> int:
-        """Accepted messages whose row was there already: the same event, sent or taken before."""
-        return self.accepted - self.written
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +37,7 @@ class SessionTimeline:
 
     samples: list[Sample] = field(default_factory=list)
 
-    def add(self, at: float, progress: StreamProgress) -> None:
+    def add(self, at: float, progress: StreamReport) -> None:
         """Keep a look taken ``at`` seconds after the session's start."""
         self.samples.append(
             Sample(at, progress.accepted, progress.latency_p50, progress.latency_p95)
@@ -95,20 +65,16 @@ class SessionTimeline:
         return 60 * (last.accepted - first.accepted) / (last.at - first.at)
 
 
-def progress(conn: Connection, session_id: str) -> dict[str, StreamProgress]:
+def progress(conn: Connection, session_id: str) -> dict[str, StreamReport]:
     """The session's counts by subscription; empty before it wrote any."""
     rows = conn.execute(
-        """
-        SELECT subscription, received, redelivered, accepted, rejected, released, pending,
-               written, micro_batches, lag, latency_p50, latency_p95
-        FROM reading.session_stream WHERE session_id = %s
-        """,
+        f"SELECT {REPORT_COLUMNS} FROM reading.session_stream WHERE session_id = %s",
         (session_id,),
     ).fetchall()
-    return {row[0]: StreamProgress(*row) for row in rows}
+    return {row[0]: StreamReport(*row) for row in rows}
 
 
-def figures(one: StreamProgress, timeline: SessionTimeline) -> dict[str, Any]:
+def figures(one: StreamReport, timeline: SessionTimeline) -> dict[str, Any]:
     """Numbers that the UI plots."""
     timings: Mapping[str, float | None] = {
         "lag_seconds": one.lag,

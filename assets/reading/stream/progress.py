@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,7 +30,11 @@ State = Literal["serving", "draining", "ended", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """The counts of one subscription. ``written``: rows that were new; times in seconds."""
+    """What a session did with the deliveries of one subscription, so far.
+
+    ``written``: rows that were new; ``lag``: age of the oldest message in hand; latencies: from
+    publish to merged, over the last minute. All in seconds; None before there was any.
+    """
 
     subscription: str
     received: int
@@ -46,8 +50,17 @@ class StreamReport:
 
     @property
     def pending(self) -> int:
-        """Deliveries in hand."""
+        """Deliveries of which nothing has become yet: 0 of a session that has ended, or it lies."""
         return self.received - self.accepted - self.redelivered - self.rejected - self.released
+
+    @property
+    def duplicates(self) -> int:
+        """Accepted messages whose row was there already: the same event, sent or taken before."""
+        return self.accepted - self.written
+
+
+#: The columns of reading.session_stream that a StreamReport is read from, in its order.
+REPORT_COLUMNS = ", ".join(field.name for field in fields(StreamReport))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from assets.reading.kinds import CATEGORIES, EVENTS
+from assets.reading.routes import Route, routes
 from assets.reading.settings import ReadingSettings
 from assets.reading.stream.micro_batch import BatchLimits, Inbox
 from assets.reading.stream.progress import (
@@ -30,7 +30,7 @@ from assets.reading.stream.progress import (
 )
 from assets.reading.stream.pulling import Pulling
 from assets.reading.stream.retry_budget import Abandoned, RetryBudget
-from assets.reading.stream.writing import Outside, Route, StreamWriter
+from assets.reading.stream.writing import Outside, StreamWriter
 from assets.reading.tables import warehouse_of
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
@@ -229,14 +229,6 @@ class _Session:
     def report(self) -> tuple[StreamReport, ...]:
         """The counts of both subscriptions."""
         return tuple(lane.writer.report() for lane in self.lanes)
-
-
-def routes(reading: ReadingSettings) -> tuple[Route, Route]:
-    """The two subscriptions of a session."""
-    return (
-        Route(EVENTS, reading.interaction_subscription, reading.interaction_dead_topic),
-        Route(CATEGORIES, reading.meta_subscription, reading.meta_dead_topic),
-    )
 
 
 class _Lane:

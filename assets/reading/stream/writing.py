@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from assets.reading.fact_statements import days_parameters
-from assets.reading.kinds import Kind
 from assets.reading.merges import ask, run_merge
+from assets.reading.routes import Route
 from assets.reading.rules import Rejection, Row
 from assets.reading.stream.append import RowAppender, microseconds, row_class
 from assets.reading.stream.merge import GAINED, INSERTED, MERGE, Appending
@@ -49,15 +49,6 @@ T = TypeVar("T")
 _WAIT = 0.1
 #: Times that an append fails before the rows that make it fail are looked for.
 _ISOLATE_AFTER = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a kind's messages come from, and where those go that cannot be taken; short names."""
-
-    kind: Kind
-    subscription: str
-    dead_topic: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def conn(env: dict[str, str]) -> Iterator[psycopg.Connection]:
 
 
 def stored(world: World, table: str) -> Iterator[Row]:
-    return iter(run(world.warehouse.client, f"SELECT * FROM `{world.warehouse.table(table)}`"))
+    return iter(run(world.warehouse.client, f"SELECT * FROM `{world.warehouse.table(table.name)}`"))
 
 
 def stored_counts(world: World) -> dict[date, dict[tuple[int, str], int]]:
@@ -132,7 +132,7 @@ def test_a_partition_is_replaced_whole_and_no_other_is_touched(world, conn):
     for table, values in ((DAILY_COUNTS, "77, 'stale', 5"), (SHARES, "77, 'old', 5, 0.5")):
         run(
             world.warehouse.client,
-            f"INSERT INTO `{world.warehouse.table(table)}` "
+            f"INSERT INTO `{world.warehouse.table(table.name)}` "
             f"SELECT d, {values} FROM UNNEST([DATE '{day}', DATE '{other}']) AS d",
         )
     world.add_categories({(7000, "late")})

@@ -12,7 +12,7 @@ import pytest
 
 from assets.reading.kinds import CATEGORIES as CATEGORY
 from assets.reading.kinds import EVENTS as EVENT
-from assets.reading.managed_ingestion.landed import DeadLetters, merge_landed
+from assets.reading.managed_ingestion.landed import merge_landed
 from assets.reading.rules import Rejection
 from assets.reading.stream.messages import parse
 from assets.reading.tables import INTERACTIONS_LANDED as LANDED
@@ -145,7 +145,7 @@ def merge(warehouse, env, since, now):
             since=since,
             now=now,
             publisher=publisher,
-            dead_letters=DeadLetters(("events", dead[0]), ("categories", dead[1])),
+            dead_letters={EVENT: ("events", dead[0]), CATEGORY: ("categories", dead[1])},
         )
 
 
