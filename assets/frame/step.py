@@ -87,6 +87,25 @@ def partition_step(
         raise _failure(context.partition_key, batch_id, what, error) from error
 
 
+@contextmanager
+def no_vain_retries(describe: Callable[[Exception], str]) -> Iterator[None]:
+    """For steps without a batch: as :func:`partition_step`, ``describe`` says what to do about it.
+
+    Raises:
+        dg.Failure: a permanent failure; it is not retried.
+    """
+    try:
+        yield
+    except Exception as error:
+        if classify(error) == "transient":
+            raise
+        raise dg.Failure(
+            description=describe(error),
+            metadata={"error_type": type(error).__name__},
+            allow_retries=False,
+        ) from error
+
+
 def derived_from(
     files: LandedFiles, context: dg.AssetExecutionContext, postgres: PostgresResource
 ) -> str:

@@ -6,18 +6,17 @@ Belongs here: what Dagster shows. Does not: the statements (``computation.py``),
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.frame.step import no_vain_retries
 from assets.reading.affinity.automation import recompute_counts, recompute_shares
 from assets.reading.pipeline import ANSWERS, USER_INTERACTION_KEY
 from assets.reading.rules import WINDOW_DAYS
 from assets.reading.settings import ReadingSettings
 from assets.reading.tables import DAILY_COUNTS, META, SHARES
-from landing.batch.failures import classify
 from resources.bigquery import BigQueryResource
 from resources.postgres import PostgresResource
 
@@ -155,7 +154,12 @@ def _replace(
     wrong: dict[date, str] = {}
     seconds = 0.0
     with (
-        _no_vain_retries(name),
+        no_vain_retries(
+            lambda error: (
+                f"{name} cannot succeed as it is: {error}. Mend the cause (see `make "
+                "doctor`); the partitions are asked for again within ten minutes."
+            )
+        ),
         bigquery.client() as client,
         postgres.connect(autocommit=True) as conn,
     ):
@@ -239,23 +243,3 @@ def _preview(rows: list[tuple[str, int, int, float]]) -> str:
         ("category", "pairs", "users", "mean share"),
         ((name, events, users, f"{share:.4f}") for name, events, users, share in rows),
     )
-
-
-@contextmanager
-def _no_vain_retries(what: str) -> Iterator[None]:
-    """Let transient errors pass to the retry policy; end the step at once for the others.
-
-    Raises:
-        dg.Failure: no attempt will help, with what to do.
-    """
-    try:
-        yield
-    except Exception as error:
-        if classify(error) == "transient":
-            raise
-        raise dg.Failure(
-            description=f"{what} cannot succeed as it is: {error}. Mend the cause (see `make "
-            "doctor`); the partitions are asked for again within ten minutes.",
-            metadata={"error_type": type(error).__name__},
-            allow_retries=False,
-        ) from error

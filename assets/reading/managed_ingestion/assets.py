@@ -4,13 +4,13 @@ Belongs here: what each is called, needs and shows. Does not: how anything is do
 ``landed.py``).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from assets.frame.step import no_vain_retries
 from assets.reading.pipeline import (
     INTERACTION_TOPIC_KEY,
     META_TOPIC_KEY,
@@ -72,7 +72,7 @@ def reading_dataflow_jobs(
     """
     from assets.reading.managed_ingestion.arrangement import arrange
 
-    with _classed("The services cannot be arranged"):
+    with no_vain_retries(_refused("The services cannot be arranged")):
         services = arrange(reading, bigquery, pubsub, gcs, dataflow, relaunch=config.relaunch)
     metadata: dict[str, Any] = {"stream": reading.stream, "services": len(services)}
     for service in services:
@@ -133,7 +133,7 @@ def reading_landed_messages(
     from assets.reading.tables import LANDED, warehouse_of
 
     now = datetime.now(UTC)
-    with _classed("What landed cannot be merged"), bigquery.client() as client:
+    with no_vain_retries(_refused("What landed cannot be merged")), bigquery.client() as client:
         warehouse = warehouse_of(client, reading.dataset, *LANDED)
         if not is_landed(warehouse):
             return dg.MaterializeResult(metadata={"messages": 0})
@@ -155,22 +155,10 @@ def reading_landed_messages(
     return dg.MaterializeResult(metadata={**figures, **reasons, BEGAN: now.isoformat()})
 
 
-@contextmanager
-def _classed(what: str) -> Iterator[None]:
-    """Let transient errors go to the retry policy; raise dg.Failure, not retried, for others."""
+def _refused(what: str) -> Callable[[Exception], str]:
     from assets.reading.managed_ingestion.arrangement import remedy
-    from landing.batch.failures import classify
 
-    try:
-        yield
-    except Exception as error:
-        if classify(error) == "transient":
-            raise
-        raise dg.Failure(
-            description=f"{what}: {error}. {remedy(error)}",
-            metadata={"error_type": type(error).__name__},
-            allow_retries=False,
-        ) from error
+    return lambda error: f"{what}: {error}. {remedy(error)}"
 
 
 def _last_began(instance: dg.DagsterInstance) -> datetime | None:
