@@ -129,8 +129,8 @@ def days_of_contents(warehouse: Warehouse, content_ids: Sequence[int]) -> list[d
     for start in range(0, len(content_ids), CONTENTS_AT_ONCE):
         ids = list(content_ids[start : start + CONTENTS_AT_ONCE])
         rows = ask(
-            warehouse.client,
-            warehouse.sql(DAYS_OF_CONTENTS),
+            warehouse,
+            DAYS_OF_CONTENTS,
             [ArrayQueryParameter("content_ids", "INT64", ids)],
         )
         days.update(row["day"] for row in rows)

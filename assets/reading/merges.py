@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import psycopg
     from google.cloud.bigquery import Client, QueryJob
 
+    from assets.frame.tables import Table
+    from assets.sinks.bigquery import Warehouse
+
 #: Seconds that the client itself goes on trying one request. The callers have retries of their
 #: own, between which a session can be told to stop.
 RETRY_SECONDS = 20.0
@@ -34,22 +37,23 @@ _locations: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 
 
 def run_merge(
-    client: Client,
+    warehouse: Warehouse,
     conn: psycopg.Connection[Any],
-    table: str,
-    sql: str,
+    table: Table,
+    template: str,
     parameters: Sequence[Any] = (),
 ) -> int:
-    """Run a MERGE into ``table`` (its full name) under a fencing token; how many rows it changed.
+    """Run a MERGE into ``table`` under a fencing token; how many rows it changed.
 
     ``conn`` must be in autocommit mode; it holds the lock while the statement runs. After an error
     it is not known whether the statement took effect, and it may be sent again: the next call waits
     for a job that still runs. Raises google.api_core.exceptions and psycopg errors,
     concurrent.futures.TimeoutError past JOB_TIMEOUT.
     """
-    location = location_of(client, table)
-    with fencing_token(conn, table, partial(settle, client, location=location)) as job_id:
-        job = _start(client, sql, parameters, job_id, location)
+    client, target = warehouse.client, warehouse.table(table.name)
+    location = location_of(client, target)
+    with fencing_token(conn, target, partial(settle, client, location=location)) as job_id:
+        job = _start(client, warehouse.sql(template), parameters, job_id, location)
         job.result(timeout=JOB_TIMEOUT, retry=_retry())
         if job.num_dml_affected_rows is None:
             job.reload(timeout=REQUEST_TIMEOUT)
@@ -58,15 +62,15 @@ def run_merge(
         return int(job.num_dml_affected_rows)
 
 
-def ask(client: Client, sql: str, parameters: Sequence[Any] = ()) -> Any:
+def ask(warehouse: Warehouse, template: str, parameters: Sequence[Any] = ()) -> Any:
     """The rows of a query beside a MERGE, given up as soon as the MERGE would be.
 
     Raises google.api_core.exceptions errors, concurrent.futures.TimeoutError past JOB_TIMEOUT.
     """
     from google.cloud.bigquery import QueryJobConfig
 
-    job = client.query(
-        sql,
+    job = warehouse.client.query(
+        warehouse.sql(template),
         job_config=QueryJobConfig(query_parameters=list(parameters)),
         retry=_retry(),
         timeout=REQUEST_TIMEOUT,

@@ -27,12 +27,10 @@ from typing import TYPE_CHECKING, Any
 from assets.reading.merges import run_merge
 from assets.reading.rules import READ_BEYOND, WINDOW_DAYS, midnight
 from assets.reading.tables import DAILY_COUNTS, SHARES
-from resources.bigquery import run
 
 if TYPE_CHECKING:
     import psycopg
 
-    from assets.frame.tables import Table
     from assets.sinks.bigquery import Warehouse
 
     Connection = psycopg.Connection[Any]
@@ -223,18 +221,18 @@ def replace_counts(warehouse: Warehouse, conn: Connection, days: Days) -> Replac
     Raises google.api_core.exceptions and psycopg errors.
     """
     started = time.monotonic()
-    _replace(warehouse, conn, DAILY_COUNTS, COUNT, days.parameters())
+    run_merge(warehouse, conn, DAILY_COUNTS, COUNT, days.parameters())
     before = differences(warehouse, days)
     after: Mapping[date, Difference] = {}
     if before:
-        _replace(warehouse, conn, DAILY_COUNTS, COUNT, days.parameters())
+        run_merge(warehouse, conn, DAILY_COUNTS, COUNT, days.parameters())
         after = differences(warehouse, days)
     wrong = {
         day: f"{found.counted} pairs counted, the events hold {found.direct}"
         for day, found in after.items()
         if found.beyond or found.counted < _seen(before.get(day))
     }
-    rows = run(warehouse.client, warehouse.sql(COUNTED), days.parameters()[:2])
+    rows = warehouse.run(COUNTED, days.parameters()[:2])
     return Replaced(_figures(rows), wrong, time.monotonic() - started)
 
 
@@ -249,7 +247,7 @@ def replace_shares(warehouse: Warehouse, conn: Connection, dates: Days) -> Repla
     started = time.monotonic()
     bounds = dates.parameters()[:2]
     window_start = window(dates.first).first
-    _replace(
+    run_merge(
         warehouse,
         conn,
         SHARES,
@@ -257,7 +255,7 @@ def replace_shares(warehouse: Warehouse, conn: Connection, dates: Days) -> Repla
         [*bounds, ScalarQueryParameter("window_start", "DATE", window_start)],
     )
     tolerance = ScalarQueryParameter("tolerance", "FLOAT64", TOLERANCE)
-    rows = list(run(warehouse.client, warehouse.sql(SHARED), [*bounds, tolerance]))
+    rows = list(warehouse.run(SHARED, [*bounds, tolerance]))
     wrong = {
         row.day: f"the shares of {row.uneven} users do not sum to 1" for row in rows if row.uneven
     }
@@ -266,7 +264,7 @@ def replace_shares(warehouse: Warehouse, conn: Connection, dates: Days) -> Repla
 
 def differences(warehouse: Warehouse, days: Days) -> dict[date, Difference]:
     """The days whose counts differ from what the events and categories give at this moment."""
-    rows = run(warehouse.client, warehouse.sql(COMPARE), days.parameters())
+    rows = warehouse.run(COMPARE, days.parameters())
     return {row.day: Difference(row.counted, row.direct, row.beyond) for row in rows}
 
 
@@ -276,16 +274,10 @@ def top_shares(warehouse: Warehouse, days: Days) -> dict[date, list[tuple[str, i
     Most pairs first. A date without a share is not there.
     """
     found: dict[date, list[tuple[str, int, int, float]]] = {}
-    for row in run(warehouse.client, warehouse.sql(TOP_SHARES), days.parameters()[:2]):
+    for row in warehouse.run(TOP_SHARES, days.parameters()[:2]):
         shares = (row.category_name, row.pairs, row.users, row.mean_share)
         found.setdefault(row.query_date, []).append(shares)
     return found
-
-
-def _replace(
-    warehouse: Warehouse, conn: Connection, table: Table, sql: str, parameters: list[Any]
-) -> None:
-    run_merge(warehouse.client, conn, warehouse.table(table.name), warehouse.sql(sql), parameters)
 
 
 def _seen(difference: Difference | None) -> int:

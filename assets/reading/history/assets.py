@@ -59,15 +59,14 @@ def interaction_history(
 
     The days that gained events are reported on it, so that their counts are made anew.
     """
+    from assets.reading.history.load import write_events
 
-    def write(
-        delivery: Delivery, warehouse: "Warehouse", conn: "psycopg.Connection[Any]"
-    ) -> tuple[SinkResult, Verification]:
-        from assets.reading.history.load import write_events
-
-        return write_events(warehouse, conn, reading.bucket, delivery.parts)
-
-    yield from _merged(context, postgres, gcs, bigquery, reading, INTERACTIONS, write)
+    yield from _merged(
+        context, postgres, gcs, bigquery, reading, INTERACTIONS,
+        lambda delivery, warehouse, conn: write_events(
+            warehouse, conn, reading.bucket, delivery.parts
+        ),
+    )  # fmt: skip
 
 
 @dg.asset(
@@ -88,15 +87,14 @@ def content_meta_history(
     reading: ReadingSettings,
 ) -> StepEvents:
     """The batch's categories in `content_meta`; the days whose events they concern are reported."""
+    from assets.reading.history.load import write_categories
 
-    def write(
-        delivery: Delivery, warehouse: "Warehouse", conn: "psycopg.Connection[Any]"
-    ) -> tuple[SinkResult, Verification]:
-        from assets.reading.history.load import write_categories
-
-        return write_categories(warehouse, conn, delivery.facts(rows=PART_ROWS), delivery.batch_id)
-
-    yield from _merged(context, postgres, gcs, bigquery, reading, META, write)
+    yield from _merged(
+        context, postgres, gcs, bigquery, reading, META,
+        lambda delivery, warehouse, conn: write_categories(
+            warehouse, conn, delivery.facts(rows=PART_ROWS), delivery.batch_id
+        ),
+    )  # fmt: skip
 
 
 def _merged(

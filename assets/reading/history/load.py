@@ -126,9 +126,8 @@ def _write(
     own: dict[datetime | None, int] = {row.day: row.own for row in loaded if row.own}
     rows, inserted, new = sum(own.values()), 0, Counter[Any]()
     bounds = list(days_parameters(kind, (day.date() for day in own if day))) if rows else []
-    table, statement = warehouse.table(kind.table.name), warehouse.sql(MERGE[kind])
     for days in bounds:
-        inserted += run_merge(warehouse.client, conn, table, statement, days)
+        inserted += run_merge(warehouse, conn, kind.table, MERGE[kind], days)
     merged = time.monotonic() - started
     found = Verification(expected=rows)
     for days in bounds:

@@ -134,12 +134,12 @@ class _Merge:
 
     def facts(self, kind: Kind, days: Iterable[date]) -> int:
         """How many rows were new."""
-        table = self._warehouse.table(kind.table.name)
-        statement = self._warehouse.sql(sql.MERGE[kind])
         written, gained = 0, Counter[Any]()
         for bound in days_parameters(kind, days):
             parameters = [*self._new, *bound, self._now]
-            written += run_merge(self._warehouse.client, self._conn, table, statement, parameters)
+            written += run_merge(
+                self._warehouse, self._conn, kind.table, sql.MERGE[kind], parameters
+            )
             rows = self._warehouse.run(sql.GAINED[kind], [*bound, self._since])
             gained.update({row.gained: row.events for row in rows})
         with self._conn.transaction():

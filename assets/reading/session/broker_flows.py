@@ -44,7 +44,7 @@ def flows(
         for topic, subscription in named
     ):
         return None
-    kept = [balance.all_raw_messages(warehouse, route.kind.raw) for route in both]
+    kept = [balance.all_raw_messages(warehouse, route.kind) for route in both]
     aside = [balance.rejected(conn, route.subscription) for route in both]
     after = counts.read() or before
     return [

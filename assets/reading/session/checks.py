@@ -80,7 +80,7 @@ def accepted_are_there(
         warehouse = warehouse_of(client, reading.dataset)
         for route in routes(reading):
             own = [one for one in streams if one.counts.subscription == route.subscription]
-            raw = balance.raw_messages(warehouse, route.kind.raw, own)
+            raw = balance.raw_messages(warehouse, route.kind, own)
             in_raw += sum(raw.values())
             lost += balance.missing(own, raw)
             unexplained += balance.unexplained(own, raw)

@@ -18,7 +18,6 @@ from assets.sinks.bigquery import within
 if TYPE_CHECKING:
     import psycopg
 
-    from assets.frame.tables import Table
     from assets.sinks.bigquery import Warehouse
 
     Connection = psycopg.Connection[Any]
@@ -28,20 +27,26 @@ if TYPE_CHECKING:
 RETENTION_DAYS = (7, 31)
 
 #: Distinct messages per session, in either raw table.
-MESSAGES_OF_SESSIONS = """
+MESSAGES_OF_SESSIONS = {
+    kind: f"""
 SELECT session_id, COUNT(DISTINCT message_id) AS messages
-FROM `{table}`
+FROM `{{{kind.raw.name}}}`
 WHERE publish_time >= @since AND session_id IN UNNEST(@session_ids)
 GROUP BY session_id
 """
+    for kind in KINDS
+}
 
 #: Distinct messages at all. It reads the ids of the whole table: for servers that tell counts of
 #: all time, which are local ones.
-MESSAGES = """
+MESSAGES = {
+    kind: f"""
 SELECT COUNT(DISTINCT message_id) AS messages
-FROM `{table}`
+FROM `{{{kind.raw.name}}}`
 WHERE publish_time >= TIMESTAMP '1970-01-01 00:00:00+00'
 """
+    for kind in KINDS
+}
 
 #: How often each fact is there.
 COPIES = {
@@ -129,15 +134,13 @@ def unbalanced(streams: Iterable[SessionStream]) -> list[SessionStream]:
 
 
 def raw_messages(
-    warehouse: Warehouse, table: Table, streams: Sequence[SessionStream]
+    warehouse: Warehouse, kind: Kind, streams: Sequence[SessionStream]
 ) -> dict[str, int]:
-    """Distinct messages in the raw ``table`` by session; counted further back if any seem to miss.
+    """Distinct messages in the raw table by session; counted further back if any seem to miss.
 
     A message is as old as the subscription's retention at most, but partitions are of its date.
     """
     from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
-
-    from resources.bigquery import run
 
     found: dict[str, int] = {}
     if not streams:
@@ -145,9 +148,8 @@ def raw_messages(
     first = min(one.started_at for one in streams)
     session_ids = sorted({one.session_id for one in streams})
     for days in RETENTION_DAYS:
-        rows = run(
-            warehouse.client,
-            MESSAGES_OF_SESSIONS.format(table=warehouse.table(table.name)),
+        rows = warehouse.run(
+            MESSAGES_OF_SESSIONS[kind],
             [
                 ScalarQueryParameter("since", "TIMESTAMP", first - timedelta(days=days)),
                 ArrayQueryParameter("session_ids", "STRING", session_ids),
@@ -177,12 +179,10 @@ def unexplained(streams: Iterable[SessionStream], raw: Mapping[str, int]) -> lis
     ]
 
 
-def all_raw_messages(warehouse: Warehouse, table: Table) -> int:
-    """Distinct messages in the raw ``table``, whichever session brought them."""
-    from resources.bigquery import run
-
-    statement = MESSAGES.format(table=warehouse.table(table.name))
-    return int(next(iter(run(warehouse.client, statement)))["messages"])
+def all_raw_messages(warehouse: Warehouse, kind: Kind) -> int:
+    """Distinct messages in the raw table, whichever session brought them."""
+    (row,) = warehouse.run(MESSAGES[kind])
+    return int(row.messages)
 
 
 def copies(warehouse: Warehouse, kind: Kind, days: Collection[date] = ()) -> Copies:

@@ -6,8 +6,7 @@ Belongs here: reading them, figures for Dagster, its timeline. Does not: writing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assets.reading.stream.progress import REPORT_COLUMNS, StreamReport
@@ -76,21 +75,16 @@ def progress(conn: Connection, session_id: str) -> dict[str, StreamReport]:
 
 def figures(one: StreamReport, timeline: SessionTimeline) -> dict[str, Any]:
     """Numbers that the UI plots."""
-    timings: Mapping[str, float | None] = {
+    counts = {name: value for name, value in asdict(one).items() if isinstance(value, int)}
+    timings = {
         "lag_seconds": one.lag,
         "latency_p50_seconds": one.latency_p50,
         "latency_p95_seconds": one.latency_p95,
     }
     return {
-        "received": one.received,
-        "accepted": one.accepted,
-        "redelivered": one.redelivered,
-        "rejected": one.rejected,
-        "released": one.released,
+        **counts,
         "pending": one.pending,
-        "written": one.written,
         "duplicates": one.duplicates,
-        "micro_batches": one.micro_batches,
         "messages_per_minute": round(timeline.last_minute(), 1),
         **{name: round(value, 3) for name, value in timings.items() if value is not None},
     }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,6 +61,13 @@ class StreamReport:
 
 #: The columns of reading.session_stream that a StreamReport is read from, in its order.
 REPORT_COLUMNS = ", ".join(field.name for field in fields(StreamReport))
+_WRITTEN = ("session_id", "pending", *(field.name for field in fields(StreamReport)))
+_WRITE_STREAM = f"""
+INSERT INTO reading.session_stream ({", ".join(_WRITTEN)})
+VALUES ({", ".join(f"%({name})s" for name in _WRITTEN)})
+ON CONFLICT (session_id, subscription) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in _WRITTEN)}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,23 +163,6 @@ def write_session(
             {"id": session_id, "state": state, "error": error},
         )
         cursor.executemany(
-            """
-            INSERT INTO reading.session_stream (
-                session_id, subscription, received, redelivered, accepted, rejected, released,
-                pending, written, micro_batches, lag, latency_p50, latency_p95)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-            ON CONFLICT (session_id, subscription) DO UPDATE SET
-                received = excluded.received, redelivered = excluded.redelivered,
-                accepted = excluded.accepted, rejected = excluded.rejected,
-                released = excluded.released, pending = excluded.pending,
-                written = excluded.written, micro_batches = excluded.micro_batches,
-                lag = excluded.lag, latency_p50 = excluded.latency_p50,
-                latency_p95 = excluded.latency_p95
-            """,
-            [
-                (session_id, one.subscription, one.received, one.redelivered, one.accepted,
-                 one.rejected, one.released, one.pending, one.written, one.micro_batches,
-                 one.lag, one.latency_p50, one.latency_p95)
-                for one in streams
-            ],
-        )  # fmt: skip
+            _WRITE_STREAM,
+            [{"session_id": session_id, "pending": one.pending, **asdict(one)} for one in streams],
+        )

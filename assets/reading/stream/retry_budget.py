@@ -1,7 +1,7 @@
-"""What passes and what does not, and waiting for it to pass.
+"""Attempts at a step of the stream until one succeeds: trouble that passes is waited out.
 
-Belongs here: which errors of the stream's systems another attempt may change, and the attempts.
-Does not: what is attempted (``writing.py``, ``serving.py``).
+Belongs here: the attempts. Does not: which errors pass (``landing/batch/failures.py``), what is
+attempted (``writing.py``, ``serving.py``).
 """
 
 from __future__ import annotations
@@ -24,11 +24,6 @@ SAY_SECONDS = 10.0
 
 class Abandoned(Exception):
     """The session ends and does not wait any longer for the trouble to pass."""
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether another attempt may succeed."""
-    return classify(error) == "transient"
 
 
 class RetryBudget:
@@ -58,7 +53,7 @@ class RetryBudget:
                 result = attempt()
             except Exception as error:
                 start_over()
-                if not is_transient(error):
+                if classify(error) != "transient":
                     raise
                 now = time.monotonic()
                 if now - said_at >= SAY_SECONDS:

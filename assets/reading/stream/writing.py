@@ -117,7 +117,6 @@ class StreamWriter:
         self._seen = SeenIds()
         self._attempts: Counter[str] = Counter()
         self._row = row_class(route.kind.raw)
-        self._target = outside.warehouse.table(route.kind.table.name)
         self.appender = RowAppender(
             outside.write_client, outside.warehouse.table(route.kind.raw.name), self._row
         )
@@ -295,17 +294,17 @@ class StreamWriter:
         gained: Counter[Any] = Counter()
         warehouse = self.outside.warehouse
         for days in days_parameters(self.route.kind, changes):
-            for row in ask(warehouse.client, warehouse.sql(template), [*bound, *days]):
+            for row in ask(warehouse, template, [*bound, *days]):
                 gained[row["gained"]] += row["events"]
         return gained
 
     def merge_once(self, statement: str, parameters: Sequence[Any]) -> int:
         """Run a MERGE into the target under its fencing token; the rows that it inserted."""
-        client = self.outside.warehouse.client
         # A micro-batch that was full before its time does not come before it.
         self._abandoned.wait(max(self._merged_at + self._merge_seconds - time.monotonic(), 0))
         self._merged_at = time.monotonic()
-        return run_merge(client, self.connection(), self._target, statement, parameters)
+        table = self.route.kind.table
+        return run_merge(self.outside.warehouse, self.connection(), table, statement, parameters)
 
     def finish(self, batch: MicroBatch) -> None:
         """Count what has been dealt with, and know it again."""
@@ -342,9 +341,8 @@ def append(writer: StreamWriter, rows: Sequence[bytes], *, isolate: bool = False
 def merge(writer: StreamWriter, appending: Appending, changes: Mapping[Any, int]) -> int:
     """Merge a micro-batch into the target; the rows that were new."""
     kind = writer.route.kind
-    statement = writer.outside.warehouse.sql(MERGE[kind])
     return sum(
-        writer.merge_once(statement, [*appending.parameters(), *days])
+        writer.merge_once(MERGE[kind], [*appending.parameters(), *days])
         for days in days_parameters(kind, changes)
     )
 

@@ -156,8 +156,8 @@ def test_a_partition_is_replaced_whole_and_no_other_is_touched(world, conn):
 def test_what_is_wrong_is_told(world, conn, monkeypatch):
     fill(world, 200)
     days = Days(LAST, LAST)
-    replace = affinity._replace
-    monkeypatch.setattr(affinity, "_replace", lambda *_: None)
+    replace = affinity.run_merge
+    monkeypatch.setattr(affinity, "run_merge", lambda *_: None)
     lost = replace_counts(world.warehouse, conn, days)
     assert set(lost.wrong) == {LAST}
 
@@ -165,12 +165,12 @@ def test_what_is_wrong_is_told(world, conn, monkeypatch):
         replace(*arguments)
         world.add_events([(1002, 1, 99.0, at(LAST, minutes=len(world.events)))])
 
-    monkeypatch.setattr(affinity, "_replace", replace_and_gain)
+    monkeypatch.setattr(affinity, "run_merge", replace_and_gain)
     gained = replace_counts(world.warehouse, conn, days)
     assert not gained.wrong, "a day that gains events while it is counted is not wrong"
     assert affinity.differences(world.warehouse, days).keys() == {LAST}
 
-    monkeypatch.setattr(affinity, "_replace", lambda *_: None)
+    monkeypatch.setattr(affinity, "run_merge", lambda *_: None)
     run(
         world.warehouse.client,
         f"INSERT INTO `{world.warehouse.table(SHARES.name)}` "

@@ -57,7 +57,7 @@ def test_the_asset_fails_with_google_s_words_and_is_not_tried_again(google):
     assert (result.success, check.passed, failures) == (True, True, [])
 
 
-def test_a_carrier_on_its_way_out_is_a_warning(google):
+def test_a_service_on_its_way_out_is_a_warning(google):
     google.add(JOBS[0], "DRAINING")
     result, check, failures = materialize(google, "dataflow")
     assert (result.success, failures) == (True, [])

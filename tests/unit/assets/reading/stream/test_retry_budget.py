@@ -8,7 +8,8 @@ import pytest
 from google.api_core.exceptions import BadRequest, Forbidden, NotFound, ServiceUnavailable
 
 from assets.reading.stream import retry_budget
-from assets.reading.stream.retry_budget import Abandoned, RetryBudget, is_transient
+from assets.reading.stream.retry_budget import Abandoned, RetryBudget
+from landing.batch.failures import classify
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_passes(error: Exception, passes: bool) -> None:
-    assert is_transient(error) == passes
+    assert (classify(error) == "transient") == passes
 
 
 def test_it_goes_on_until_it_succeeds_and_starts_over_each_time(
