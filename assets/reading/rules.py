@@ -116,7 +116,7 @@ def interaction(
     if not 0.0 <= read_percent < math.inf:
         return Rejection("out_of_range", f"read_percent is {read_percent}")
     at = _utc(updated_at)
-    if at is None or not FIRST <= at <= latest(at_most):
+    if at is None or at < FIRST or (at > at_most and at > latest(at_most)):
         return _wrong_time(updated_at, at, at_most)
     # Adding zero makes -0.0 what it equals.
     return Interaction(user_id, content_id, read_percent + 0.0, at)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
@@ -32,10 +31,6 @@ from assets.reading.rules import (
     beyond_64_bits,
 )
 
-#: What a number that no float holds is written with: the strict decoder does not look at members
-#: that are not named.
-_MAYBE_HUGE = re.compile(rb"[eE]\+?\d{3}|\d{309}")
-
 _JSON_NAMES = {
     type(None): "null",
     bool: "boolean",
@@ -51,19 +46,33 @@ def parse(kind: Kind, data: bytes, published: datetime) -> Row | Rejection:
     """The row of a message that was published at ``published`` (UTC), or why there is none."""
     if len(data) > MAX_BYTES:
         return Rejection("too_long", f"the message has {len(data)} bytes")
+    exact, tolerant = _decoders(kind)
+    values = _tried(lambda: msgspec.structs.astuple(exact(data)))
+    row = kind.accept(*values, published) if values else None
+    if row is not None and not isinstance(row, Rejection):
+        return row
+    # The decoders take numbers that no float holds, for an id or in members without a name here.
+    values = _tried(lambda: _document(data) and msgspec.structs.astuple(tolerant(data)))
+    return kind.accept(*values, published) if values else _explained(kind, data)
+
+
+def _tried(read: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...] | None:
     try:
-        if _MAYBE_HUGE.search(data):
-            _document(data)
-        values = msgspec.structs.astuple(_decoder(kind)(data))
+        return read()
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return _explained(kind, data)
-    return kind.accept(*values, published)
+        return None
 
 
 @cache
-def _decoder(kind: Kind) -> Callable[[bytes], msgspec.Struct]:
+def _decoders(kind: Kind) -> tuple[Callable[[bytes], msgspec.Struct], ...]:
+    """For messages of the kind's own members, and for those with others."""
     members = [(field.name, JSON_TYPES[field.type]) for field in kind.fields]
-    return msgspec.json.Decoder(msgspec.defstruct(kind.name, members)).decode
+    return tuple(
+        msgspec.json.Decoder(
+            msgspec.defstruct(kind.name, members, forbid_unknown_fields=exact)
+        ).decode
+        for exact in (True, False)
+    )
 
 
 def _explained(kind: Kind, data: bytes) -> Rejection:
