@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from google.protobuf import (  # noqa: TID253
     descriptor_pool,
     message_factory,
 )
+
+from assets.reading.stream.requests import in_requests
 
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
@@ -108,7 +110,14 @@ class RowAppender:
         or not everything was appended: the rows are to be sent again.
         """
         result = Appended()
-        parts = list(_requests(rows))
+        parts = list(
+            in_requests(
+                range(len(rows)),
+                lambda index: len(rows[index]),
+                most_bytes=REQUEST_BYTES,
+                most_items=len(rows),
+            )
+        )
         done = failed = 0
         while parts:
             part = parts.pop()
@@ -209,20 +218,6 @@ class _RowsRefused(Exception):
     def __init__(self, rows: dict[int, str]) -> None:
         super().__init__(f"{len(rows)} rows refused")
         self.rows = rows
-
-
-def _requests(rows: Sequence[bytes]) -> Iterator[list[int]]:
-    """The indexes of the rows, in requests of at most REQUEST_BYTES."""
-    part: list[int] = []
-    size = 0
-    for index, row in enumerate(rows):
-        if part and size + len(row) > REQUEST_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(index)
-        size += len(row)
-    if part:
-        yield part
 
 
 def _halves(part: list[int]) -> list[list[int]]:

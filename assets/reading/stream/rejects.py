@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from assets.reading.rules import Rejection
 from assets.reading.stream.micro_batch import Delivery
+from assets.reading.stream.requests import in_requests
 
 if TYPE_CHECKING:
     import psycopg
@@ -105,7 +106,13 @@ def pass_on(
     # called, answered when it returns.
     from google.pubsub_v1 import PublisherClient as Generated
 
-    for part in _requests(rejected):
+    parts = in_requests(
+        rejected,
+        lambda one: one.delivery.size,
+        most_bytes=_PUBLISH_BYTES,
+        most_items=_PUBLISH_MESSAGES,
+    )
+    for part in parts:
         response = Generated.publish(
             publisher,
             topic=topic,
@@ -160,19 +167,6 @@ def _letter(one: Rejected, subscription: str) -> PubsubMessage:
         ours["bytes"] = str(len(data))
     theirs = dict(list(one.delivery.attributes.items())[:_ATTRIBUTES])
     return PubsubMessage(data=data[:_DATA_BYTES], attributes={**theirs, **ours})
-
-
-def _requests(rejected: Iterable[Rejected]) -> Iterator[list[Rejected]]:
-    part: list[Rejected] = []
-    size = 0
-    for one in rejected:
-        if part and (len(part) >= _PUBLISH_MESSAGES or size + one.delivery.size > _PUBLISH_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(one)
-        size += one.delivery.size
-    if part:
-        yield part
 
 
 def _storable(text: str) -> str:
