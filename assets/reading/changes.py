@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.reading.merges import ask
 from assets.reading.pipeline import DAYS, USER_INTERACTION_KEY
 from assets.reading.rules import FIRST_DAY, READ_BEYOND
 
@@ -122,8 +123,6 @@ def quiet_seconds(conn: Connection) -> float | None:
 def days_of_contents(warehouse: Warehouse, content_ids: Sequence[int]) -> list[date]:
     """The days with an event of these contents that counts."""
     from google.cloud.bigquery import ArrayQueryParameter
-
-    from assets.reading.merges import ask
 
     days: set[date] = set()
     for start in range(0, len(content_ids), CONTENTS_AT_ONCE):

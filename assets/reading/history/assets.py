@@ -11,6 +11,8 @@ import dagster as dg
 
 from assets.frame.step import StepEvents, sink_events, validation_asset
 from assets.frame.tables import Table
+from assets.reading.changes import report_changes
+from assets.reading.history.load import write_categories, write_events
 from assets.reading.pipeline import HISTORY
 from assets.reading.settings import ReadingSettings
 from assets.reading.tables import INTERACTIONS, META, warehouse_of
@@ -59,8 +61,6 @@ def interaction_history(
 
     The days that gained events are reported on it, so that their counts are made anew.
     """
-    from assets.reading.history.load import write_events
-
     yield from _merged(
         context, postgres, gcs, bigquery, reading, INTERACTIONS,
         lambda delivery, warehouse, conn: write_events(
@@ -87,8 +87,6 @@ def content_meta_history(
     reading: ReadingSettings,
 ) -> StepEvents:
     """The batch's categories in `content_meta`; the days whose events they concern are reported."""
-    from assets.reading.history.load import write_categories
-
     yield from _merged(
         context, postgres, gcs, bigquery, reading, META,
         lambda delivery, warehouse, conn: write_categories(
@@ -109,8 +107,6 @@ def _merged(
     """Give the sink of the asset that runs its batch, and tell Dagster which days have changed."""
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        from assets.reading.changes import report_changes
-
         with bigquery.client() as client, postgres.connect(autocommit=True) as conn:
             warehouse = warehouse_of(client, reading.dataset)
             written = write(delivery, warehouse, conn)

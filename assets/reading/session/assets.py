@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.reading.changes import quiet_seconds, report_changes
 from assets.reading.pipeline import (
     INTERACTION_TOPIC_KEY,
     META_TOPIC_KEY,
@@ -147,8 +148,6 @@ class SessionWatch:
 
     def look(self) -> None:
         """Read the session's rows; report changed days when they are due."""
-        from assets.reading.changes import quiet_seconds
-
         self.pass_on_lines()
         quiet = None
         with self._forgiving("look"), self._postgres.connect(autocommit=True) as conn:
@@ -159,8 +158,6 @@ class SessionWatch:
 
     def report_changed_days(self) -> None:
         """Report the days that changed to Dagster; what cannot be reported now stays noted."""
-        from assets.reading.changes import report_changes
-
         with (
             self._forgiving("report_changed_days"),
             self._postgres.connect(autocommit=True) as conn,

@@ -10,9 +10,12 @@ from typing import Any
 
 import dagster as dg
 
+from assets.frame.markdown import table
 from assets.reading.kinds import CATEGORIES, EVENTS
 from assets.reading.pipeline import USER_INTERACTION_KEY, asset_key
 from assets.reading.routes import routes
+from assets.reading.session import broker_flows
+from assets.reading.session import message_balance as balance
 from assets.reading.settings import ReadingSettings
 from assets.reading.tables import INTERACTIONS_RAW, META, warehouse_of
 from resources.bigquery import BigQueryResource
@@ -43,8 +46,6 @@ WARN = dg.AssetCheckSeverity.WARN
 )
 def deliveries_balance(postgres: PostgresResource) -> dg.AssetCheckResult:
     """Of the sessions of the last day that ended by their own account."""
-    from assets.reading.session import message_balance as balance
-
     with postgres.connect() as conn:
         streams = balance.session_streams(conn, datetime.now(UTC) - SPAN)
     wrong = balance.unbalanced(streams)
@@ -71,8 +72,6 @@ def accepted_are_there(
     postgres: PostgresResource, bigquery: BigQueryResource, reading: ReadingSettings
 ) -> dg.AssetCheckResult:
     """Of the sessions of the last day; one that serves may have more there than it says yet."""
-    from assets.reading.session import message_balance as balance
-
     with postgres.connect() as conn:
         streams = balance.session_streams(conn, datetime.now(UTC) - SPAN)
     lost, unexplained, in_raw = [], [], 0
@@ -109,8 +108,6 @@ def published_are_accounted_for(
     reading: ReadingSettings,
 ) -> dg.AssetCheckResult:
     """Where Pub/Sub has counts; elsewhere the answer is unknown, which is not good news."""
-    from assets.reading.session import broker_flows
-
     with bigquery.client() as client, postgres.connect() as conn:
         flows = broker_flows.flows(
             conn, warehouse_of(client, reading.dataset), pubsub, pubsub_counts, reading
@@ -148,8 +145,6 @@ def one_row_per_event(
     reading: ReadingSettings,
 ) -> dg.AssetCheckResult:
     """Shows too how many duplicates the merges of the last day found, and kept out."""
-    from assets.reading.session import message_balance as balance
-
     days = changed_days(context.instance, datetime.now(UTC) - SPAN)
     with bigquery.client() as client:
         found = balance.copies(warehouse_of(client, reading.dataset), EVENTS, days)
@@ -175,8 +170,6 @@ def one_row_per_category(
     bigquery: BigQueryResource, reading: ReadingSettings
 ) -> dg.AssetCheckResult:
     """Reads the whole table, which is small beside the events."""
-    from assets.reading.session import message_balance as balance
-
     with bigquery.client() as client:
         found = balance.copies(warehouse_of(client, reading.dataset), CATEGORIES)
     return dg.AssetCheckResult(
@@ -191,8 +184,6 @@ def one_row_per_category(
 )
 def stream_keeps_up(postgres: PostgresResource, reading: ReadingSettings) -> dg.AssetCheckResult:
     """Where a session carries the messages; a warning, for a backlog is no loss."""
-    from assets.reading.session import message_balance as balance
-
     if reading.stream != "session":
         return dg.AssetCheckResult(
             passed=True, description=f"READING_STREAM is {reading.stream}: no session is wanted."
@@ -220,9 +211,6 @@ def stream_keeps_up(postgres: PostgresResource, reading: ReadingSettings) -> dg.
 )
 def rejects_are_dead_lettered(postgres: PostgresResource) -> dg.AssetCheckResult:
     """Shows why messages were set aside in the last day."""
-    from assets.frame.markdown import table
-    from assets.reading.session import message_balance as balance
-
     now = datetime.now(UTC)
     with postgres.connect() as conn:
         left = balance.not_dead_lettered(conn, now - DEAD_LETTER_TIME)
