@@ -15,7 +15,7 @@ from assets.frame.checks import validation_results
 from assets.frame.declared import LandedFiles, Pipeline, batches
 from assets.frame.reports import validation_metadata
 from assets.frame.step import StepEvents, batch_step, derived_from
-from assets.music.registry.bronze import BRONZE_SCHEMA
+from assets.music.registry.bronze import STAGED
 from assets.music.settings import MusicSettings
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
@@ -58,7 +58,7 @@ MUSIC = LandedFiles(
     # Runs with every batch, after silver, and is made up for by a sweep: the ledger does not wait.
     derived=("raw_removals",),
     rules=_rules,
-    staged=BRONZE_SCHEMA,
+    staged=STAGED.column_schema(),
     preview=("record_key", "title", "artist_name", "album", "year", "genre", "tempo", "source"),
     # Most steps follow each other; only what is searched is written side by side, and a file of
     # HDF5 has a thousand times the bytes of a row.

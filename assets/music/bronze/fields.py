@@ -1,7 +1,8 @@
 """What a value of a song may be: cleaning, numbers, ranges, and the record that they make.
 
-Belongs here: rules that hold for every format. Does not: where a format keeps its values
-(``formats/``), nor which record of a song is believed (``silver``).
+Belongs here: rules that hold for every format. Does not: the columns and their ranges
+(``registry/bronze.py``), where a format keeps its values (``formats/``), nor which record of a song
+is believed (``silver``).
 Imported lazily: needs polars.
 """
 
@@ -11,10 +12,13 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
-from assets.music.bronze.records import KEY_BYTES, SCHEMA, Format, fingerprint
+from assets.frame.tables import Column
+from assets.music.bronze.records import KEY_BYTES, fingerprint
+from assets.music.registry.bronze import CONTENT, Format
 
 #: Bytes of UTF-8. Million Song fields hold at most 1,024.
 NAME_BYTES = 8 * 1024
@@ -55,45 +59,37 @@ class BadValueError(Exception):
 class _Range:
     """Bounds of a number; ``above`` is an open lower bound. ``unknown`` values mean no value."""
 
-    low: float = -sys.float_info.max
-    high: float = sys.float_info.max
-    above: float = -math.inf
-    unknown: frozenset[float] = field(default_factory=frozenset)
+    low: float
+    high: float
+    above: float
+    unknown: frozenset[float]
 
 
-_ZERO = frozenset({0.0})
-_MINUS_ONE = frozenset({-1.0})
-_INT16 = _Range(low=-(2**15), high=2**15 - 1)
-_FINITE = _Range()
+def _range(column: Column, low: float, high: float) -> _Range:
+    return _Range(
+        low if column.minimum is None else column.minimum,
+        high if column.maximum is None else column.maximum,
+        -math.inf if column.above is None else column.above,
+        _UNKNOWN.get(column.name, frozenset()),
+    )
 
-#: Units as in records.SCHEMA. 0 is how Million Song writes an unknown year, a tempo that was not
+
+#: What stands for no value. 0 is how Million Song writes an unknown year, a tempo that was not
 #: found, and a danceability or energy that was not analysed; -1 an unknown key, mode or release.
-_INTEGERS: dict[str, _Range] = {
-    "year": _Range(low=1000, high=2100, unknown=_ZERO),
-    "key": _Range(low=0, high=11, unknown=_MINUS_ONE),
-    "mode": _Range(low=0, high=1, unknown=_MINUS_ONE),
-    "time_signature": _INT16,
-    "album_release_id": _Range(low=1, high=2**63 - 1, unknown=_ZERO | _MINUS_ONE),
-    "musixmatch_id": _Range(low=1, high=2**63 - 1, unknown=_ZERO | _MINUS_ONE),
+_UNKNOWN: dict[str, frozenset[float]] = {
+    **dict.fromkeys(("year", "tempo", "danceability", "energy"), frozenset({0.0})),
+    **dict.fromkeys(("key", "mode"), frozenset({-1.0})),
+    **dict.fromkeys(("album_release_id", "musixmatch_id"), frozenset({0.0, -1.0})),
 }
-_FLOATS: dict[str, _Range] = {
-    "tempo": _Range(above=0, high=500, unknown=_ZERO),
-    "duration": _Range(above=0, high=86_400),
-    "loudness": _Range(low=-100, high=20),
-    "artist_latitude": _Range(low=-90, high=90),
-    "artist_longitude": _Range(low=-180, high=180),
-    "danceability": _Range(unknown=_ZERO),
-    "energy": _Range(unknown=_ZERO),
-    "key_confidence": _FINITE,
-    "mode_confidence": _FINITE,
-    "end_of_fade_in": _FINITE,
-    "start_of_fade_out": _FINITE,
-    "song_hotttnesss": _FINITE,
-}
+#: The least and the most that a type holds.
+_INTEGERS = {"smallint": (-(2**15), 2**15 - 1), "bigint": (-(2**63), 2**63 - 1)}
+
+_IDS = frozenset({"song_id", "track_id", "artist_id"})
+_TEXT_BYTES = {"genre": GENRE_BYTES, "lyrics_text": LYRICS_BYTES}
+#: Columns that are made of the others.
+_MADE = frozenset({"format", "fingerprint"})
 #: Columns whose values the formats make themselves.
-LISTS = ("artist_terms", "artist_mbtags", "lyrics_words")
-_IDS = ("song_id", "track_id", "artist_id")
-_NAMES = ("title", "artist_name", "artist_mbid", "artist_location", "album")
+LISTS = tuple(column.name for column in CONTENT if column.fields)
 
 
 def text(column: str, value: object, *, limit: int = NAME_BYTES) -> str | None:
@@ -266,30 +262,23 @@ def _float_rule(bounds: _Range) -> Callable[[str, object], float | None]:
     return rule
 
 
-def _genre(column: str, value: object) -> str | None:
-    return text(column, value, limit=GENRE_BYTES)
-
-
-def _lyrics(column: str, value: object) -> str | None:
-    return text(column, value, limit=LYRICS_BYTES)
-
-
 def _as_it_is(_: str, value: object) -> object:
     return value
 
 
-_RULES: dict[str, Callable[[str, object], object]] = {
-    **{column: _integer_rule(bounds) for column, bounds in _INTEGERS.items()},
-    **{column: _float_rule(bounds) for column, bounds in _FLOATS.items()},
-    **dict.fromkeys(_IDS, identifier),
-    **dict.fromkeys(_NAMES, text),
-    "genre": _genre,
-    "lyrics_text": _lyrics,
-    **dict.fromkeys(LISTS, _as_it_is),
-}
+def _rule(column: Column) -> Callable[[str, object], object]:
+    if column.fields:
+        return _as_it_is
+    if column.type in _INTEGERS:
+        return _integer_rule(_range(column, *_INTEGERS[column.type]))
+    if column.type == "double precision":
+        return _float_rule(_range(column, -sys.float_info.max, sys.float_info.max))
+    if column.name in _IDS:
+        return identifier
+    return partial(text, limit=_TEXT_BYTES.get(column.name, NAME_BYTES))
+
+
+_RULES = {column.name: _rule(column) for column in CONTENT if column.name not in _MADE}
 
 #: Columns that a file may give.
 GIVEN = frozenset(_RULES)
-_MADE = {"record_key", "row_hash", "format", "fingerprint"}
-if set(SCHEMA) - GIVEN != _MADE:
-    raise AssertionError("every column of a record has a rule or is made here")

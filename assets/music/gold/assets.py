@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 
 from assets.frame.step import StepEvents, sink_events
-from assets.music import tables
 from assets.music.gold.replacement import Replaced
 from assets.music.pipeline import MUSIC
+from assets.music.tables import TABLES
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.minio import MinioResource
@@ -29,7 +29,7 @@ def _gold(name: str, description: str) -> dg.AssetsDefinition:
             deps=["silver_songs", "song_lyrics"],
             kinds={"postgres", "gold"},
             pool="postgres",
-            schema=tables.schema(name),
+            schema=TABLES[name].column_schema(),
             holds="What the batch touched, recounted from silver by another query.",
             description=description,
         )

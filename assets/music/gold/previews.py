@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame import markdown
-from assets.music import tables
 from assets.music.gold import charts
 from assets.music.gold.replacement import Replaced
+from assets.music.tables import TABLES
 
 if TYPE_CHECKING:
     import psycopg
@@ -53,8 +53,8 @@ _CHARTS: dict[str, Callable[[psycopg.Connection[Any]], str]] = {
 def metadata(conn: psycopg.Connection[Any], name: str, replaced: Replaced) -> dict[str, Any]:
     """How the table was replaced, a preview, and a picture where there is one to draw."""
     shown: dict[str, Any] = {
-        "dagster/table_name": tables.table(name).qualified,
-        "dagster/column_lineage": tables.lineage(name),
+        "dagster/table_name": TABLES[name].qualified,
+        "dagster/column_lineage": TABLES[name].column_lineage(),
         "mode": replaced.mode,
         "preview": dg.MetadataValue.md(preview(conn, name)),
     }
@@ -68,7 +68,7 @@ def preview(conn: psycopg.Connection[Any], name: str) -> str:
     """Markdown of at most 10 rows of a gold table."""
     columns, order = _PREVIEWS[name]
     rows = conn.execute(
-        f"SELECT {', '.join(columns)} FROM {tables.table(name).qualified}"
+        f"SELECT {', '.join(columns)} FROM {TABLES[name].qualified}"
         f" ORDER BY {order} LIMIT {PREVIEW_ROWS}"
     )
     return markdown.table(columns, ([_shown(value) for value in row] for row in rows))

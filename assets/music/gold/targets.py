@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assets.frame.tables import Table
-from assets.music import tables
 from assets.music.pipeline import GOLD
+from assets.music.tables import TABLES
 
 _SQL = Path(__file__).parent / "sql"
 _MARK = re.compile(r"/\* in scope: ([a-z]+\.[a-z_]+) \*/")
@@ -80,7 +80,7 @@ _POPULATIONS = {
 
 TARGETS = {
     name: Target(
-        tables.table(name),
+        TABLES[name],
         _POPULATIONS.get(name),
         "song" if name == "gold_song_details" else None,
     )

@@ -8,16 +8,14 @@ from typing import Any
 import dagster as dg
 
 from assets.frame.step import StepEvents, sink_events
-from assets.music import tables
 from assets.music.pipeline import MUSIC
+from assets.music.registry.lyrics import SONG_LYRICS
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.lyrics_service import LyricsServiceResource
 from resources.minio import MinioResource
 from resources.musicbrainz import MusicBrainzResource
 from resources.postgres import PostgresResource
-
-_TABLE = "song_lyrics"
 
 
 @dg.asset(
@@ -27,10 +25,7 @@ _TABLE = "song_lyrics"
         deps=["silver_songs"],
         kinds={"postgres", "silver"},
         pool="postgres",
-        metadata={
-            "dagster/column_schema": tables.schema(_TABLE),
-            "dagster/table_name": tables.table(_TABLE).qualified,
-        },
+        schema=SONG_LYRICS.column_schema(),
         holds="Every song that the batch touched has lyrics, has none, or is due.",
     )
 )
@@ -58,7 +53,10 @@ def song_lyrics(
         postgres,
         minio,
         take,
-        metadata=lambda: {"dagster/column_lineage": tables.lineage(_TABLE)},
+        metadata=lambda: {
+            "dagster/table_name": SONG_LYRICS.qualified,
+            "dagster/column_lineage": SONG_LYRICS.column_lineage(),
+        },
     )
 
 

@@ -82,7 +82,7 @@ def apply_genres(
     They become what silver would make of them, ``row_hash`` included, and are noted for what
     follows: as touched by the batch, or without one in ``music.lyrics_changed``.
     """
-    from assets.music.silver.columns import fact_hash
+    from assets.music.silver.statements import fact_hash
 
     artists = {"keys": sorted(set(artist_keys))}
     with conn.transaction():

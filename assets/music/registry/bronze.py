@@ -1,66 +1,103 @@
-"""Columns of a bronze record, as Dagster shows them.
+"""A bronze record: what any file says of one song, and what staging adds to it.
 
-Belongs here: names, types, descriptions. Does not: the schema that is written (``records.py``),
-which this is tested against: that one needs polars, and the code location must not.
+Belongs here: names, types, units and ranges. What is written (``bronze/records.py``), what a value
+may be (``bronze/fields.py``) and silver's copies (``silver.py``) follow from it. Does not: which
+record of a song is believed (``silver/precedence.py``).
 """
 
 from __future__ import annotations
 
-import dagster as dg
+from typing import Literal, get_args
 
-_TERMS = "list<struct<name: string, weight: float64>>"
-_CONFIDENCE = "0 to 1: how sure the analysis is."
+from assets.frame.tables import INGESTED_AT, LINE, SEQ, SOURCE, Column, Table
+from assets.music.registry import PIPELINE
 
-COLUMNS: dict[str, tuple[str, str]] = {
-    "record_key": ("string", "Format and natural key of the record."),
-    "row_hash": ("string", "Digest of all that the record says, hex."),
-    "format": ("string", "Format of the file: its rank among the sources of a song."),
-    "song_id": ("string", "Million Song id of the song."),
-    "track_id": ("string", "Million Song id of the track; a song may have several."),
-    "fingerprint": ("string", "Digest of artist, title and album, normalised."),
-    "title": ("string", "Title; null when empty."),
-    "artist_name": ("string", "Artist as credited; several are joined by semicolons."),
-    "artist_id": ("string", "Echo Nest id of the artist."),
-    "artist_mbid": ("string", "MusicBrainz id of the artist."),
-    "artist_location": ("string", "Where the artist is from, in words."),
-    "artist_latitude": ("float64", "Degrees north."),
-    "artist_longitude": ("float64", "Degrees east."),
-    "album": ("string", "Release that the track is on."),
-    "album_release_id": ("int64", "7digital id of the release."),
-    "year": ("int16", "Release year; null for unknown."),
-    "duration": ("float64", "Seconds."),
-    "tempo": ("float64", "Beats per minute; null for unknown."),
-    "loudness": ("float64", "Decibel, -100 to 20."),
-    "key": ("int16", "0 for C to 11 for B."),
-    "key_confidence": ("float64", _CONFIDENCE),
-    "mode": ("int16", "0 minor, 1 major."),
-    "mode_confidence": ("float64", _CONFIDENCE),
-    "time_signature": ("int16", "Beats per bar, estimated."),
-    "end_of_fade_in": ("float64", "Seconds from the start."),
-    "start_of_fade_out": ("float64", "Seconds from the start."),
-    "danceability": ("float64", "0 to 1; null when it was not analysed."),
-    "energy": ("float64", "0 to 1; null when it was not analysed."),
-    "song_hotttnesss": ("float64", "0 to 1: how much it was talked about."),
-    "genre": ("string", "Genre of the track, where the file names one."),
-    "lyrics_text": ("string", "Lyrics, lines ended by LF."),
-    "musixmatch_id": ("int64", "musiXmatch's id of the track."),
-    "artist_terms": (_TERMS, "Echo Nest terms of the artist, with weights of 0 to 1."),
-    "artist_mbtags": (_TERMS, "MusicBrainz tags of the artist, with counts as weights."),
-    "lyrics_words": (
-        "list<struct<word: string, count: int32>>",
-        "Stemmed words of the lyrics and how often they occur.",
-    ),
-}
-#: What staging adds to a record.
-ORIGIN: dict[str, tuple[str, str]] = {
-    "seq": ("int64", "Ledger sequence of the object version."),
-    "line": ("int64", "Line, element or row of the object, from 1."),
-    "source": ("string", "Object version that it was read from."),
-    "ingested_at": ("timestamp[us, UTC]", "When that version was first seen."),
-}
+Format = Literal["hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch"]
 
-BRONZE_SCHEMA = dg.TableSchema(
-    columns=[
-        dg.TableColumn(name, kind, text) for name, (kind, text) in {**COLUMNS, **ORIGIN}.items()
-    ]
+
+def _text(name: str, description: str) -> Column:
+    return Column(name, "text", description)
+
+
+def _real(
+    name: str,
+    description: str,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+) -> Column:
+    return Column(
+        name, "double precision", description, minimum=minimum, above=above, maximum=maximum
+    )
+
+
+def _weighted(name: str, description: str) -> Column:
+    return Column(name, "record[]", description, fields=(
+        _text("name", "The term."),
+        _real("weight", "Weight of a term, 0 to 1; count of a tag."),
+    ))  # fmt: skip
+
+
+YEAR = Column("year", "smallint", "Release year.", minimum=1000, maximum=2100)
+#: What was measured of the track. Confidences and hotness (0 to 1) are as published.
+AUDIO = (
+    _real("duration", "Length in seconds.", above=0, maximum=86_400),
+    _real("tempo", "Beats per minute.", above=0, maximum=500),
+    _real("loudness", "Overall loudness in dB.", minimum=-100, maximum=20),
+    Column("key", "smallint", "Pitch class, 0 = C to 11 = B.", minimum=0, maximum=11),
+    _real("key_confidence", "Confidence of the key, 0 to 1."),
+    Column("mode", "smallint", "0 = minor, 1 = major.", minimum=0, maximum=1),
+    _real("mode_confidence", "Confidence of the mode, 0 to 1."),
+    Column("time_signature", "smallint", "Beats per bar, estimated."),
+    _real("end_of_fade_in", "End of the fade-in, seconds from the start."),
+    _real("start_of_fade_out", "Start of the fade-out, seconds."),
+    _real("danceability", "Danceability; null when not analysed."),
+    _real("energy", "Energy; null when not analysed."),
+    _real("song_hotttnesss", "Popularity when collected, 0 to 1."),
+)
+
+#: What identifies a record; the rest of its columns is its content.
+RECORD_KEY = Column("record_key", "text", "Key of the record, by format.", nullable=False)
+ROW_HASH = Column("row_hash", "text", "Digest of the record's content, hex.", nullable=False)
+CONTENT = (
+    Column("format", "text", "Format of the file.", nullable=False, allowed=get_args(Format)),
+    _text("song_id", "Million Song id of the song."),
+    _text("track_id", "Million Song id of the track; a song may have several."),
+    _text("fingerprint", "Digest of artist, title and album, normalised."),
+    _text("title", "Title of the song."),
+    _text("artist_name", "Artist, or several joined by `;`."),
+    _text("artist_id", "Million Song artist id."),
+    _text("artist_mbid", "MusicBrainz artist id."),
+    _text("artist_location", "Where the artist is from."),
+    _real("artist_latitude", "Degrees north.", minimum=-90, maximum=90),
+    _real("artist_longitude", "Degrees east.", minimum=-180, maximum=180),
+    _text("album", "Title of the album."),
+    Column("album_release_id", "bigint", "7digital release id.", minimum=1),
+    YEAR,
+    *AUDIO,
+    _text("genre", "Genre that the file gives."),
+    _text("lyrics_text", "Lyrics in the file, lines ended by LF."),
+    Column("musixmatch_id", "bigint", "musiXmatch track id.", minimum=1),
+    _weighted("artist_terms", "Echo Nest terms of the artist, with weights."),
+    _weighted("artist_mbtags", "MusicBrainz tags of the artist, with counts."),
+    Column("lyrics_words", "record[]", "Bag of words of the lyrics.", fields=(
+        _text("word", "Stem of a word."),
+        Column("count", "integer", "How often it occurs."),
+    )),
+)  # fmt: skip
+
+RECORD = Table(
+    PIPELINE,
+    "bronze_records",
+    "Winners of one batch, staged as Parquet.",
+    (RECORD_KEY.name,),
+    (RECORD_KEY, ROW_HASH, *CONTENT),
+)
+STAGED = Table(
+    PIPELINE,
+    RECORD.name,
+    RECORD.description,
+    RECORD.key,
+    (*RECORD.columns, SEQ, LINE, SOURCE.required(), INGESTED_AT),
 )

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from assets.frame.tables import Column, Reference, Table
 from assets.music.registry import PIPELINE
-from assets.music.registry.silver import ALBUM_KEY, ARTIST_KEY, AUDIO, SONG_KEY, TITLE, YEAR
+from assets.music.registry.bronze import AUDIO, YEAR
+from assets.music.registry.silver import ALBUM_KEY, ARTIST_KEY, SONG_KEY, TITLE
 
 _SONGS = "silver_songs"
 _TO_SONG = Reference("fact_song", "song_key", enforced=False)

@@ -5,10 +5,11 @@ Belongs here: these tables' columns. Does not: silver and gold.
 
 from __future__ import annotations
 
-from assets.frame.tables import Column, Table
+from assets.frame.tables import SEQ, Column, Table
 from assets.music.registry import PIPELINE
+from assets.music.registry.bronze import RECORD_KEY, ROW_HASH
 
-_KEY = Column("key", "text", "Key of the record, by format.", nullable=False)
+_KEY = RECORD_KEY.named("key")
 _BATCH = Column("batch_id", "text", "Landing batch, in order of time.", nullable=False)
 _TIME = Column(
     "event_time",
@@ -16,7 +17,6 @@ _TIME = Column(
     "Time of the record; 1970 for all, so that the later file wins.",
     nullable=False,
 )
-_SEQ = Column("seq", "bigint", "Ledger sequence of the object version.", nullable=False)
 
 RECORD = Table(
     PIPELINE,
@@ -26,8 +26,8 @@ RECORD = Table(
     (
         _KEY,
         _TIME,
-        _SEQ,
-        Column("row_hash", "text", "Digest of the record's content, hex.", nullable=False),
+        SEQ,
+        ROW_HASH,
         _BATCH.named("batch_id", "Batch whose record it is."),
     ),
 )
@@ -44,7 +44,7 @@ ARCHIVED_OBJECT = Table(
     "Files that were read: where their copy lies, and whether the original is gone from raw.",
     ("seq",),
     (
-        _SEQ,
+        SEQ,
         Column("processed_key", "text", "Key in the processed bucket.", nullable=False),
         Column("sha256", "text", "SHA-256 of the file, hex.", nullable=False),
         Column("archived_at", "timestamptz", "When the copy was made.", nullable=False),

@@ -1,34 +1,19 @@
 """The star schema: what files say of songs, facts, dimensions, bridges.
 
-Belongs here: these tables' columns. Does not: lyrics (``lyrics.py``), gold.
-Ranges are those that validation rejects beyond; confidences and hotness (0 to 1) are as published.
+Belongs here: these tables' columns; what is copied of a record is bronze's (``bronze.py``). Does
+not: lyrics (``lyrics.py``), gold.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from assets.frame.tables import Column, Reference, Table
+from assets.frame.tables import LINE, SEQ, SOURCE, Column, Reference, Table, read_from
 from assets.music.registry import PIPELINE
+from assets.music.registry.bronze import AUDIO, CONTENT, RECORD, YEAR
 
-_BRONZE, _SONGS = "bronze_records", "silver_songs"
+_BRONZE, _SONGS = RECORD.name, "silver_songs"
 
-AUDIO = (
-    Column("duration", "double precision", "Length in seconds.", above=0, maximum=86_400),
-    Column("tempo", "double precision", "Beats per minute.", above=0, maximum=500),
-    Column("loudness", "double precision", "Overall loudness in dB.", minimum=-100, maximum=20),
-    Column("key", "smallint", "Pitch class, 0 = C to 11 = B.", minimum=0, maximum=11),
-    Column("key_confidence", "double precision", "Confidence of the key, 0 to 1."),
-    Column("mode", "smallint", "0 = minor, 1 = major.", minimum=0, maximum=1),
-    Column("mode_confidence", "double precision", "Confidence of the mode, 0 to 1."),
-    Column("time_signature", "smallint", "Beats per bar, estimated."),
-    Column("end_of_fade_in", "double precision", "End of the fade-in, seconds from the start."),
-    Column("start_of_fade_out", "double precision", "Start of the fade-out, seconds."),
-    Column("danceability", "double precision", "Danceability; null when not analysed."),
-    Column("energy", "double precision", "Energy; null when not analysed."),
-    Column("song_hotttnesss", "double precision", "Popularity when collected, 0 to 1."),
-)
-YEAR = Column("year", "smallint", "Release year.", minimum=1000, maximum=2100)
 SONG_KEY = Column(
     "song_key",
     "text",
@@ -48,7 +33,7 @@ ALBUM_KEY = Column(
     "`r-` and the release id, else `fp-` and a digest of artist and album.",
     sources=(f"{_BRONZE}.album_release_id", f"{_BRONZE}.album", f"{_BRONZE}.artist_name"),
 )
-TITLE = Column("title", "text", "Title of the song.", sources=(f"{_BRONZE}.title",))
+TITLE = RECORD.column("title").read_from(_BRONZE)
 
 _TO_SONG = Reference("fact_song", "song_key")
 _TO_ARTIST = Reference("dim_artist", "artist_key")
@@ -56,12 +41,13 @@ _TO_ALBUM = Reference("dim_album", "album_key")
 _GENRE_SOURCES = tuple(f"{_BRONZE}.{name}" for name in ("genre", "artist_mbtags", "artist_terms"))
 
 
-def _said(name: str, kind: str, description: str) -> Column:
-    """A column of bronze as it came."""
-    return Column(name, kind, description, sources=(f"{_BRONZE}.{name}",))
+def _said(name: str) -> Column:
+    """A column of bronze as Postgres keeps it."""
+    column = RECORD.column(name).read_from(_BRONZE)
+    return replace(column, type="jsonb", fields=()) if column.fields else column
 
 
-_FROM_BRONZE = tuple(column.read_from(_BRONZE) for column in AUDIO)
+_FROM_BRONZE = read_from(_BRONZE, AUDIO)
 
 SONG_SOURCE = Table(
     PIPELINE,
@@ -69,43 +55,21 @@ SONG_SOURCE = Table(
     "What every file says of a song, one row per current record.",
     ("record_key",),
     (
-        _said("record_key", "text", "Key of the record, by format.").required(),
+        _said("record_key"),
         replace(
             SONG_KEY,
             nullable=True,
             description="Song that it belongs to; null for lyrics that wait for theirs.",
             reference=Reference("fact_song", "song_key", enforced=False),
         ),
-        replace(_said("format", "text", "Format of the file.").required(),
-                allowed=("hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch")),
+        _said("format"),
         Column("rank", "smallint", "1 = best source of a song's fields.", nullable=False,
                minimum=1, maximum=6, sources=(f"{_BRONZE}.format",)),
-        _said("seq", "bigint", "Ledger sequence of the object version.").required(),
-        _said("row_hash", "text", "Digest of the record's content, hex.").required(),
-        _said("source", "text", "Object version that it was read from.").required(),
-        _said("line", "bigint", "Line or entry in that object, from 1.").required(),
-        _said("song_id", "text", "Million Song id of the song."),
-        _said("track_id", "text", "Million Song id of the track."),
-        _said("fingerprint", "text", "Digest of artist, title and album, normalised."),
-        _said("title", "text", "Title of the song."),
-        _said("artist_name", "text", "Artist, or several joined by `;`."),
-        _said("artist_id", "text", "Million Song artist id."),
-        _said("artist_mbid", "text", "MusicBrainz artist id."),
-        _said("artist_location", "text", "Where the artist is from."),
-        replace(_said("artist_latitude", "double precision", "Degrees north."),
-                minimum=-90, maximum=90),
-        replace(_said("artist_longitude", "double precision", "Degrees east."),
-                minimum=-180, maximum=180),
-        _said("album", "text", "Title of the album."),
-        _said("album_release_id", "bigint", "7digital release id."),
-        YEAR.read_from(_BRONZE),
-        *_FROM_BRONZE,
-        _said("genre", "text", "Genre that the file gives."),
-        _said("lyrics_text", "text", "Lyrics in the file, lines ended by LF."),
-        _said("musixmatch_id", "bigint", "musiXmatch track id."),
-        _said("artist_terms", "jsonb", "Echo Nest terms of the artist, with weights."),
-        _said("artist_mbtags", "jsonb", "MusicBrainz tags of the artist, with counts."),
-        _said("lyrics_words", "jsonb", "Bag of words of the lyrics."),
+        SEQ.read_from(_BRONZE),
+        _said("row_hash"),
+        SOURCE.read_from(_BRONZE).required(),
+        LINE.read_from(_BRONZE),
+        *(_said(column.name) for column in CONTENT[1:]),
     ),
     asset=_SONGS,
 )  # fmt: skip
@@ -117,14 +81,12 @@ DIM_ARTIST = Table(
     ("artist_key",),
     (
         ARTIST_KEY.required(),
-        _said("artist_id", "text", "Million Song artist id."),
-        Column("name", "text", "Name.", sources=(f"{_BRONZE}.artist_name",)),
-        Column("mbid", "text", "MusicBrainz id.", sources=(f"{_BRONZE}.artist_mbid",)),
-        Column("location", "text", "Where from.", sources=(f"{_BRONZE}.artist_location",)),
-        Column("latitude", "double precision", "Degrees north.", minimum=-90, maximum=90,
-               sources=(f"{_BRONZE}.artist_latitude",)),
-        Column("longitude", "double precision", "Degrees east.", minimum=-180, maximum=180,
-               sources=(f"{_BRONZE}.artist_longitude",)),
+        _said("artist_id"),
+        _said("artist_name").named("name", "Name."),
+        _said("artist_mbid").named("mbid"),
+        _said("artist_location").named("location"),
+        _said("artist_latitude").named("latitude"),
+        _said("artist_longitude").named("longitude"),
     ),
     asset=_SONGS,
 )  # fmt: skip
@@ -136,8 +98,8 @@ DIM_ALBUM = Table(
     ("album_key",),
     (
         ALBUM_KEY.required(),
-        Column("title", "text", "Title.", sources=(f"{_BRONZE}.album",)),
-        Column("release_id", "bigint", "7digital id.", sources=(f"{_BRONZE}.album_release_id",)),
+        _said("album").named("title"),
+        _said("album_release_id").named("release_id"),
     ),
     asset=_SONGS,
 )

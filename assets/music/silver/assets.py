@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 
 from assets.frame.step import StepEvents, derived_from, sink_events
-from assets.music import tables
 from assets.music.pipeline import MUSIC
+from assets.music.registry.silver import FACT_SONG
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.minio import MinioResource
@@ -23,7 +23,7 @@ from resources.postgres import PostgresResource
         group="silver",
         kinds={"postgres", "silver"},
         pool="postgres",
-        schema=tables.schema("fact_song"),
+        schema=FACT_SONG.column_schema(),
         holds="Every current record of the batch is in song_source with the same hash, every song "
         "of theirs is whole, and songs without a record are gone; read back before the commit.",
     )

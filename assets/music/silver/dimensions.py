@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from assets.music.silver.columns import ALBUM, ARTIST, BEST_FIRST, listed
 from assets.music.silver.names import add_credits
+from assets.music.silver.precedence import ALBUM, ARTIST, BEST_FIRST
 from assets.music.silver.songs import CREDITS
+from assets.music.silver.statements import listed
 
 if TYPE_CHECKING:
     import psycopg

@@ -3,10 +3,10 @@
 Belongs here: ``bridge_artist_term``, ``dim_genre``, the choice of a genre. Does not: asking a
 service (``assets/music/lyrics``).
 
-A song's genre is its own where a record has one (the extracts do), else its artist's: the
-MusicBrainz tag with the highest count, else the Echo Nest term with the highest weight, else what
-the lookup service said. Ties go to the first by name. Genres are kept normalised, so that
-``Rock`` and ``rock`` are one.
+A song's genre is its own where a record has one (the extracts do), else its artist's, by
+``precedence.ARTIST_GENRES``: the tag with the highest count, the term with the highest weight, what
+the lookup service said. Ties go to the first by name. Genres are kept normalised, so that ``Rock``
+and ``rock`` are one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from assets.music.silver import names
-from assets.music.silver.columns import BEST_FIRST, fact_hash
+from assets.music.silver.precedence import ARTIST_GENRES, BEST_FIRST_BY
+from assets.music.silver.statements import fact_hash, listed
 
 if TYPE_CHECKING:
     import psycopg
@@ -41,7 +42,7 @@ def _list_of(kind: str, column: str) -> str:
         JOIN open_artist USING (artist_key)
         JOIN music.song_source s USING (song_key)
         WHERE s.{column} IS NOT NULL AND s.artist_id IS NOT DISTINCT FROM c.artist_id
-        ORDER BY artist_key, {", ".join("s." + key for key in BEST_FIRST.split(", "))}
+        ORDER BY artist_key, {listed(BEST_FIRST_BY, "s")}
     ) AS best
     JOIN music.song_source s USING (record_key)
     CROSS JOIN jsonb_to_recordset(s.{column}) AS item (name text, weight double precision)
@@ -74,15 +75,14 @@ _ARTIST_SAID = """
 CREATE TEMP TABLE artist_said ON COMMIT DROP AS
 SELECT DISTINCT ON (artist_key) artist_key, name, origin
 FROM (
-    SELECT artist_key, term AS name, weight,
-        'artist_' || kind AS origin, CASE kind WHEN 'mbtag' THEN 1 ELSE 2 END AS place
+    SELECT artist_key, term AS name, weight, 'artist_' || kind AS origin
     FROM touched_artist JOIN music.bridge_artist_term USING (artist_key)
     UNION ALL
-    SELECT artist_key, genre, NULL, 'musicbrainz', 3
+    SELECT artist_key, genre, NULL, 'musicbrainz'
     FROM touched_artist JOIN music.artist_genre_lookup USING (artist_key)
     WHERE status = 'found' AND genre IS NOT NULL
 ) AS said
-ORDER BY artist_key, place, weight DESC NULLS LAST, name COLLATE "C"
+ORDER BY artist_key, array_position(%s::text[], origin), weight DESC NULLS LAST, name COLLATE "C"
 """
 _ARTIST_GENRE = """
 CREATE TEMP TABLE artist_genre ON COMMIT DROP AS
@@ -126,10 +126,6 @@ WHERE d.genre_key IN ({candidates})
 """
 
 
-#: ``provenance`` of a genre that is not the song's own: one of these, a colon, the artist's key.
-BY_ARTIST = ("artist_mbtag", "artist_term", "musicbrainz")
-
-
 def write_terms(conn: psycopg.Connection[Any], *, first: bool) -> None:
     """Make ``bridge_artist_term`` say what the best record of each touched artist says."""
     row = conn.execute(_FIRST_ANY_TERMS if first else _ANY_TERMS).fetchone()
@@ -141,7 +137,7 @@ def write_terms(conn: psycopg.Connection[Any], *, first: bool) -> None:
 
 def choose_genres(conn: psycopg.Connection[Any]) -> None:
     """Temporary table ``artist_genre``; the genres that songs get are put in dim_genre."""
-    conn.execute(_ARTIST_SAID)
+    conn.execute(_ARTIST_SAID, (list(ARTIST_GENRES),))
     names.add_plain(conn, "SELECT name FROM artist_said")
     conn.execute(_ARTIST_GENRE)
     conn.execute(_INSERT_GENRES.format(used=_OF_SONGS))
@@ -152,7 +148,7 @@ def let_songs_follow(conn: psycopg.Connection[Any], *, first: bool) -> int:
     if first:
         conn.execute(_NO_FOLLOWERS)
         return 0
-    conn.execute(_FOLLOWERS, (list(BY_ARTIST),))
+    conn.execute(_FOLLOWERS, (list(ARTIST_GENRES),))
     conn.execute(_INSERT_GENRES.format(used="SELECT genre_key FROM follower"))
     return conn.execute(_FOLLOW).rowcount
 

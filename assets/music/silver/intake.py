@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
-from assets.music.bronze.records import RANKS
-from assets.music.silver.columns import JSON, SOURCE, listed
+from assets.music.silver.precedence import RANKS
+from assets.music.silver.statements import JSON, SOURCE, listed
 from assets.sinks.postgres import csv_of
 
 if TYPE_CHECKING:

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from assets.music.silver.precedence import BEST_LYRICS_FIRST
+
 if TYPE_CHECKING:
     import psycopg
 
-_FROM_FILES = """
+_FROM_FILES = f"""
 CREATE TEMP TABLE lyric ON COMMIT DROP AS
 SELECT DISTINCT ON (song_key) song_key, s.record_key AS source_record, s.lyrics_text AS text,
     CASE WHEN s.lyrics_text IS NULL THEN s.lyrics_words END AS words
 FROM song JOIN music.song_source s USING (song_key)
 WHERE s.lyrics_text IS NOT NULL OR s.lyrics_words IS NOT NULL
-ORDER BY song_key, s.lyrics_text IS NULL, s.rank, s.seq DESC, s.record_key;
+ORDER BY song_key, {BEST_LYRICS_FIRST};
 ANALYZE lyric (song_key)
 """
 _NOTHING_CARRIED = """

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from assets.music.silver.columns import digest
+from assets.music.silver.statements import digest
 
 if TYPE_CHECKING:
     import psycopg

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame import markdown
-from assets.music import tables
+from assets.music.registry.silver import FACT_SONG
 
 if TYPE_CHECKING:
     import psycopg
@@ -41,8 +41,8 @@ def shown(conn: psycopg.Connection[Any], batch_id: str) -> dict[str, Any]:
     songs, artists, albums = conn.execute(_TOUCHED, (batch_id,)).fetchone() or (0, 0, 0)
     rows = conn.execute(_PREVIEW, (batch_id, PREVIEW_ROWS))
     return {
-        "dagster/table_name": tables.table("fact_song").qualified,
-        "dagster/column_lineage": tables.lineage("fact_song"),
+        "dagster/table_name": FACT_SONG.qualified,
+        "dagster/column_lineage": FACT_SONG.column_lineage(),
         "songs_touched": songs,
         "artists_touched": artists,
         "albums_touched": albums,

@@ -6,20 +6,13 @@ dimensions that they refer to, which must be there before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assets.music.silver.columns import (
-    ALBUM,
-    ARTIST,
-    BEST_FIRST,
-    FACT,
-    FEATURES,
-    FUSED,
-    fact_hash,
-    listed,
-)
 from assets.music.silver.names import ALBUM_FINGERPRINT
+from assets.music.silver.precedence import ALBUM, ARTIST, BEST_FIRST, FUSED, GIVEN_BY
+from assets.music.silver.statements import FACT, FEATURES, fact_hash, listed
 
 if TYPE_CHECKING:
     import psycopg
@@ -36,18 +29,14 @@ WHERE t.sources = 1
 """
 
 
+def _place(conditions: Sequence[str]) -> str:
+    """The first place at which the first condition holds, else the next."""
+    return f"coalesce({', '.join(f'min(n) FILTER (WHERE {one})' for one in conditions)})"
+
+
 def _of_several() -> str:
     """Per song arrays in the order of belief; a field is taken at the first place that has it."""
-    places = {name: f"min(n) FILTER (WHERE {name} IS NOT NULL)" for name in FUSED}
-    # An id says more than a name, whichever record it comes from.
-    places["artist"] = (
-        "coalesce(min(n) FILTER (WHERE artist_id IS NOT NULL),"
-        " min(n) FILTER (WHERE artist_name IS NOT NULL))"
-    )
-    places["album"] = (
-        "coalesce(min(n) FILTER (WHERE album_release_id > 0),"
-        " min(n) FILTER (WHERE album IS NOT NULL))"
-    )
+    places = {name: _place(conditions) for name, conditions in GIVEN_BY.items()}
     arrays = ("record_key", "rank", "seq", *FUSED, *ARTIST, *ALBUM)
     picked = [f"all_{name}[at_{name}] AS {name}" for name in FUSED]
     for group, columns in (("artist", ARTIST), ("album", ALBUM)):

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assets.music.silver.columns import BEST_FIRST, SOURCE, listed
+from assets.music.silver.precedence import BEST_FIRST
+from assets.music.silver.statements import SOURCE, listed
 
 if TYPE_CHECKING:
     import polars as pl

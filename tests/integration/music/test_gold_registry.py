@@ -79,4 +79,4 @@ def test_allowed_values_are_those_of_the_check_constraints(conn):
     for table, text in lists:
         column = text.split("((")[1].split(" ")[0].strip("(")
         values = tuple(part.split("'")[1] for part in text.split("ARRAY[")[1].split(","))
-        assert tables.table(table).column(column).allowed == values
+        assert tables.TABLES[table].column(column).allowed == values

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from assets.music.lyrics import genres
-from assets.music.silver.columns import fact_hash
+from assets.music.silver.statements import fact_hash
 from local import music_answers
 from tests.integration.music.lyrics_world import BATCH, SERVERS, LyricsWorld, genre_of
 

@@ -58,7 +58,7 @@ def test_rules_name_what_they_are_about(kind):
 
 
 def test_rules_of_songs():
-    song = tables.table("fact_song")
+    song = tables.TABLES["fact_song"]
     ranges = {rule.text: rule.broken for rule in table_rules.rules(song, "values_in_range")}
     assert ranges["fact_song.key >= 0 and <= 11"] == "NOT (t.key >= 0 AND t.key <= 11)"
     assert ranges["fact_song.tempo > 0 and <= 500"] == "NOT (t.tempo > 0 AND t.tempo <= 500)"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from assets.music.bronze.records import SCHEMA
 from assets.music.silver import intake
-from assets.music.silver.columns import SOURCE
+from assets.music.silver.statements import SOURCE
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.text("\\u0\x00")
 

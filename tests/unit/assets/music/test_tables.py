@@ -7,7 +7,7 @@ import pytest
 
 from assets.music import tables
 from assets.music.pipeline import GOLD, MUSIC
-from assets.music.registry.bronze import BRONZE_SCHEMA
+from assets.music.registry.bronze import STAGED
 
 BRONZE, SONGS, LYRICS = (
     dg.AssetKey(["music", name]) for name in ("bronze_records", "silver_songs", "song_lyrics")
@@ -29,19 +29,19 @@ def test_references_point_to_keys():
     for table in tables.TABLES.values():
         for column in table.columns:
             if column.reference:
-                to = tables.table(column.reference.table)
+                to = tables.TABLES[column.reference.table]
                 assert to.key == (column.reference.column,)
                 assert to.column(column.reference.column).type == column.type
 
 
 def test_lineage_leads_to_columns_that_exist():
     there = {
-        BRONZE: {column.name for column in BRONZE_SCHEMA.columns},
-        SONGS: set(tables.table("fact_song").names),
-        LYRICS: set(tables.table("song_lyrics").names),
+        BRONZE: {column.name for column in STAGED.columns},
+        SONGS: set(tables.TABLES["fact_song"].names),
+        LYRICS: set(tables.TABLES["song_lyrics"].names),
     }
     for name, table in tables.TABLES.items():
-        for column, sources in tables.lineage(name).deps_by_column.items():
+        for column, sources in tables.TABLES[name].column_lineage().deps_by_column.items():
             assert column in table.names
             for source in sources:
                 assert source.column_name in there[source.asset_key], (name, column)
@@ -49,22 +49,22 @@ def test_lineage_leads_to_columns_that_exist():
 
 @pytest.mark.parametrize("name", GOLD)
 def test_every_column_of_gold_comes_from_silver(name):
-    deps = tables.lineage(name).deps_by_column
-    assert set(deps) == set(tables.table(name).names)
+    deps = tables.TABLES[name].column_lineage().deps_by_column
+    assert set(deps) == set(tables.TABLES[name].names)
     assert {dep.asset_key for sources in deps.values() for dep in sources} <= {SONGS, LYRICS}
 
 
 def test_every_figure_of_a_song_comes_from_bronze():
-    deps = tables.lineage("fact_song").deps_by_column
+    deps = tables.TABLES["fact_song"].column_lineage().deps_by_column
     assert deps["tempo"] == [dg.TableColumnDep(BRONZE, "tempo")]
     assert {dep.column_name for dep in deps["genre_key"]} == {
         "genre", "artist_mbtags", "artist_terms"
     }  # fmt: skip
-    assert set(tables.table("fact_song").names) - set(deps) == {"row_hash"}
+    assert set(tables.TABLES["fact_song"].names) - set(deps) == {"row_hash"}
 
 
 def test_schema_says_types_units_and_rules():
-    schema = tables.schema("fact_song")
+    schema = tables.TABLES["fact_song"].column_schema()
     columns = {column.name: column for column in schema.columns}
     assert columns["tempo"].type == "double precision"
     assert columns["tempo"].description == "Beats per minute."
@@ -74,12 +74,14 @@ def test_schema_says_types_units_and_rules():
     assert not columns["song_key"].constraints.nullable
     assert list(columns["artist_key"].constraints.other) == ["references dim_artist.artist_key"]
     assert list(schema.constraints.other) == ["primary key (song_key)"]
-    statuses = {column.name: column for column in tables.schema("song_lyrics").columns}["status"]
+    statuses = {
+        column.name: column for column in tables.TABLES["song_lyrics"].column_schema().columns
+    }["status"]
     assert list(statuses.constraints.other) == ["one of pending, found, missing, failed"]
 
 
 def test_ranges_of_what_was_analysed():
-    limits = {c.name: (c.minimum, c.above, c.maximum) for c in tables.table("fact_song").columns}
+    limits = {c.name: (c.minimum, c.above, c.maximum) for c in tables.TABLES["fact_song"].columns}
     assert limits["key"] == (0, None, 11)
     assert limits["mode"] == (0, None, 1)
     assert limits["tempo"] == (None, 0, 500)
@@ -87,8 +89,6 @@ def test_ranges_of_what_was_analysed():
     assert limits["loudness"] == (-100, None, 20)
 
 
-def test_unknown_table_and_column():
-    with pytest.raises(KeyError):
-        tables.schema("fact_songs")
+def test_unknown_column():
     with pytest.raises(KeyError, match="fact_song has no column tempi"):
-        tables.table("fact_song").column("tempi")
+        tables.TABLES["fact_song"].column("tempi")
