@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from assets.campaigns.tables import MESSAGE_EMBEDDINGS
 from assets.embeddings import EmbeddingResult, Space, embedder
 from assets.sinks.milvus import BATCH_ROWS, IndexKind, VectorStore
 from assets.sinks.result import SinkResult, Verification, compared
@@ -30,7 +31,7 @@ _TOLERANCE = 1e-6
 
 def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLAT") -> VectorStore:
     """The collection: record_id, user_id, row_hash, vector."""
-    return VectorStore(client, name, space, "record_id", ("user_id", "row_hash"), index=index)
+    return VectorStore(client, name, space, MESSAGE_EMBEDDINGS, index)
 
 
 def distinct_messages(chunk: pl.DataFrame) -> dict[str, str]:

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assets.campaigns.message_embeddings import distinct_messages
+from assets.campaigns.tables import USER_PROFILES
 from assets.campaigns.touched import Touched, touched
 from assets.embeddings import Space, VectorCache, embedder
 from assets.sinks.milvus import BATCH_ROWS, IndexKind, VectorStore
@@ -67,9 +68,7 @@ def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLA
 
     ``row_hash`` is that of the vector's inputs, ``changed_in`` the batch that changed them last.
     """
-    return VectorStore(
-        client, name, space, "user_id", ("row_hash", "changed_in"), ("message_count",), index
-    )
+    return VectorStore(client, name, space, USER_PROFILES, index)
 
 
 def write(

@@ -71,6 +71,7 @@ USER_PROFILES = Table(
     (
         _USER_ID.read_from("events"),
         ROW_HASH.named("row_hash", "Digest of the messages that the vector is made of."),
+        BATCH_ID.named("changed_in", "Batch that changed those messages last."),
         Column("message_count", "bigint", "Messages of the user that are not empty.", minimum=1),
         _VECTOR.named("vector", "Mean of the user's message embeddings."),
     ),

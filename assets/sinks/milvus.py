@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.embeddings import Space
+from assets.frame.tables import Table
 from landing.batch.failures import PermanentError
 from resources.milvus import one_of
 
@@ -46,20 +47,21 @@ class AnotherSchemaError(PermanentError):
 class VectorStore:
     """A collection and the shape of its rows.
 
-    ``key`` is the primary key's field; ``strings`` and ``integers`` are fields beside the vector,
-    which is called ``vector`` and compared by cosine. ``text``, if any, is a further field that
-    BM25 searches through the field ``sparse``. ``job`` fills the collection again.
+    The columns of ``table`` are its fields; the one called ``vector`` is compared by cosine.
+    ``text``, if any, is the column that BM25 searches, through the column ``sparse``.
     """
 
     client: MilvusClient
     name: str
     space: Space
-    key: str
-    strings: tuple[str, ...]
-    integers: tuple[str, ...] = ()
+    table: Table
     index: IndexKind = "FLAT"
     text: str | None = None
-    job: str = "campaigns"
+
+    @property
+    def key(self) -> str:
+        """The primary key's field."""
+        return self.table.key[0]
 
     def ensure(self) -> None:
         """Create the collection or what a kill left out of it, and load it.
@@ -132,34 +134,27 @@ class VectorStore:
     def _model(self) -> str:
         return f"{self.space.model}/{self.space.dimensions}"
 
-    @property
-    def _fields(self) -> set[str]:
-        fields = {self.key, *self.strings, *self.integers, VECTOR}
-        return fields | ({self.text, SPARSE} if self.text else set())
-
     def _schema(self) -> CollectionSchema:
         from pymilvus import DataType, Function, FunctionType, MilvusClient
 
         schema = MilvusClient.create_schema(
             auto_id=False, enable_dynamic_field=False, description=f"vectors of {self._model}"
         )
-        schema.add_field(self.key, DataType.VARCHAR, is_primary=True, max_length=_KEY_BYTES)
-        for field in self.strings:
-            schema.add_field(field, DataType.VARCHAR, max_length=_KEY_BYTES)
-        for field in self.integers:
-            schema.add_field(field, DataType.INT64)
-        schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=self.space.dimensions)
+        # Words in lower case: the one analyzer that every server has.
+        searched = {"enable_analyzer": True, "enable_match": True, "max_length": TEXT_BYTES,
+                    "analyzer_params": {"type": "standard"}}  # fmt: skip
+        kinds: dict[str, tuple[DataType, dict[str, Any]]] = {
+            "text": (DataType.VARCHAR, {"max_length": _KEY_BYTES}),
+            "bigint": (DataType.INT64, {}),
+            "real[]": (DataType.FLOAT_VECTOR, {"dim": self.space.dimensions}),
+            "sparsevec": (DataType.SPARSE_FLOAT_VECTOR, {}),
+        }
+        for column in self.table.columns:
+            kind, settings = kinds[column.type]
+            if column.name == self.text:
+                settings = searched
+            schema.add_field(column.name, kind, is_primary=column.name == self.key, **settings)
         if self.text:
-            schema.add_field(
-                self.text,
-                DataType.VARCHAR,
-                max_length=TEXT_BYTES,
-                enable_analyzer=True,
-                enable_match=True,
-                # Words in lower case: the one analyzer that every server has.
-                analyzer_params={"type": "standard"},
-            )
-            schema.add_field(SPARSE, DataType.SPARSE_FLOAT_VECTOR)
             schema.add_function(
                 Function(
                     name="bm25",
@@ -187,7 +182,7 @@ class VectorStore:
     def _check(self) -> None:
         described: Mapping[str, Any] = self.client.describe_collection(self.name)
         held = described.get("properties", {}).get(_MODEL)
-        again = f"then backfill with `dagster job backfill --job {self.job} --all`"
+        again = f"then backfill with `dagster job backfill --job {self.table.pipeline} --all`"
         if held != self._model:
             raise AnotherModelError(
                 f"collection {self.name} holds vectors of {held or 'an unknown model'}, not of"
@@ -195,9 +190,9 @@ class VectorStore:
                 f" drop this one; {again}"
             )
         fields = {field["name"] for field in described["fields"]}
-        if fields != self._fields:
+        if fields != set(self.table.names):
             raise AnotherSchemaError(
                 f"collection {self.name} has the fields {', '.join(sorted(fields))}, not"
-                f" {', '.join(sorted(self._fields))}: name a new collection or drop this one;"
+                f" {', '.join(sorted(self.table.names))}: name a new collection or drop this one;"
                 f" {again}"
             )

@@ -111,9 +111,7 @@ class MusicDemo(PipelineDemo):
 
     def answer(self) -> Sequence[str]:
         """The songs whose lyrics answer a term best, by meaning and by words."""
-        from assets.embeddings import Space
-        from assets.music.answers import search_lyrics
-        from assets.music.search import milvus_lyrics
+        from assets.music.answers import lyrics_index, search_lyrics
 
         term = _REAL_TERM if self.data_dir is not None else _SAMPLE_TERM
         openai = OpenAIResource(
@@ -123,10 +121,7 @@ class MusicDemo(PipelineDemo):
         )
         milvus = self._milvus().client()
         try:
-            lyrics = milvus_lyrics.store(
-                milvus, self.env["MUSIC_MILVUS_LYRICS"], Space(openai.embedding_model)
-            )
-            lyrics.ensure()
+            lyrics = lyrics_index(milvus, self.env["MUSIC_MILVUS_LYRICS"], openai.embedding_model)
             with openai.client() as client:
                 found = search_lyrics(lyrics, client, term, 5)
         finally:
@@ -176,18 +171,16 @@ class MusicDemo(PipelineDemo):
         return {"songs": (counts["songs"], songs), "records": (counts["records"], records)}
 
     def _indexed(self, counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-        from assets.embeddings import Space
-        from assets.music.search import milvus_lyrics, typesense_songs
+        from assets.music.answers import lyrics_index, song_index, songs_with_lyrics
 
         with TypesenseResource(
             url=self.env["TYPESENSE_URL"], api_key=self.env["TYPESENSE_API_KEY"]
         ).client() as client:
-            documents = typesense_songs.count(client, self.env["MUSIC_TYPESENSE_COLLECTION"])
+            documents = song_index(client, self.env["MUSIC_TYPESENSE_COLLECTION"]).count()
         milvus = self._milvus().client()
         try:
-            name = self.env["MUSIC_MILVUS_LYRICS"]
-            milvus_lyrics.store(milvus, name, Space(self.env["OPENAI_EMBEDDING_MODEL"])).ensure()
-            with_vectors = milvus_lyrics.songs(milvus, name)
+            name, model = self.env["MUSIC_MILVUS_LYRICS"], self.env["OPENAI_EMBEDDING_MODEL"]
+            with_vectors = songs_with_lyrics(lyrics_index(milvus, name, model))
         finally:
             milvus.close()
         return {

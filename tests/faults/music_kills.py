@@ -44,7 +44,7 @@ def _first_removal() -> None:
 
 def _before_index() -> None:
     """Postgres is complete, neither index has begun."""
-    from assets.music.search import typesense_songs
+    from assets.sinks.typesense import DocumentStore
 
     def make(_original: Any) -> Any:
         def ensure(*_args: Any) -> None:
@@ -52,14 +52,14 @@ def _before_index() -> None:
 
         return ensure
 
-    replace(typesense_songs, "ensure", make)
+    replace(DocumentStore, "ensure", make)
 
 
 def _imported() -> None:
     """Documents are in Typesense, the ledger has not been told."""
-    from assets.music.search import typesense_songs
+    from assets.music.search import song_documents
 
-    die_after(typesense_songs, "write")
+    die_after(song_documents, "write")
 
 
 def _vectors_upserted() -> None:

@@ -77,10 +77,10 @@ def search_holds_all_songs(
     postgres: PostgresResource, typesense: TypesenseResource, music: MusicSettings
 ) -> dg.AssetCheckResult:
     """Counts both; not compared while a batch is between gold and the index."""
-    from assets.music.search import typesense_songs
+    from assets.music.search.song_documents import store
 
     with typesense.client() as client:
-        held = typesense_songs.count(client, music.typesense_collection)
+        held = store(client, music.typesense_collection).count()
     return _index_counts(postgres, "song_search", held, _SONGS)
 
 
@@ -92,10 +92,10 @@ def vectors_hold_all_lyrics(
     postgres: PostgresResource, milvus: MilvusResource, music: MusicSettings
 ) -> dg.AssetCheckResult:
     """Counts both; not compared while a batch is between gold and the collection."""
-    from assets.music.search import milvus_lyrics
+    from assets.music.search import lyrics_vectors
 
     with closing(milvus.client()) as client:
-        held = milvus_lyrics.songs(client, music.milvus_lyrics)
+        held = lyrics_vectors.songs(client, music.milvus_lyrics)
     return _index_counts(postgres, "lyrics_vectors", held, _SONGS_WITH_LYRICS)
 
 

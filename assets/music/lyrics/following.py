@@ -60,16 +60,16 @@ class Followers:
                 refresh_gold(conn, table, keys)
 
     def _song_search(self, keys: Sequence[str]) -> None:
-        from assets.music.search.typesense_songs import verify, write
+        from assets.music.search.song_documents import store, verify, write
 
-        name = self.settings.typesense_collection
         with self.typesense.client() as client:
-            write([keys], client, name, self.postgres)
-            _require("song_search", verify([keys], client, name, self.postgres))
+            documents = store(client, self.settings.typesense_collection)
+            write([keys], documents, self.postgres)
+            _require("song_search", verify([keys], documents, self.postgres))
 
     def _lyrics_vectors(self, keys: Sequence[str]) -> None:
         from assets.embeddings import Space
-        from assets.music.search.milvus_lyrics import store, verify, write
+        from assets.music.search.lyrics_vectors import store, verify, write
 
         with closing(self.milvus.client()) as client:
             collection = store(

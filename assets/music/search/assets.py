@@ -1,7 +1,7 @@
 """The search indexes as assets: decorators and resources over one module each.
 
 Belongs here: what each index is called, needs and shows. Does not: how it is written
-(``typesense_songs.py``, ``milvus_lyrics.py``).
+(``song_documents.py``, ``lyrics_vectors.py``).
 """
 
 from contextlib import closing
@@ -10,7 +10,7 @@ import dagster as dg
 
 from assets.frame.step import StepEvents, sink_events
 from assets.music.pipeline import MUSIC
-from assets.music.search import columns
+from assets.music.registry.search import PASSAGES, SONGS
 from assets.music.settings import MusicSettings
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
@@ -35,7 +35,7 @@ _HOLDS = (
         holds=_HOLDS,
         kinds={"typesense"},
         pool="typesense",
-        schema=columns.SONGS_SCHEMA,
+        schema=SONGS.column_schema(),
     )
 )
 def song_search(
@@ -48,15 +48,13 @@ def song_search(
     """One Typesense document per song: titles, artists and lyrics, facets by genre and year."""
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
+        from assets.music.search.song_documents import store, verify, write
         from assets.music.search.song_rows import TouchedPages
-        from assets.music.search.typesense_songs import verify, write
 
         pages = TouchedPages(postgres, delivery.batch_id)
         with typesense.client() as client:
-            return (
-                write(pages, client, music.typesense_collection, postgres),
-                verify(pages, client, music.typesense_collection, postgres),
-            )
+            documents = store(client, music.typesense_collection)
+            return write(pages, documents, postgres), verify(pages, documents, postgres)
 
     yield from sink_events(
         MUSIC,
@@ -66,7 +64,7 @@ def song_search(
         take,
         metadata=lambda: {
             "dagster/table_name": music.typesense_collection,
-            "dagster/column_lineage": columns.SONGS_LINEAGE,
+            "dagster/column_lineage": SONGS.column_lineage(),
         },
     )
 
@@ -79,7 +77,7 @@ def song_search(
         holds=_HOLDS,
         kinds={"milvus", "openai"},
         pool="milvus",
-        schema=columns.PASSAGES_SCHEMA,
+        schema=PASSAGES.column_schema(),
     )
 )
 def lyrics_vectors(
@@ -94,14 +92,12 @@ def lyrics_vectors(
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
         from assets.embeddings import Space
-        from assets.music.search.milvus_lyrics import store as collection_of
-        from assets.music.search.milvus_lyrics import verify, write
+        from assets.music.search.lyrics_vectors import store, verify, write
         from assets.music.search.song_rows import TouchedPages
 
         pages = TouchedPages(postgres, delivery.batch_id)
         with closing(milvus.client()) as client:
-            space = Space(openai.embedding_model)
-            collection = collection_of(client, music.milvus_lyrics, space)
+            collection = store(client, music.milvus_lyrics, Space(openai.embedding_model))
             return write(pages, collection, postgres, openai), verify(pages, collection, postgres)
 
     yield from sink_events(
@@ -113,6 +109,6 @@ def lyrics_vectors(
         metadata=lambda: {
             "dagster/table_name": music.milvus_lyrics,
             "model": openai.embedding_model,
-            "dagster/column_lineage": columns.PASSAGES_LINEAGE,
+            "dagster/column_lineage": PASSAGES.column_lineage(),
         },
     )

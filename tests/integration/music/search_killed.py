@@ -39,18 +39,20 @@ def _die_after(calls: int, module: Any, *names: str) -> None:
 
 def main(sink: str, batch: str, writes: int) -> None:
     from assets.embeddings import Space
-    from assets.music.search import milvus_lyrics, typesense_songs
+    from assets.music.search import lyrics_vectors, song_documents
     from assets.music.search.song_rows import TouchedPages
     from assets.sinks.milvus import VectorStore
+    from assets.sinks.typesense import DocumentStore
 
     env = os.environ
     pg = PostgresResource(url=env["POSTGRES_URL"])
     pages = TouchedPages(pg, batch, 2)
     if sink == "songs":
-        _die_after(writes, typesense_songs, "_import", "_delete")
+        _die_after(writes, DocumentStore, "upsert", "delete")
         resource = TypesenseResource(url=env["TYPESENSE_URL"], api_key=env["TYPESENSE_API_KEY"])
         with resource.client() as client:
-            typesense_songs.write(pages, client, env["MUSIC_TYPESENSE_COLLECTION"], pg)
+            store = song_documents.store(client, env["MUSIC_TYPESENSE_COLLECTION"])
+            song_documents.write(pages, store, pg)
         return
     _die_after(writes, VectorStore, "upsert", "delete")
     openai = OpenAIResource(
@@ -60,8 +62,8 @@ def main(sink: str, batch: str, writes: int) -> None:
     )
     client = MilvusResource(uri=env["MILVUS_URI"]).client()
     space = Space(openai.embedding_model)
-    store = milvus_lyrics.store(client, env["MUSIC_MILVUS_LYRICS"], space)
-    milvus_lyrics.write(pages, store, pg, openai)
+    collection = lyrics_vectors.store(client, env["MUSIC_MILVUS_LYRICS"], space)
+    lyrics_vectors.write(pages, collection, pg, openai)
 
 
 if __name__ == "__main__":

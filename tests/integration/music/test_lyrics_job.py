@@ -10,7 +10,7 @@ import pytest
 
 from assets.embeddings import Space
 from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule
-from assets.music.search import milvus_lyrics
+from assets.music.search import lyrics_vectors
 from assets.music.settings import MusicSettings
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource
@@ -131,5 +131,5 @@ def test_gold_and_search_follow_what_the_retry_finds(env, world, instance):
     assert [hit["document"]["lyrics"] for hit in found["hits"]] == [world.expected()["s"][1]]
     with closing(milvus.client()) as client:
         space = Space(env["OPENAI_EMBEDDING_MODEL"])
-        milvus_lyrics.store(client, env["MUSIC_MILVUS_LYRICS"], space)
-        assert milvus_lyrics.songs(client, env["MUSIC_MILVUS_LYRICS"]) == 1
+        lyrics_vectors.store(client, env["MUSIC_MILVUS_LYRICS"], space)
+        assert lyrics_vectors.songs(client, env["MUSIC_MILVUS_LYRICS"]) == 1

@@ -16,7 +16,8 @@ from assets.music.audit import checks
 from assets.music.gold.replacement import replace
 from assets.music.gold.targets import TARGETS
 from assets.music.pipeline import PIPELINE
-from assets.music.search import milvus_lyrics, typesense_songs
+from assets.music.search import lyrics_vectors
+from assets.sinks.typesense import DocumentStore
 from resources.postgres import PostgresResource
 from tests.integration.music.star import GOLD, Song, Star, many
 
@@ -366,7 +367,7 @@ class Indexes:
         self._settings: Any = SimpleNamespace(typesense_collection="songs", milvus_lyrics="lyrics")
 
     def search(self, count: int) -> dg.AssetCheckResult:
-        self._patch.setattr(typesense_songs, "count", lambda _client, _name: count)
+        self._patch.setattr(DocumentStore, "count", lambda _store: count)
 
         @contextmanager
         def client() -> Iterator[None]:
@@ -377,7 +378,7 @@ class Indexes:
         )
 
     def vectors(self, count: int) -> dg.AssetCheckResult:
-        self._patch.setattr(milvus_lyrics, "songs", lambda _client, _name: count)
+        self._patch.setattr(lyrics_vectors, "songs", lambda _client, _name: count)
         client = SimpleNamespace(close=lambda: None)
         return checks.vectors_hold_all_lyrics.node_def.compute_fn.decorated_fn(
             self._postgres, SimpleNamespace(client=lambda: client), self._settings

@@ -12,13 +12,14 @@ import psycopg
 import pytest
 
 from assets.embeddings import Space
+from assets.frame.tables import Column
 from assets.music.answers import (
     NothingToCompareError,
     UnknownSongError,
     search_lyrics,
     similar_songs,
 )
-from assets.music.search import milvus_lyrics
+from assets.music.search import lyrics_vectors
 from assets.music.search.song_rows import TouchedPages
 from assets.sinks.milvus import AnotherModelError, AnotherSchemaError
 from landing.batch.failures import classify
@@ -51,16 +52,16 @@ class Index:
             embedding_model=env["OPENAI_EMBEDDING_MODEL"],
         )
         self.world = World(env["POSTGRES_URL"])
-        self.store = milvus_lyrics.store(client, self.name, Space(self.openai.embedding_model))
+        self.store = lyrics_vectors.store(client, self.name, Space(self.openai.embedding_model))
 
     def pages(self, batch, rows=1_000):
         return TouchedPages(self.pg, batch, rows)
 
     def write(self, batch, rows=1_000):
-        return milvus_lyrics.write(self.pages(batch, rows), self.store, self.pg, self.openai)
+        return lyrics_vectors.write(self.pages(batch, rows), self.store, self.pg, self.openai)
 
     def verify(self, batch):
-        return milvus_lyrics.verify(self.pages(batch), self.store, self.pg)
+        return lyrics_vectors.verify(self.pages(batch), self.store, self.pg)
 
     def rows(self):
         rows = self.client.query(
@@ -98,7 +99,7 @@ class Index:
             vectors = self.embedding([row["text"] for row in rows.values()])
             for row, vector in zip(rows.values(), vectors, strict=True):
                 np.testing.assert_allclose(row["vector"], vector, atol=1e-6)
-        assert milvus_lyrics.songs(self.client, self.name) == len(
+        assert lyrics_vectors.songs(self.client, self.name) == len(
             {row["song_key"] for row in rows.values()}
         )
 
@@ -216,11 +217,13 @@ def test_never_two_models_nor_two_schemas(index):
     index.write("b1")
     other = replace(index.store, space=Space("another-model"))
     with pytest.raises(AnotherModelError, match=r"OPENAI_EMBEDDING_MODEL.*--job music") as caught:
-        milvus_lyrics.write(index.pages("b1"), other, index.pg, index.openai)
+        lyrics_vectors.write(index.pages("b1"), other, index.pg, index.openai)
     assert classify(caught.value) == "permanent"
-    other = replace(index.store, strings=("song_key", "kind", "row_hash", "language"))
+    language = Column("language", "text", "Language of the passage.")
+    table = replace(index.store.table, columns=(*index.store.table.columns, language))
+    other = replace(index.store, table=table)
     with pytest.raises(AnotherSchemaError, match=r"language.*drop this one.*--job music") as caught:
-        milvus_lyrics.write(index.pages("b1"), other, index.pg, index.openai)
+        lyrics_vectors.write(index.pages("b1"), other, index.pg, index.openai)
     assert classify(caught.value) == "permanent"
     index.assert_holds_the_world()
 
@@ -238,7 +241,7 @@ def test_a_collection_without_an_index_is_completed(index, field):
 
 
 def test_no_collection_holds_nothing(index):
-    assert milvus_lyrics.songs(index.client, index.name) == 0
+    assert lyrics_vectors.songs(index.client, index.name) == 0
 
 
 @pytest.fixture(params=["generated", "hymns"])

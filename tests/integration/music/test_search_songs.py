@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from assets.music.answers import FoundSong, search_songs
-from assets.music.search import typesense_songs
+from assets.music.search import song_documents
 from assets.music.search.song_rows import TouchedPages
 from landing.batch.failures import PermanentError, TransientError, classify
 from resources.postgres import PostgresResource
@@ -35,15 +35,16 @@ class Index:
         self.name = env["MUSIC_TYPESENSE_COLLECTION"]
         self.pg = PostgresResource(url=env["POSTGRES_URL"])
         self.world = World(env["POSTGRES_URL"])
+        self.store = song_documents.store(client, self.name)
 
     def pages(self, batch, rows=1_000):
         return TouchedPages(self.pg, batch, rows)
 
     def write(self, batch, rows=1_000):
-        return typesense_songs.write(self.pages(batch, rows), self.client, self.name, self.pg)
+        return song_documents.write(self.pages(batch, rows), self.store, self.pg)
 
     def verify(self, batch):
-        return typesense_songs.verify(self.pages(batch), self.client, self.name, self.pg)
+        return song_documents.verify(self.pages(batch), self.store, self.pg)
 
     def documents(self):
         lines = self.client.collections[self.name].documents.export().split("\n")
@@ -60,10 +61,10 @@ class Index:
             assert found.get("artist") == next(iter(song.artists), None)
             assert (found.get("album"), found.get("genre")) == (song.album, song.genre)
             assert (found.get("year"), found.get("lyrics")) == (song.year, song.lyrics)
-        assert typesense_songs.count(self.client, self.name) == len(self.world.songs)
+        assert self.store.count() == len(self.world.songs)
 
     def search(self, term, limit=100, **filters):
-        return search_songs(self.client, self.name, term, limit, **filters)
+        return search_songs(self.store, term, limit, **filters)
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_more_songs_than_one_page_and_one_answer(index):
     index.world.put("b1", [Song(f"SO{n:04d}", f"Song {n}") for n in range(620)])
     assert index.write("b1", rows=310).rows_written == 620
     assert index.verify("b1").ok
-    assert typesense_songs.count(index.client, index.name) == 620
+    assert index.store.count() == 620
     everything = index.search("*")
     assert (everything.found, len(everything.songs)) == (620, 100)
     assert [song.song_key for song in everything.songs] == [f"SO{n:04d}" for n in range(100)]
@@ -165,9 +166,9 @@ def test_killed_between_two_calls(index, survived, written):
 
 def test_a_refused_document_is_an_error_that_names_it(index, monkeypatch):
     index.world.put("b1", [Song("SO1", "a", year=1999), Song("SO2", "b"), Song("SO3", "c")])
-    document = typesense_songs.document
+    document = song_documents.document
     monkeypatch.setattr(
-        typesense_songs,
+        song_documents,
         "document",
         lambda song: document(song) | ({"year": "soon"} if song.song_key == "SO1" else {}),
     )
@@ -184,11 +185,11 @@ def test_a_collection_with_other_fields_is_not_written(index):
     index.world.put("b1", [Song("SO1", "a")])
     with pytest.raises(PermanentError, match=r"other fields.*lyrics.*drop it.*backfill"):
         index.write("b1")
-    assert typesense_songs.count(index.client, index.name) == 0
+    assert index.store.count() == 0
 
 
 def test_no_collection_holds_nothing(index):
-    assert typesense_songs.count(index.client, index.name) == 0
+    assert index.store.count() == 0
     with pytest.raises(PermanentError, match="Not found"):
         index.search("anything")
 
@@ -197,10 +198,10 @@ def test_failures_are_classed(index):
     index.world.put("b1", [Song("SO1", "a")])
     stranger = TypesenseResource(url=index.env["TYPESENSE_URL"], api_key="wrong")
     with stranger.client() as client, pytest.raises(PermanentError, match="401"):
-        typesense_songs.write(index.pages("b1"), client, index.name, index.pg)
+        song_documents.write(index.pages("b1"), song_documents.store(client, index.name), index.pg)
     nobody = TypesenseResource(url="http://127.0.0.1:1", api_key="x")
     with nobody.client() as client, pytest.raises(Exception, match="refused") as caught:
-        typesense_songs.write(index.pages("b1"), client, index.name, index.pg)
+        song_documents.write(index.pages("b1"), song_documents.store(client, index.name), index.pg)
     assert classify(caught.value) == "transient"
     assert not isinstance(caught.value, TransientError | PermanentError)
 

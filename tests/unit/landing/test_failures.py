@@ -119,7 +119,7 @@ def test_every_client_asks_the_same_set_of_statuses(status, worth_another):
     import httpx
     import openai
 
-    from assets.music.search.typesense_songs import _error
+    from assets.sinks.typesense import refusal
     from resources.dataflow import DataflowRequestError
     from resources.minio_client import Access
     from resources.openai import retry_after
@@ -129,7 +129,7 @@ def test_every_client_asks_the_same_set_of_statuses(status, worth_another):
     retries = Access("http://host:1", "a", "b").client()._http.connection_pool_kw["retries"]
     assert {
         classify(named("E", status_code=status)) == "transient",
-        isinstance(_error(status, "no"), TransientError),
+        isinstance(refusal(status, "no"), TransientError),
         DataflowRequestError(status, "no").transient,
         RefusedError(status, 0.0).transient,
         bool(retry_after(openai.APIStatusError("no", response=answer, body=None))),

@@ -1,7 +1,7 @@
 """Passages of lyrics in Milvus: a vector of each for meaning, BM25 over its words.
 
 Belongs here: the collection, which passages a song has there, writing and reading them back. Does
-not: how lyrics are cut (``passages.py``), embedding, searching (``answers.py``).
+not: how lyrics are cut (``passages.py``), embedding, searching (``lyrics_search.py``).
 
 Key of a passage is ``<song_key>#<number from 0>``. Its ``row_hash`` is of everything that the
 song's passages say, so that a song whose details changed but not its lyrics is left as it is.
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assets.embeddings import EmbeddingResult, Space, VectorCache, embedder, hash_of
+from assets.music.registry.search import PASSAGES
 from assets.music.search.passages import passages
 from assets.music.search.song_rows import Song, read_songs
 from assets.sinks.milvus import BATCH_ROWS, SPARSE, VECTOR, IndexKind, Row, VectorStore
@@ -55,17 +56,7 @@ class Passage:
 
 def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLAT") -> VectorStore:
     """The collection: chunk_id, song_key, kind (text or words), row_hash, passage, text, vector."""
-    return VectorStore(
-        client,
-        name,
-        space,
-        KEY,
-        (SONG, "kind", "row_hash"),
-        (PASSAGE,),
-        index=index,
-        text=TEXT,
-        job="music",
-    )
+    return VectorStore(client, name, space, PASSAGES, index, TEXT)
 
 
 def write(
