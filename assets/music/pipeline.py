@@ -191,7 +191,7 @@ music_raw_sweep_schedule = dg.ScheduleDefinition(
 
 
 def _definitions() -> dg.Definitions:
-    from assets.music.audit import checks, table_checks
+    from assets.music import checks
     from assets.music.gold import assets as gold
     from assets.music.lyrics import assets as lyrics
     from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule
@@ -201,7 +201,7 @@ def _definitions() -> dg.Definitions:
     layers = dg.load_assets_from_modules([silver, lyrics, gold, search])
     return dg.Definitions(
         assets=[bronze_records, raw_removals, *layers],
-        asset_checks=dg.load_asset_checks_from_modules([checks, table_checks]),
+        asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[music_raw_sweep_job, music_lyrics_retry_job],
         schedules=[music_raw_sweep_schedule, music_lyrics_retry_schedule],
     )

@@ -50,7 +50,8 @@ def _follow_silver(
     done: list[Replaced] = []
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        from assets.music.gold.replacement import recount, replace
+        from assets.music.gold.recount import recount
+        from assets.music.gold.replacement import replace
         from assets.music.gold.targets import TARGETS
 
         with postgres.connect() as conn:

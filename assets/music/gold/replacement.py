@@ -1,7 +1,7 @@
 """Bringing a gold table to what silver says, in the transaction of the caller.
 
-Belongs here: scope, difference, write, recount. Does not: the SQL of a table (``targets.py``), the
-transaction's end.
+Belongs here: scope, difference, write. Does not: the SQL of a table (``targets.py``), the recount
+(``recount.py``), the transaction's end.
 
 A table is never emptied: rows that are new are inserted, rows that differ are updated, rows that
 have no song any more are deleted, the others are not touched. Readers see the table as it was
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.music.gold.targets import Target
-from assets.sinks.result import SAMPLE, SinkResult, Verification
+from assets.sinks.result import SinkResult
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 REBUILD_SHARE = 0.5
 
 Mode = Literal["incremental", "full"]
-
-_COUNT_PROBLEMS = """
-SELECT problem, count(*), (array_agg(key ORDER BY key))[:{sample}] FROM ({recount}) AS r
-GROUP BY problem
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +81,7 @@ def replace(
     # Digests are over text: as many digits of a number as tell it from every other.
     conn.execute("SET LOCAL extra_float_digits = 1")
     in_scope = _find_scope(conn, target, batch_id)
-    population = _count(conn, f"music.{target.population}") if target.population else 0
+    population = rows_of(conn, f"music.{target.population}") if target.population else 0
     narrow = target.population is not None and in_scope <= rebuild_share * population
     computed = _compute(conn, target, narrow=narrow)
     deleted, updated, inserted = _apply(conn, target, narrow=narrow)
@@ -98,33 +93,8 @@ def replace(
         inserted=inserted,
         updated=updated,
         deleted=deleted,
-        rows=_count(conn, target.table.qualified),
+        rows=rows_of(conn, target.table.qualified),
         seconds=time.monotonic() - started,
-    )
-
-
-def recount(conn: psycopg.Connection[Any], target: Target) -> Verification:
-    """What was replaced against a recount from silver, by another query.
-
-    Of a table with a scope, its keys; else the whole table. Call it after :func:`replace`, in the
-    same transaction.
-    """
-    found = {
-        problem: (int(count), sample)
-        for problem, count, sample in conn.execute(
-            _COUNT_PROBLEMS.format(recount=target.recount, sample=SAMPLE)
-        )
-    }
-    expected = _count(conn, "pg_temp.gold_scope" if target.population else target.table.qualified)
-    missing, differing, unexpected = (
-        found.get(problem, (0, [])) for problem in ("missing", "differing", "unexpected")
-    )
-    return Verification(
-        expected=expected,
-        missing=missing[0],
-        differing=differing[0],
-        unexpected=unexpected[0],
-        sample=tuple([*missing[1], *differing[1], *unexpected[1]][:SAMPLE]),
     )
 
 
@@ -186,6 +156,7 @@ def _apply(conn: psycopg.Connection[Any], target: Target, *, narrow: bool) -> tu
     return deleted.rowcount, updated.rowcount, inserted.rowcount
 
 
-def _count(conn: psycopg.Connection[Any], table: str) -> int:
+def rows_of(conn: psycopg.Connection[Any], table: str) -> int:
+    """How many rows the table has."""
     row = conn.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(row[0]) if row else 0

@@ -109,7 +109,8 @@ def refresh_gold(conn: Connection, table: str, keys: Sequence[str]) -> None:
 
     Ends the caller's transaction.
     """
-    from assets.music.gold.replacement import recount, replace
+    from assets.music.gold.recount import recount
+    from assets.music.gold.replacement import replace
     from assets.music.gold.targets import TARGETS
 
     with conn.transaction():

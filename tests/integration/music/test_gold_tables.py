@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from assets.music.gold.replacement import Replaced, recount, replace
+from assets.music.gold.recount import recount
+from assets.music.gold.replacement import Replaced, replace
 from assets.music.gold.targets import TARGETS
 from assets.sinks.result import Verification
 from tests.integration.music.star import GOLD, Song, Star, contents, held, many, versions

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from assets.frame.checks import audits as every_audit
-from assets.music.audit import checks
+from assets.music import checks
 from assets.music.gold.replacement import replace
 from assets.music.gold.targets import TARGETS
 from assets.music.pipeline import PIPELINE

@@ -3,9 +3,9 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from assets.frame import table_rules
 from assets.frame.checks import audits
-from assets.music import tables
-from assets.music.audit import checks, table_checks, table_rules
+from assets.music import checks, tables
 from assets.music.pipeline import GOLD, MUSIC, PIPELINE
 
 AUDITS = audits(PIPELINE)
@@ -16,7 +16,7 @@ def specs() -> dict[dg.AssetCheckKey, dg.AssetCheckSpec]:
 
 
 def test_every_check_is_an_audit():
-    loaded = dg.load_asset_checks_from_modules([checks, table_checks])
+    loaded = dg.load_asset_checks_from_modules([checks])
     own = {key for one in loaded for key in one.check_keys}
     standing = {"no_batch_failed_for_good", "no_object_left_waiting"}
     assert own | {dg.AssetCheckKey(MUSIC.key("bronze_records"), name) for name in standing} == set(

@@ -1,7 +1,7 @@
-"""Whole gold tables against silver, batches that are under way left aside.
+"""Gold against silver, by other queries than those that made it: a batch's rows, or all.
 
-Belongs here: the comparison. Does not: how Dagster shows it (``assets.music.audit.checks``), the
-comparison of what one batch touched (``replacement.py``).
+Belongs here: the comparison. Does not: its SQL (``targets.py``), how Dagster shows it (music's
+``checks.py``).
 """
 
 from __future__ import annotations
@@ -9,14 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assets.music.gold.replacement import recount
+from assets.music.gold.replacement import rows_of
 from assets.music.gold.targets import Target
 from assets.music.pipeline import MUSIC
-from assets.sinks.result import Verification
+from assets.sinks.result import SAMPLE, Verification
 
 if TYPE_CHECKING:
     import psycopg
 
+_COUNT_PROBLEMS = """
+SELECT problem, count(*), (array_agg(key ORDER BY key))[:{sample}] FROM ({recount}) AS r
+GROUP BY problem
+"""
 _UNDER_WAY = """
 SELECT b.batch_id FROM landing.batch AS b
 JOIN landing.batch_sink AS ahead ON ahead.batch_id = b.batch_id AND ahead.sink = %(ahead)s
@@ -24,8 +28,6 @@ JOIN landing.batch_sink AS behind ON behind.batch_id = b.batch_id AND behind.sin
 WHERE b.pipeline = %(pipeline)s AND ahead.state = 'done' AND behind.state <> 'done'
 ORDER BY b.batch_id
 """
-
-
 # Songs that a scheduled round of asking changed wait in a table of their own.
 _CHANGED = "SELECT song_key FROM music.lyrics_changed"
 
@@ -43,6 +45,31 @@ class Audit:
     songs: int
 
 
+def recount(conn: psycopg.Connection[Any], target: Target) -> Verification:
+    """What was replaced against a recount from silver, by another query.
+
+    Of a table with a scope, its keys; else the whole table. Call it after ``replacement.replace``,
+    in the same transaction.
+    """
+    found = {
+        problem: (int(count), sample)
+        for problem, count, sample in conn.execute(
+            _COUNT_PROBLEMS.format(recount=target.recount, sample=SAMPLE)
+        )
+    }
+    expected = rows_of(conn, "pg_temp.gold_scope" if target.population else target.table.qualified)
+    missing, differing, unexpected = (
+        found.get(problem, (0, [])) for problem in ("missing", "differing", "unexpected")
+    )
+    return Verification(
+        expected=expected,
+        missing=missing[0],
+        differing=differing[0],
+        unexpected=unexpected[0],
+        sample=tuple([*missing[1], *differing[1], *unexpected[1]][:SAMPLE]),
+    )
+
+
 def under_way(conn: psycopg.Connection[Any], ahead: str, behind: str) -> tuple[str, ...]:
     """Batches that the sink ``ahead`` has taken and the sink ``behind`` has not."""
     names = {"ahead": ahead, "behind": behind, "pipeline": MUSIC.pipeline}
@@ -51,8 +78,7 @@ def under_way(conn: psycopg.Connection[Any], ahead: str, behind: str) -> tuple[s
 
 def changed_songs(conn: psycopg.Connection[Any]) -> int:
     """Songs that changed outside any batch and that gold has not followed yet."""
-    row = conn.execute(f"SELECT count(*) FROM ({_CHANGED}) AS c").fetchone()
-    return int(row[0]) if row else 0
+    return rows_of(conn, "music.lyrics_changed")
 
 
 def compare(conn: psycopg.Connection[Any], target: Target) -> Audit:

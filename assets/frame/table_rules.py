@@ -1,7 +1,7 @@
-"""Rules that the registry states of tables, as SQL, and which rows break them.
+"""Rules that declared tables state of their rows in Postgres, as SQL, and which rows break them.
 
-Belongs here: from the registry to statements and their findings. Does not: the checks that Dagster
-shows (``checks.py``). Identifiers and literals come from the registry only.
+Belongs here: from the declaration to statements and their findings. Does not: the checks that
+Dagster shows of them (a pipeline's). Identifiers and literals come from declarations only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from assets.frame.tables import Column, Table
+from assets.sinks.result import SAMPLE
 
 if TYPE_CHECKING:
     import psycopg
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
 Kind = Literal["nothing_missing", "values_in_range", "keys_unique", "references_hold"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-#: Keys named for each broken rule.
-SAMPLE = 10
+#: What each kind asks, in words.
+SAYS: dict[str, str] = {
+    "nothing_missing": "Every column that must have a value has one.",
+    "values_in_range": "Every limited column is in its range.",
+    "keys_unique": "Every key is there once.",
+    "references_hold": "Every reference points to a row.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Broken:
 
 
 def rules(table: Table, kind: Kind) -> tuple[Rule, ...]:
-    """The rules of one kind that the registry states of a table."""
+    """The rules of one kind that the declaration states of a table."""
     make = {
         "nothing_missing": _missing,
         "values_in_range": _ranges,
@@ -135,7 +140,7 @@ def _references(table: Table) -> Iterator[Rule]:
             yield Rule(
                 table,
                 f"{table.name}.{column.name} is in {to}",
-                f"t.{column.name} IS NOT NULL AND NOT EXISTS"
-                f" (SELECT FROM music.{to.table} AS r WHERE r.{to.column} = t.{column.name})",
+                f"t.{column.name} IS NOT NULL AND NOT EXISTS (SELECT"
+                f" FROM {table.pipeline}.{to.table} AS r WHERE r.{to.column} = t.{column.name})",
                 alone=True,
             )

@@ -1,1 +1,0 @@
-"""Checks over all of music, not one batch, and what they compare."""
