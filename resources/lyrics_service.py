@@ -8,70 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import quote
-
-import dagster as dg
 
 from resources.polite_http import (
     Answer,
+    Document,
     Failed,
     Found,
-    Missing,
     NoAnswerError,
     Pace,
-    PoliteClient,
+    PoliteAsker,
+    PoliteService,
     clean_text,
-    polite_client,
-    says_none,
 )
 
-_CHECK_TIMEOUT = 10.0
 
-
-class LyricsClient:
-    """Asks for one song at a time; safe to share among threads."""
-
-    def __init__(self, client: PoliteClient) -> None:
-        self._client = client
-
-    @property
-    def calls(self) -> int:
-        """Requests made so far, retries included."""
-        return self._client.calls
+class LyricsClient(PoliteAsker):
+    """Asks for one song at a time."""
 
     def ask(self, artist: str, title: str) -> Answer:
         """The song's lyrics. A 404 in the service's own words is Missing; the rest is Failed."""
         answer = self._client.get(f"{path_part(artist)}/{path_part(title)}")
-        return answer if isinstance(answer, Failed) else read(answer.content, found=answer.found)
+        return answer if isinstance(answer, Failed) else read(answer)
 
 
-class LyricsServiceResource(dg.ConfigurableResource[Any]):
-    """One service. ``timeout`` is seconds per attempt; an empty ``url`` is none to be asked."""
-
-    url: str
-    timeout: float = 10.0
-    attempts: int = 4
-    concurrency: int = 8
-
-    @property
-    def configured(self) -> bool:
-        """Whether there is a service to ask."""
-        return bool(self.url)
+class LyricsServiceResource(PoliteService):
+    """One service, asked as fast as it answers."""
 
     @contextmanager
     def client(self) -> Iterator[LyricsClient]:
         """A client that is closed at the end."""
-        with polite_client(
-            self.url, {}, Pace(), self.attempts, self.timeout, self.concurrency
-        ) as client:
+        with self.polite({}, Pace()) as client:
             yield LyricsClient(client)
 
     def check(self) -> str:
         """What is reachable, in one line. Raises NoAnswerError."""
         if not self.configured:
             return "no lyrics service: songs without lyrics stay pending"
-        with polite_client(self.url, {}, Pace(), 1, _CHECK_TIMEOUT, 1) as client:
+        with self.polite({}, Pace(), once=True) as client:
             answer = LyricsClient(client).ask("quintet", "doctor")
         if isinstance(answer, Failed):
             raise NoAnswerError(answer.reason)
@@ -83,12 +57,11 @@ def path_part(name: str) -> str:
     return quote(name, safe="").replace(".", "%2E")
 
 
-def read(content: object, *, found: bool) -> Answer:
-    """What the JSON of a 200 (``found``) or of a 404 says."""
-    if not found:
-        own = says_none(content)
-        return Missing("no lyrics") if own else Failed("a 404 that is not the service's own")
-    text = content.get("lyrics") if isinstance(content, dict) else None
+def read(answer: Document) -> Answer:
+    """What the JSON of a 200 or of a 404 says."""
+    if not answer.found:
+        return answer.none("no lyrics")
+    text = answer.content.get("lyrics") if isinstance(answer.content, dict) else None
     if not isinstance(text, str):
         return Failed("an answer without lyrics")
     cleaned = clean_text(text)

@@ -13,39 +13,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import dagster as dg
-
 from resources.polite_http import (
     Answer,
-    Document,
     Failed,
     Found,
     Missing,
     NoAnswerError,
     Pace,
-    PoliteClient,
+    PoliteAsker,
+    PoliteService,
     clean_text,
-    polite_client,
-    says_none,
 )
 
-_CHECK_TIMEOUT = 10.0
 _INC = {"inc": "genres+tags", "fmt": "json"}
 _HITS = "10"
 _MBID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NO_AGENT = "no User-Agent: MUSIC_MUSICBRAINZ_USER_AGENT must be 'application/version ( contact )'"
 
 
-class MusicBrainzClient:
-    """Asks for one artist at a time; safe to share among threads."""
-
-    def __init__(self, client: PoliteClient) -> None:
-        self._client = client
-
-    @property
-    def calls(self) -> int:
-        """Requests made so far, retries included."""
-        return self._client.calls
+class MusicBrainzClient(PoliteAsker):
+    """Asks for one artist at a time."""
 
     def genre(self, name: str | None, mbid: str | None) -> Answer:
         """The genre that most people gave an artist, by MBID or else by exactly this name.
@@ -62,7 +49,7 @@ class MusicBrainzClient:
         if isinstance(answer, Failed):
             return answer
         if not answer.found:
-            return _not_found(answer, "no artist of that MBID")
+            return answer.none("no artist of that MBID")
         return read_genre(answer.content)
 
     def _search(self, name: str) -> Answer:
@@ -77,30 +64,23 @@ class MusicBrainzClient:
         )
 
 
-class MusicBrainzResource(dg.ConfigurableResource[Any]):
-    """One service. ``timeout`` is seconds per attempt; an empty ``url`` is none to be asked.
+class MusicBrainzResource(PoliteService):
+    """One service, asked at the pace that it asks for.
 
     The pace is that of one client: requests are one after the other, ``requests_per_second``
     apart, whatever their number of threads.
     """
 
-    url: str
     user_agent: str
     requests_per_second: int = 1
     timeout: float = 15.0
-    attempts: int = 4
     concurrency: int = 2
-
-    @property
-    def configured(self) -> bool:
-        """Whether there is a service to ask."""
-        return bool(self.url)
 
     @contextmanager
     def client(self) -> Iterator[MusicBrainzClient]:
         """A client that is closed at the end. Use one at a time: the pace is its own."""
-        with self._client(self.attempts, self.timeout) as client:
-            yield client
+        with self.polite(self._headers, Pace(self.requests_per_second)) as client:
+            yield MusicBrainzClient(client)
 
     def check(self) -> str:
         """What is reachable, in one line. Raises NoAnswerError."""
@@ -108,19 +88,15 @@ class MusicBrainzResource(dg.ConfigurableResource[Any]):
             return "no MusicBrainz: artists without a genre stay so"
         if not self.user_agent:
             raise NoAnswerError(_NO_AGENT)
-        with self._client(1, _CHECK_TIMEOUT) as client:
-            answer = client.genre("quintet", None)
+        with self.polite(self._headers, Pace(self.requests_per_second), once=True) as client:
+            answer = MusicBrainzClient(client).genre("quintet", None)
         if isinstance(answer, Failed):
             raise NoAnswerError(answer.reason)
         return f"MusicBrainz at {self.url}, {self.requests_per_second} requests a second at most"
 
-    @contextmanager
-    def _client(self, attempts: int, timeout: float) -> Iterator[MusicBrainzClient]:
-        agent = self.user_agent or "none"
-        headers = {"User-Agent": agent, "Accept": "application/json"}
-        pace = Pace(self.requests_per_second)
-        with polite_client(self.url, headers, pace, attempts, timeout, self.concurrency) as client:
-            yield MusicBrainzClient(client)
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"User-Agent": self.user_agent or "none", "Accept": "application/json"}
 
 
 def is_mbid(text: str | None) -> bool:
@@ -165,11 +141,6 @@ def read_genre(content: object) -> Answer:
     ]
     voted = sorted((count, name) for count, name in votes if count < 0 and name)
     return Found(voted[0][1]) if voted else Missing("no genre")
-
-
-def _not_found(answer: Document, what: str) -> Answer:
-    own = says_none(answer.content)
-    return Missing(what) if own else Failed("a 404 that is not the service's own")
 
 
 def _names(hit: dict[str, Any]) -> set[str]:

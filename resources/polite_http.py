@@ -1,7 +1,8 @@
 """GET from services that are not ours: paced, retried only where that may help, never guessed at.
 
-Belongs here: pace, retries, limits of an answer, and the three kinds of answer that a question can
-have. Does not: any service (`lyrics_service`, `musicbrainz`).
+Belongs here: pace, retries, timeouts, limits of an answer, the three kinds of answer that a
+question can have, what every such service is configured by. Does not: any service
+(`lyrics_service`, `musicbrainz`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
 
 from resources import retryable
 
@@ -24,6 +27,8 @@ LONGEST_RETRY_AFTER = 30.0
 #: Bytes of an answer that are read at most.
 LARGEST_ANSWER = 2 * 1024 * 1024
 CONNECT_TIMEOUT = 5.0
+#: Seconds that a check of the service waits.
+CHECK_TIMEOUT = 10.0
 
 _OK, _NOT_FOUND = 200, 404
 
@@ -62,6 +67,11 @@ class Document:
 
     found: bool
     content: object
+
+    def none(self, what: str) -> Missing | Failed:
+        """What a 404 says: any other server's is no JSON with an error, and tells nothing."""
+        own = isinstance(self.content, dict) and isinstance(self.content.get("error"), str)
+        return Missing(what) if own else Failed("a 404 that is not the service's own")
 
 
 class NoAnswerError(ConnectionError):
@@ -173,26 +183,50 @@ class PoliteClient:
             ) from error
 
 
-@contextmanager
-def polite_client(  # noqa: PLR0917  wiring
-    url: str,
-    headers: Mapping[str, str],
-    pace: Pace,
-    attempts: int,
-    timeout: float,
-    concurrency: int,
-) -> Iterator[PoliteClient]:
-    """A client for the service at ``url``, closed at the end. ``timeout`` is seconds an attempt."""
-    import httpx
+class PoliteService(dg.ConfigurableResource[Any]):
+    """One service. ``timeout`` is seconds per attempt; an empty ``url`` is none to be asked."""
 
-    with httpx.Client(
-        base_url=url.rstrip("/") + "/",
-        headers=dict(headers),
-        timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
-        limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-        follow_redirects=True,
-    ) as client:
-        yield PoliteClient(client, pace=pace, attempts=attempts, seconds=timeout)
+    url: str
+    timeout: float = 10.0
+    attempts: int = 4
+    concurrency: int = 8
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a service to ask."""
+        return bool(self.url)
+
+    @contextmanager
+    def polite(
+        self, headers: Mapping[str, str], pace: Pace, *, once: bool = False
+    ) -> Iterator[PoliteClient]:
+        """A client that is closed at the end; ``once`` for a check, which tries nothing again."""
+        import httpx
+
+        seconds = CHECK_TIMEOUT if once else self.timeout
+        with httpx.Client(
+            base_url=self.url.rstrip("/") + "/",
+            headers=dict(headers),
+            timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT)),
+            limits=httpx.Limits(
+                max_connections=self.concurrency, max_keepalive_connections=self.concurrency
+            ),
+            follow_redirects=True,
+        ) as client:
+            attempts = 1 if once else self.attempts
+            yield PoliteClient(client, pace=pace, attempts=attempts, seconds=seconds)
+
+
+class PoliteAsker:
+    """What puts the questions of one service to it; safe to share among threads."""
+
+    def __init__(self, client: PoliteClient) -> None:
+        self._client = client
+
+    @property
+    def calls(self) -> int:
+        """Requests made so far, retries included."""
+        return self._client.calls
 
 
 def retry_after(header: str | None, now: float) -> float:
@@ -215,11 +249,6 @@ def clean_text(text: str) -> str:
     """Without what Postgres can't hold (NUL, lone surrogates), line ends as LF, stripped."""
     storable = text.encode("utf-8", "ignore").decode("utf-8").replace("\x00", "")
     return storable.replace("\r\n", "\n").replace("\r", "\n").strip()
-
-
-def says_none(content: object) -> bool:
-    """Whether a 404 is the service's own word: any other server's 404 is no JSON with an error."""
-    return isinstance(content, dict) and isinstance(content.get("error"), str)
 
 
 def _read(response: httpx.Response, end: float) -> bytes:

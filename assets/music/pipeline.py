@@ -194,7 +194,7 @@ def _definitions() -> dg.Definitions:
     from assets.music import checks
     from assets.music.gold import assets as gold
     from assets.music.lyrics import assets as lyrics
-    from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule
+    from assets.music.lyrics.retry_job import music_lyrics_retry_job, music_lyrics_retry_schedule
     from assets.music.search import assets as search
     from assets.music.silver import assets as silver
 

@@ -11,10 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
+from assets.music.lyrics.retry_policy import PATIENCE
 from resources.polite_http import Answer, Failed
-
-#: Failures in a row after which a service is given up for the run.
-PATIENCE = 24
 
 Question = TypeVar("Question")
 

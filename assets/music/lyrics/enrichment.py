@@ -1,7 +1,8 @@
 """One round of asking: lyrics for songs, genres for artists, every answer kept as it comes.
 
 Belongs here: the order of things for a batch and for the scheduled retry. Does not: statements
-(``songs.py``, ``genres.py``), states (``status.py``), threads (``asking.py``).
+(``songs.py``, ``genres.py``), when a question is due again (``retry_policy.py``), threads
+(``asking.py``).
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from assets.music.lyrics import genres, songs
 from assets.music.lyrics.asking import ask_all
 from assets.music.lyrics.genres import Artist
+from assets.music.lyrics.retry_policy import (
+    GENRES_SECONDS,
+    LYRICS_SECONDS,
+    MAX_PER_RUN,
+    State,
+    after,
+)
 from assets.music.lyrics.songs import Song
-from assets.music.lyrics.status import State, Tally, after
 from assets.sinks.result import SinkResult, Verification
 
 if TYPE_CHECKING:
@@ -28,12 +35,6 @@ if TYPE_CHECKING:
     from resources.postgres import PostgresResource
 
     Connection = psycopg.Connection[Any]
-
-#: Songs, and artists, asked for in one run; what is more stays due for the schedule.
-MAX_PER_RUN = 2_000
-#: Seconds that a run asks for lyrics, and for genres: gold waits for it.
-LYRICS_SECONDS = 300.0
-GENRES_SECONDS = 120.0
 
 Question = TypeVar("Question", Song, Artist)
 
@@ -50,6 +51,47 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How one run's questions ended; ``unasked`` of the failed were not put at all.
+
+    ``calls`` are requests, retries included.
+    """
+
+    found: int = 0
+    missing: int = 0
+    failed: int = 0
+    unasked: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+
+    @property
+    def asked(self) -> int:
+        """Questions that were put."""
+        return self.found + self.missing + self.failed - self.unasked
+
+    def details(self, what: str) -> dict[str, int | float]:
+        """For metadata, each figure behind ``what``."""
+        return {
+            f"{what}_asked": self.asked,
+            f"{what}_calls": self.calls,
+            f"{what}_found": self.found,
+            f"{what}_missing": self.missing,
+            f"{what}_failed": self.failed,
+            f"{what}_seconds": round(self.seconds, 3),
+        }
+
+    def with_state(self, state: State, *, asked: bool) -> Tally:
+        """One more question that ended so."""
+        return replace(
+            self,
+            found=self.found + (state.status == "found"),
+            missing=self.missing + (state.status == "missing"),
+            failed=self.failed + (state.status == "failed"),
+            unasked=self.unasked + (not asked),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """What one round brought; ``songs_with_genre`` songs got theirs by it."""
 
@@ -60,18 +102,8 @@ class Round:
     def details(self) -> dict[str, int | float]:
         """For metadata."""
         return {
-            "lyrics_asked": self.lyrics.asked,
-            "lyrics_calls": self.lyrics.calls,
-            "lyrics_found": self.lyrics.found,
-            "lyrics_missing": self.lyrics.missing,
-            "lyrics_failed": self.lyrics.failed,
-            "lyrics_seconds": round(self.lyrics.seconds, 3),
-            "genres_asked": self.genres.asked,
-            "genres_calls": self.genres.calls,
-            "genres_found": self.genres.found,
-            "genres_missing": self.genres.missing,
-            "genres_failed": self.genres.failed,
-            "genres_seconds": round(self.genres.seconds, 3),
+            **self.lyrics.details("lyrics"),
+            **self.genres.details("genres"),
             "songs_with_genre": self.songs_with_genre,
         }
 

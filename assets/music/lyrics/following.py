@@ -79,12 +79,6 @@ class Followers:
             _require("lyrics_vectors", verify([keys], collection, self.postgres))
 
 
-def waiting(conn: Connection) -> int:
-    """Songs that gold and search have not followed yet."""
-    row = conn.execute("SELECT count(*) FROM music.lyrics_changed").fetchone()
-    return int(row[0]) if row else 0
-
-
 def follow(conn: Connection, followers: dict[str, Follow], *, page_songs: int = PAGE_SONGS) -> int:
     """Bring every follower to the songs noted so far; their number.
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from assets.music.lyrics.retry_policy import State
 from assets.music.lyrics.songs import statement
-from assets.music.lyrics.status import State
 
 if TYPE_CHECKING:
     import psycopg

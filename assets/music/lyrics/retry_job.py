@@ -79,14 +79,14 @@ def music_lyrics_retry_schedule(
     musicbrainz: MusicBrainzResource,
 ) -> dg.RunRequest | dg.SkipReason:
     """A run costs seconds of interpreter start: none while there is nothing to ask or follow."""
+    from assets.music.gold.recount import changed_songs
     from assets.music.lyrics.enrichment import Services, anything_due
-    from assets.music.lyrics.following import waiting
 
     unfinished = dg.RunsFilter(job_name=JOB, statuses=list(UNFINISHED))
     if context.instance.get_run_ids(unfinished, limit=1):
         return dg.SkipReason("The run before has not ended.")
     with postgres.connect(autocommit=True) as connection:
         services = Services(postgres, lyrics_service, musicbrainz)
-        if not waiting(connection) and not anything_due(connection, services):
+        if not changed_songs(connection) and not anything_due(connection, services):
             return dg.SkipReason("Nothing is due, and gold and search have followed.")
     return dg.RunRequest()

@@ -1,7 +1,8 @@
-"""What becomes of a question that was asked: found, missing, or failed and due again.
+"""When a question is asked again: found and missing are final, failed is due after a wait.
 
-Belongs here: the states and their waits, as pure functions. Does not: asking (``asking.py``) and
-storing (``songs.py``, ``genres.py``).
+Belongs here: the states of a question, their waits, the bounds of one run's asking; pure functions.
+Does not: asking (``asking.py``), storing (``songs.py``, ``genres.py``), the job that asks again
+(``retry_job.py``), attempts within one call (``resources/polite_http.py``).
 
 A question is ``pending`` until it is asked. ``found`` and ``missing`` are the service's own word
 and final, until the names that were asked for change. ``failed`` says only that nothing is known:
@@ -13,7 +14,7 @@ error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -25,6 +26,13 @@ Status = Literal["pending", "found", "missing", "failed"]
 BACKOFF = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
 #: Wait of a question that was not put because the service answered nobody.
 UNASKED = timedelta(minutes=10)
+#: Failures in a row after which a service is given up for the run.
+PATIENCE = 24
+#: Songs, and artists, asked for in one run; what is more stays due for the schedule.
+MAX_PER_RUN = 2_000
+#: Seconds that a run asks for lyrics, and for genres: gold waits for it.
+LYRICS_SECONDS = 300.0
+GENRES_SECONDS = 120.0
 _ERROR_CHARACTERS = 500
 
 
@@ -60,33 +68,3 @@ def wait(attempts: int, failed: Failed) -> timedelta:
     backoff = BACKOFF[min(attempts, len(BACKOFF) - 1)]
     asked = timedelta(seconds=min(failed.retry_after, BACKOFF[-1].total_seconds()))
     return max(backoff, asked)
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How one run's questions ended; ``unasked`` of the failed were not put at all.
-
-    ``calls`` are requests, retries included.
-    """
-
-    found: int = 0
-    missing: int = 0
-    failed: int = 0
-    unasked: int = 0
-    calls: int = 0
-    seconds: float = 0.0
-
-    @property
-    def asked(self) -> int:
-        """Questions that were put."""
-        return self.found + self.missing + self.failed - self.unasked
-
-    def with_state(self, state: State, *, asked: bool) -> Tally:
-        """One more question that ended so."""
-        return replace(
-            self,
-            found=self.found + (state.status == "found"),
-            missing=self.missing + (state.status == "missing"),
-            failed=self.failed + (state.status == "failed"),
-            unasked=self.unasked + (not asked),
-        )

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assets.music.lyrics.status import State
+from assets.music.lyrics.retry_policy import State
 from assets.sinks.result import SAMPLE, Verification
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 
 from assets.music.lyrics import songs
-from assets.music.lyrics.asking import PATIENCE
-from assets.music.lyrics.status import State
+from assets.music.lyrics.retry_policy import PATIENCE, State
 from tests.integration.music.lyrics_world import BATCH, SERVERS, LyricsWorld, song
 
 pytestmark = pytest.mark.servers(*SERVERS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from assets.music.gold.recount import changed_songs
 from assets.music.lyrics import following
 from tests.integration.music.lyrics_world import SERVERS, LyricsWorld, song
 
@@ -32,9 +33,9 @@ def test_every_follower_gets_every_song_once(world):
         name: lambda page, name=name: got.extend((name, key) for key in page) for name in "ab"
     }
     with world.database() as connection:
-        assert following.waiting(connection) == 25
+        assert changed_songs(connection) == 25
         assert following.follow(connection, followers, page_songs=10) == 25
-        assert following.waiting(connection) == 0
+        assert changed_songs(connection) == 0
         assert following.follow(connection, followers, page_songs=10) == 0
     assert sorted(got) == sorted((name, key) for name in "ab" for key in keys)
     assert [name for name, _ in got[:20]] == ["a"] * 10 + ["b"] * 10

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from assets.embeddings import Space
-from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule
+from assets.music.lyrics.retry_job import music_lyrics_retry_job, music_lyrics_retry_schedule
 from assets.music.search import lyrics_vectors
 from assets.music.settings import MusicSettings
 from resources.milvus import MilvusResource

@@ -7,7 +7,7 @@ from dagster._core.execution.api import create_execution_plan
 
 from assets.frame.execution import WRITER_TAG
 from assets.music.lyrics.assets import song_lyrics
-from assets.music.lyrics.retry import music_lyrics_retry_job, music_lyrics_retry_schedule
+from assets.music.lyrics.retry_job import music_lyrics_retry_job, music_lyrics_retry_schedule
 from assets.music.pipeline import MUSIC
 from assets.music.settings import MusicSettings
 from definitions import build_defs

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.lyrics_service import LyricsClient, LyricsServiceResource, path_part, read
-from resources.polite_http import Failed, Found, Missing, Pace, PoliteClient
+from resources.polite_http import Document, Failed, Found, Missing, Pace, PoliteClient
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from resources.polite_http import Failed, Found, Missing, Pace, PoliteClient
     ],
 )
 def test_plain_answers(content, found, answer):
-    assert read(content, found=found) == answer
+    assert read(Document(found, content)) == answer
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_plain_answers(content, found, answer):
     ],
 )
 def test_what_is_neither_found_nor_missing_is_failed(content, found):
-    assert isinstance(read(content, found=found), Failed)
+    assert isinstance(read(Document(found, content)), Failed)
 
 
 @given(

@@ -8,7 +8,8 @@ from itertools import chain
 
 import pytest
 
-from assets.music.lyrics.asking import PATIENCE, ask_all
+from assets.music.lyrics.asking import ask_all
+from assets.music.lyrics.retry_policy import PATIENCE
 from resources.polite_http import Failed, Found, Missing
 
 

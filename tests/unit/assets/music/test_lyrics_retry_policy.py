@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from assets.music.lyrics.status import State, Tally, after
+from assets.music.lyrics.enrichment import Tally
+from assets.music.lyrics.retry_policy import State, after
 from resources.polite_http import Failed, Found, Missing
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
