@@ -85,6 +85,11 @@ class EmbeddingResult:
             self.tokens + other.tokens,
         )
 
+    @property
+    def details(self) -> dict[str, int]:
+        """What a sink reports of it."""
+        return {"embedded": self.embedded, "calls": self.calls, "tokens": self.tokens}
+
 
 class VectorCache:
     """Reads cached vectors, the latest used ones from memory."""
@@ -108,6 +113,14 @@ class VectorCache:
                 found[text_hash] = self._kept[text_hash] = np.frombuffer(raw, dtype="<f4")
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
+        return found
+
+    def required(self, hashes: Iterable[str]) -> dict[str, Vector]:
+        """As :meth:`vectors`, of hashes that were ensured. Raises TransientError for one gone."""
+        wanted = set(hashes)
+        found = self.vectors(wanted)
+        if left := len(wanted) - len(found):
+            raise TransientError(f"{left} embeddings left the cache while they were being used")
         return found
 
 

@@ -14,7 +14,6 @@ from assets.campaigns.tables import MESSAGE_EMBEDDINGS
 from assets.embeddings import EmbeddingResult, Space, embedder
 from assets.sinks.milvus import BATCH_ROWS, IndexKind, VectorStore
 from assets.sinks.result import SinkResult, Verification, compared
-from landing.batch.failures import TransientError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
     from assets.embeddings import VectorCache
     from resources.openai import OpenAIResource
     from resources.postgres import PostgresResource
-
-#: Vectors per chunk that a verification compares number by number.
-_COMPARED_VECTORS = 3
-_TOLERANCE = 1e-6
 
 
 def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLAT") -> VectorStore:
@@ -64,12 +59,7 @@ def write(
             written += with_text.height
             deleted += collection.delete(without["record_id"].to_list())
     collection.flush()
-    details = {
-        "embedded": paid.embedded,
-        "calls": paid.calls,
-        "tokens": paid.tokens,
-    }
-    return SinkResult(written, 0, deleted, time.monotonic() - started, details)
+    return SinkResult(written, 0, deleted, time.monotonic() - started, paid.details)
 
 
 def verify(
@@ -87,13 +77,13 @@ def verify(
         for chunk in chunks:
             with_text, without = _split(chunk)
             absent = without["record_id"].to_list()
-            keys = [*with_text["record_id"], *absent]
-            found = {
-                key: row["row_hash"] for key, row in collection.stored(keys, ["row_hash"]).items()
-            }
+            found = collection.hashes([*with_text["record_id"], *absent])
             expected = dict(with_text.select("record_id", "row_hash").iter_rows())
             total = total.plus(compared(expected, found, absent))
-            total = total.plus(_sampled(with_text.head(_COMPARED_VECTORS), collection, cache))
+            texts = with_text.select("record_id", "message_hash").iter_rows()
+            # Another hash has been counted.
+            same = {key: text for key, text in texts if found.get(key) == expected[key]}
+            total = total.plus(collection.sampled(same, cache))
     return total
 
 
@@ -105,9 +95,7 @@ def _split(chunk: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _upsert(rows: pl.DataFrame, collection: VectorStore, cache: VectorCache) -> None:
-    vectors = cache.vectors(rows["message_hash"])
-    if unknown := rows["message_hash"].n_unique() - len(vectors):
-        raise TransientError(f"{unknown} embeddings left the cache while they were being used")
+    vectors = cache.required(rows["message_hash"])
     columns = rows.select("record_id", "user_id", "row_hash", "message_hash")
     collection.upsert(
         [
@@ -115,20 +103,3 @@ def _upsert(rows: pl.DataFrame, collection: VectorStore, cache: VectorCache) -> 
             for key, user, row, message in columns.iter_rows()
         ]
     )
-
-
-def _sampled(rows: pl.DataFrame, collection: VectorStore, cache: VectorCache) -> Verification:
-    import numpy as np
-
-    vectors = cache.vectors(rows["message_hash"])
-    found = collection.stored(rows["record_id"].to_list(), ["row_hash", "vector"])
-    differing = [
-        key
-        for key, row_hash, message in rows.select(
-            "record_id", "row_hash", "message_hash"
-        ).iter_rows()
-        if key in found
-        and found[key]["row_hash"] == row_hash  # another hash has been counted
-        and not np.allclose(found[key]["vector"], vectors.get(message, 0), atol=_TOLERANCE)
-    ]
-    return Verification(differing=len(differing), sample=tuple(differing))

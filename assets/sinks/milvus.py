@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.embeddings import Space
-from assets.frame.tables import Table
+from assets.frame.tables import ROW_HASH, Table
+from assets.sinks.result import Verification
 from landing.batch.failures import PermanentError
 from resources.milvus import one_of
 
 if TYPE_CHECKING:
     from pymilvus import CollectionSchema, MilvusClient
+
+    from assets.embeddings import VectorCache
 
 #: FLAT is exact and free to build; from about 20,000 searched vectors on HNSW answers faster.
 IndexKind = Literal["FLAT", "HNSW", "AUTOINDEX"]
@@ -32,6 +35,10 @@ TEXT_BYTES = 65_535
 #: Longest key in bytes.
 _KEY_BYTES = 512
 _MODEL = "quintet.model"
+_HASH = ROW_HASH.name
+#: Vectors of a page that a verification compares number by number.
+_COMPARED_VECTORS = 3
+_TOLERANCE = 1e-6
 _INDEX_PARAMS: dict[str, dict[str, int]] = {"HNSW": {"M": 16, "efConstruction": 200}}
 
 
@@ -103,6 +110,31 @@ class VectorStore:
             )
             found |= {row[self.key]: row for row in rows}
         return found
+
+    def hashes(self, keys: Sequence[str]) -> dict[str, str]:
+        """The ``row_hash`` of the rows that are there, by key."""
+        return {key: row[_HASH] for key, row in self.stored(keys, [_HASH]).items()}
+
+    def sampled(self, text_hashes: Mapping[str, str], cache: VectorCache) -> Verification:
+        """Rows by key whose vector is not, number by number, the cached one of their text's hash.
+
+        The first of them only: vectors are large, and what is written together is right together.
+        """
+        import numpy as np
+
+        keys = list(text_hashes)[:_COMPARED_VECTORS]
+        vectors = cache.vectors(text_hashes[key] for key in keys)
+        found = self.stored(keys, [VECTOR])
+        differing = [
+            key
+            for key in keys
+            if not np.allclose(
+                found.get(key, {}).get(VECTOR, 0),
+                vectors.get(text_hashes[key], 0),
+                atol=_TOLERANCE,
+            )
+        ]
+        return Verification(differing=len(differing), sample=tuple(differing))
 
     def delete(self, keys: Sequence[str]) -> int:
         """Remove rows; how many there were."""

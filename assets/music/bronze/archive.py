@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from assets.music.bronze.copies import Copy, KnownCopies, copy_key
-from assets.music.bronze.file_content import Held, hold
+from assets.sinks.objects import Content, digest_of, fetch, write
 from landing.arrival.identity import ObjectVersion
 from landing.batch.failures import PermanentError
 from landing.stores.base import ObjectNotCurrent
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 
 class CopyLost(PermanentError):
     """A copy is missing or is not what was archived, and the original is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The content of ``version`` on this machine. ``kept`` says that the archive has it."""
+
+    version: ObjectVersion
+    content: Content
+    kept: bool
 
 
 class Archive:
@@ -46,40 +56,36 @@ class Archive:
         """
         held = self.fetch(version, self.copies([version]).get(version))
         try:
-            with held.open() as stream:
+            with held.content.open() as stream:
                 yield stream
         finally:
-            held.release()
+            held.content.release()
 
     def fetch(self, version: ObjectVersion, copy: Copy | None) -> Held:
         """The version's content. ``copy`` is what was archived of it. Raises as :meth:`open`."""
         if copy is not None:
             return self._fetch_copy(version, copy) or self._fetch_raw_instead(version, copy)
         try:
-            return hold(self._raw, version, version, kept=False)
+            return Held(version, fetch(self._raw, version), kept=False)
         except ObjectNotCurrent:
             # A killed run may have read it in time.
             key = copy_key(version)
-            metadata = self._processed.metadata(key)
-            held = self._fetch_copy(version, Copy(key, (metadata or {}).get("sha256", "")))
+            digest = digest_of(self._processed, key)
+            held = self._fetch_copy(version, Copy(key, digest or ""))
             if held is None:
                 raise
             return held
 
     def keep(self, held: Held) -> None:
         """Write the copy, complete or absent, and let go of the content."""
-        copy = self.copy_of(held)
         try:
-            with held.open() as stream:
-                self._processed.upload(
-                    copy.key, stream, size=held.size, metadata={"sha256": copy.sha256}
-                )
+            write(self._processed, self.copy_of(held).key, held.content)
         finally:
-            held.release()
+            held.content.release()
 
     def copy_of(self, held: Held) -> Copy:
         """The copy that is there, or is to be written, of this content."""
-        return Copy(copy_key(held.version), held.sha256)
+        return Copy(copy_key(held.version), held.content.sha256)
 
     def copies(self, versions: Sequence[ObjectVersion]) -> Mapping[ObjectVersion, Copy]:
         """What was archived of these versions."""
@@ -89,15 +95,15 @@ class Archive:
         stored = self._processed.stat(copy.key)
         if stored is None:
             return None
-        held = hold(self._processed, stored, version, kept=True)
-        if held.sha256 != copy.sha256:
-            held.release()
+        content = fetch(self._processed, stored)
+        if content.sha256 != copy.sha256:
+            content.release()
             return None
-        return held
+        return Held(version, content, kept=True)
 
     def _fetch_raw_instead(self, version: ObjectVersion, copy: Copy) -> Held:
         try:
-            return hold(self._raw, version, version, kept=False)
+            return Held(version, fetch(self._raw, version), kept=False)
         except ObjectNotCurrent as error:
             raise CopyLost(
                 f"s3://{self._processed.bucket}/{copy.key}, the copy of {version.uri}, is missing "

@@ -12,9 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from assets.music.bronze.archive import Archive
+from assets.music.bronze.archive import Archive, Held
 from assets.music.bronze.copies import Copy, save_copies
-from assets.music.bronze.file_content import Held
 from landing.arrival.identity import ObjectVersion
 from landing.batch.object_reading import Parse, Reader, Reading
 
@@ -75,17 +74,17 @@ class ArchiveReading:
         """See object_reading.Reading; the object is archived once it was parsed to its end."""
         held = self._coming.take(version)
         try:
-            with held.open() as stream:
+            with held.content.open() as stream:
                 yield from self._parse(stream, version)
         except BaseException:
-            held.release()
+            held.content.release()
             raise
         self.made[version.uri] = self._archive.copy_of(held)
         if held.kept:
-            held.release()
+            held.content.release()
             return
         self._going.append((self._pool.submit(self._archive.keep, held), held))
-        self._going_bytes += held.size
+        self._going_bytes += held.content.size
         while len(self._going) > AHEAD_OBJECTS or (
             self._going_bytes > AHEAD_BYTES and len(self._going) > 1
         ):
@@ -102,7 +101,7 @@ class ArchiveReading:
         for future, held in self._going:
             future.cancel()
             if future.cancelled():
-                held.release()
+                held.content.release()
         self._going.clear()
 
     def save(self, conn: psycopg.Connection[Any], objects: Sequence[ObjectCounts]) -> None:
@@ -111,7 +110,7 @@ class ArchiveReading:
 
     def _await_copy(self) -> None:
         future, held = self._going.popleft()
-        self._going_bytes -= held.size
+        self._going_bytes -= held.content.size
         future.result()
 
 
@@ -159,4 +158,4 @@ class Window:
 
 def _let_go(future: Future[Held]) -> None:
     if not future.cancelled() and future.exception() is None:
-        future.result().release()
+        future.result().content.release()

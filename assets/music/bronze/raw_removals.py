@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from assets.music.bronze.batch_files import REQUESTS
 from assets.music.bronze.copies import Copy
+from assets.sinks.objects import digest_of
 from landing.arrival.identity import ObjectVersion
 
 if TYPE_CHECKING:
@@ -154,8 +155,7 @@ def _pages(
 
 
 def _remove(due: _Due, raw: MinioStore, processed: MinioStore) -> Fate:
-    copy = processed.metadata(due.copy.key)
-    if copy is None or copy.get("sha256") != due.copy.sha256:
+    if digest_of(processed, due.copy.key) != due.copy.sha256:
         return "unsafe"
     fate = raw.remove(due.version)
     return "removed" if fate == "absent" and due.begun else fate

@@ -21,7 +21,6 @@ from assets.music.search.passages import passages
 from assets.music.search.song_rows import Song, read_songs
 from assets.sinks.milvus import BATCH_ROWS, SPARSE, VECTOR, IndexKind, Row, VectorStore
 from assets.sinks.result import SinkResult, Verification, compared
-from landing.batch.failures import TransientError
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 KEY, SONG, PASSAGE, TEXT = "chunk_id", "song_key", "passage", "text"
 #: Fields that hold passages by meaning and by words.
 MEANING, WORDS = VECTOR, SPARSE
-#: Passages per page whose vectors a verification compares number by number.
-_COMPARED_VECTORS = 3
-_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +88,7 @@ def write(
             songs += sum(bool(of_song) for of_song in wanted)
     if deleted or written > unchanged:
         collection.flush()
-    details = {
-        "songs": songs,
-        "embedded": paid.embedded,
-        "calls": paid.calls,
-        "tokens": paid.tokens,
-    }
+    details = {"songs": songs, **paid.details}
     return SinkResult(written, unchanged, deleted, time.monotonic() - started, details)
 
 
@@ -121,8 +112,8 @@ def verify(
             found = {key: row["row_hash"] for key, row in there.items()}
             expected = {key: passage.row_hash for key, passage in wanted.items()}
             total = total.plus(compared(expected, found, sorted(found.keys() - wanted.keys())))
-            sample = [p for key, p in wanted.items() if found.get(key) == p.row_hash]
-            total = total.plus(_sampled(sample[:_COMPARED_VECTORS], collection, cache))
+            same = {k: p.text_hash for k, p in wanted.items() if found.get(k) == p.row_hash}
+            total = total.plus(collection.sampled(same, cache))
     return total
 
 
@@ -158,9 +149,7 @@ def _differ(passages: Sequence[Passage], before: Mapping[str, Row]) -> bool:
 
 
 def _rows(passages: Sequence[Passage], cache: VectorCache) -> list[Row]:
-    vectors = cache.vectors(passage.text_hash for passage in passages)
-    if any(passage.text_hash not in vectors for passage in passages):
-        raise TransientError("embeddings left the cache while they were being used")
+    vectors = cache.required(passage.text_hash for passage in passages)
     return [
         {
             KEY: passage.chunk_id,
@@ -173,22 +162,3 @@ def _rows(passages: Sequence[Passage], cache: VectorCache) -> list[Row]:
         }
         for passage in passages
     ]
-
-
-def _sampled(
-    passages: Sequence[Passage], collection: VectorStore, cache: VectorCache
-) -> Verification:
-    import numpy as np
-
-    vectors = cache.vectors(passage.text_hash for passage in passages)
-    found = collection.stored([passage.chunk_id for passage in passages], [VECTOR])
-    differing = [
-        passage.chunk_id
-        for passage in passages
-        if not np.allclose(
-            found.get(passage.chunk_id, {}).get(VECTOR, 0),
-            vectors.get(passage.text_hash, 0),
-            atol=_TOLERANCE,
-        )
-    ]
-    return Verification(differing=len(differing), sample=tuple(differing))

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from assets.music.bronze import batch_files as batch_reading
-from assets.music.bronze.archive import Archive, CopyLost
+from assets.music.bronze.archive import Archive, CopyLost, Held
 from assets.music.bronze.copies import copy_key
-from assets.music.bronze.file_content import MEMORY_BYTES, hold
+from assets.sinks.objects import MEMORY_BYTES, fetch
 from landing.batch.chunks import UnreadableObject
 from landing.stores.base import ObjectGone, ObjectSuperseded
 from tests.memory_store import MemoryStore
@@ -113,8 +113,8 @@ def test_what_is_noted_is_read_from_its_copy_even_when_raw_is_empty(raw, process
     with archive.open(version) as stream:
         held = stream.read()
     raw.delete("a")
-    archive.notes = {version: archive.copy_of(hold(processed, processed.stat(copy_key(version)),
-                                                   version, kept=True))}  # fmt: skip
+    content = fetch(processed, processed.stat(copy_key(version)))
+    archive.notes = {version: archive.copy_of(Held(version, content, kept=True))}
     puts = len(processed.puts)
     assert read(archive, [version]) == {"a": [held]}
     assert len(processed.puts) == puts, "nothing to copy again"
