@@ -1,8 +1,8 @@
-"""What a value of a song may be: cleaning, numbers, ranges, and the record that they make.
+"""What a value of a song may be, by its column, and the record that the values make.
 
 Belongs here: rules that hold for every format. Does not: the columns and their ranges
-(``registry/bronze.py``), where a format keeps its values (``formats/``), nor which record of a song
-is believed (``silver``).
+(``registry/bronze.py``), what any value may be (``assets/formats/values.py``), where a format keeps
+its values (``formats/``), nor which record of a song is believed (``silver``).
 Imported lazily: needs polars.
 """
 
@@ -16,25 +16,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from assets.formats.values import TEXT_BYTES, BadValueError, identifier, integer, number, text
 from assets.frame.tables import Column
 from assets.music.bronze.records import KEY_BYTES, fingerprint
 from assets.music.registry.bronze import CONTENT, Format
 
-#: Bytes of UTF-8. Million Song fields hold at most 1,024.
-NAME_BYTES = 8 * 1024
-#: Genres, terms and tags are keys of tables.
+#: Bytes of UTF-8. Genres, terms and tags are keys of tables.
 GENRE_BYTES = 1024
 LYRICS_BYTES = 1024 * 1024
 
 _N = TypeVar("_N", int, float)
 
 _TRACK_ID = re.compile(r"TR[0-9A-Z]{16}")
-_ID = re.compile(r"[!-~]{1,100}")
-#: Digits that a float would not keep all of.
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-#: How R, numpy and others write that there is no number.
-_NO_NUMBER = frozenset({"", "na", "nan", "none", "null"})
-
 #: Which id names a record of a format, the best first; the fingerprint when it has none of them.
 _KEYS: dict[str, tuple[str, ...]] = {
     "hdf5": ("track_id", "song_id"),
@@ -44,15 +37,6 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "lyrics": (),
     "musixmatch": ("track_id",),
 }
-
-
-class BadValueError(Exception):
-    """A value that no song can have: the row is rejected with ``reason`` and ``detail``."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail[:500]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +67,7 @@ _UNKNOWN: dict[str, frozenset[float]] = {
 }
 #: The least and the most that a type holds.
 _INTEGERS = {"smallint": (-(2**15), 2**15 - 1), "bigint": (-(2**63), 2**63 - 1)}
+_FINITE = (-sys.float_info.max, sys.float_info.max)
 
 _IDS = frozenset({"song_id", "track_id", "artist_id"})
 _TEXT_BYTES = {"genre": GENRE_BYTES, "lyrics_text": LYRICS_BYTES}
@@ -90,71 +75,6 @@ _TEXT_BYTES = {"genre": GENRE_BYTES, "lyrics_text": LYRICS_BYTES}
 _MADE = frozenset({"format", "fingerprint"})
 #: Columns whose values the formats make themselves.
 LISTS = tuple(column.name for column in CONTENT if column.fields)
-
-
-def text(column: str, value: object, *, limit: int = NAME_BYTES) -> str | None:
-    """Without NULs, lines ended by LF, stripped; None for what is then empty.
-
-    Bytes must be UTF-8 (``bad_encoding``); ``limit`` is in bytes (``too_long``).
-    """
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        value = _decoded(column, value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise BadValueError("bad_text", f"{column} is a {type(value).__name__}")
-    if "\x00" in value:
-        value = value.replace("\x00", "")
-    if "\r" in value:
-        value = value.replace("\r\n", "\n").replace("\r", "\n")
-    value = value.strip()
-    size = len(value) if value.isascii() else _utf8_size(column, value)
-    if size > limit:
-        raise BadValueError("too_long", f"{column} has {size} bytes, at most {limit}")
-    return value or None
-
-
-def identifier(column: str, value: object) -> str | None:
-    """An id: 1 to 100 printable ASCII characters without white space, else ``bad_id``."""
-    found = text(column, value)
-    if found is not None and not _ID.fullmatch(found):
-        raise BadValueError("bad_id", f"{column} is {found[:100]!r}")
-    return found
-
-
-def number(column: str, value: object) -> float | None:
-    """A finite number from a number or its decimal text; ``bad_number`` for anything else."""
-    if isinstance(value, str):
-        value = _parsed(column, value)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadValueError("bad_number", f"{column} is {value!r:.100}")
-    try:
-        found = float(value)
-    except OverflowError as error:
-        raise BadValueError("bad_number", f"{column} is too large") from error
-    if math.isnan(found):
-        return None
-    if math.isinf(found):
-        raise BadValueError("bad_number", f"{column} is {found}")
-    return found
-
-
-def integer(column: str, value: object) -> int | None:
-    """A whole number, also when given as a float (6.0); ``bad_number`` for 6.5."""
-    if isinstance(value, str) and _WHOLE.fullmatch(value):
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    found = number(column, value)
-    if found is None:
-        return None
-    if not found.is_integer():
-        raise BadValueError("bad_number", f"{column} is {found}, not a whole number")
-    return int(found)
 
 
 def track_id_in(key: str) -> str | None:
@@ -202,35 +122,6 @@ def terms(
     return found or None
 
 
-def _decoded(column: str, value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise BadValueError(
-            "bad_encoding", f"{column}: {error.reason} at byte {error.start}"
-        ) from error
-
-
-def _utf8_size(column: str, value: str) -> int:
-    try:
-        return len(value.encode())
-    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can escape
-        raise BadValueError("bad_encoding", f"{column}: lone surrogate") from error
-
-
-def _parsed(column: str, value: str) -> float | None:
-    try:
-        found = float(value)
-    except ValueError:
-        if value.strip().lower() in _NO_NUMBER:
-            return None
-        raise BadValueError("bad_number", f"{column} is {value[:100]!r}") from None
-    # Python also takes 1_000 and digits of other scripts.
-    if "_" in value or not value.isascii():
-        raise BadValueError("bad_number", f"{column} is {value[:100]!r}")
-    return found
-
-
 def _in_range(column: str, value: _N | None, bounds: _Range) -> _N | None:
     if value is None or value in bounds.unknown:
         return None
@@ -239,25 +130,16 @@ def _in_range(column: str, value: _N | None, bounds: _Range) -> _N | None:
     raise BadValueError("out_of_range", f"{column} is {value}")
 
 
-def _integer_rule(bounds: _Range) -> Callable[[str, object], int | None]:
-    low, high, unknown = bounds.low, bounds.high, bounds.unknown
-
-    def rule(column: str, value: object) -> int | None:
-        # Most values are what they should be; this is called some ten times a row.
-        if type(value) is int and low <= value <= high and value not in unknown:
-            return value
-        return _in_range(column, integer(column, value), bounds)
-
-    return rule
-
-
-def _float_rule(bounds: _Range) -> Callable[[str, object], float | None]:
+def _number_rule(
+    kind: type[_N], cleaned: Callable[[str, object], _N | None], bounds: _Range
+) -> Callable[[str, object], _N | None]:
     low, high, above, unknown = bounds.low, bounds.high, bounds.above, bounds.unknown
 
-    def rule(column: str, value: object) -> float | None:
-        if type(value) is float and low <= value <= high and value > above and value not in unknown:
+    def rule(column: str, value: object) -> _N | None:
+        # Most values are what they should be; this is called some twenty times a row.
+        if type(value) is kind and low <= value <= high and value > above and value not in unknown:
             return value
-        return _in_range(column, number(column, value), bounds)
+        return _in_range(column, cleaned(column, value), bounds)
 
     return rule
 
@@ -270,12 +152,12 @@ def _rule(column: Column) -> Callable[[str, object], object]:
     if column.fields:
         return _as_it_is
     if column.type in _INTEGERS:
-        return _integer_rule(_range(column, *_INTEGERS[column.type]))
+        return _number_rule(int, integer, _range(column, *_INTEGERS[column.type]))
     if column.type == "double precision":
-        return _float_rule(_range(column, -sys.float_info.max, sys.float_info.max))
+        return _number_rule(float, number, _range(column, *_FINITE))
     if column.name in _IDS:
         return identifier
-    return partial(text, limit=_TEXT_BYTES.get(column.name, NAME_BYTES))
+    return partial(text, limit=_TEXT_BYTES.get(column.name, TEXT_BYTES))
 
 
 _RULES = {column.name: _rule(column) for column in CONTENT if column.name not in _MADE}

@@ -21,8 +21,8 @@ from typing import BinaryIO
 import polars as pl  # noqa: TID253
 
 from assets.formats.csv_records import read_records
+from assets.formats.values import BadValueError
 from assets.music.bronze import fields
-from assets.music.bronze.fields import BadValueError
 from assets.music.bronze.formats.rows import Reject, frame, reject_frame
 from landing.batch.chunks import Chunk, original_text
 

@@ -29,8 +29,8 @@ from assets.formats.hdf5 import (
     opened,
     said,
 )
+from assets.formats.values import BadValueError
 from assets.music.bronze import fields
-from assets.music.bronze.fields import BadValueError
 from assets.music.bronze.formats.rows import Rows
 from landing.batch.chunks import Chunk, UnreadableObject
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from assets.formats.json_text import Entry, read_document
-from assets.music.bronze.fields import BadValueError, track_id_in
+from assets.formats.values import BadValueError
+from assets.music.bronze.fields import track_id_in
 from assets.music.bronze.formats import lyrics, song_list, song_object
 from assets.music.bronze.formats.rows import Rows
 from landing.batch.chunks import Chunk, UnreadableObject, original_text

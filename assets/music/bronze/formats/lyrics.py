@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from assets.formats.values import BadValueError, text
 from assets.music.bronze import fields
-from assets.music.bronze.fields import BadValueError
 
 _YEAR = re.compile(r"\s*\(\s*(?:c\.|ca\.|©)?\s*(1\d{3}|20\d\d)\s*\)$")
 #: Without brackets only behind two words: "The 1975" is a name.
@@ -30,7 +30,7 @@ def recognises(entry: Mapping[str, Any]) -> bool:
 
 def record(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The record of one object. Raises BadValueError."""
-    author, year = credited(fields.text("author", entry.get("author")))
+    author, year = credited(text("author", entry.get("author")))
     return fields.record(
         "lyrics",
         {

@@ -19,8 +19,8 @@ import numpy as np  # noqa: TID253
 import polars as pl  # noqa: TID253
 import pyarrow as pa  # noqa: TID253
 
+from assets.formats.values import BadValueError
 from assets.music.bronze import fields
-from assets.music.bronze.fields import BadValueError
 from assets.music.bronze.formats.rows import (
     CHUNK_BYTES,
     CHUNK_ROWS,

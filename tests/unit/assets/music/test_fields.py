@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assets.formats.values import BadValueError
 from assets.music.bronze import fields
-from assets.music.bronze.fields import BadValueError
 from assets.music.bronze.records import fingerprint
 
 
