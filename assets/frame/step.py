@@ -270,11 +270,7 @@ def sink_events(
                 result, found = take(delivery)
             yield _check(found)
             if not found.ok:
-                raise SinkMismatchError(
-                    f"{sink}: of {found.expected} rows {found.missing} are missing, "
-                    f"{found.differing} differ, {found.unexpected} should not be there: "
-                    f"{', '.join(found.sample)}"
-                )
+                raise SinkMismatchError(found.problem(sink))
             delivery.done(rows_written=result.rows_written)
         yield dg.MaterializeResult(metadata={**_figures(result), **metadata()})
 

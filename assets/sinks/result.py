@@ -54,6 +54,13 @@ class Verification:
         """Whether the sink holds exactly what was expected of it."""
         return not (self.missing or self.differing or self.unexpected)
 
+    def problem(self, what: str) -> str:
+        """In words, of a sink that does not hold what it should."""
+        return (
+            f"{what}: of {self.expected} rows {self.missing} are missing, {self.differing} differ,"
+            f" {self.unexpected} should not be there: {', '.join(self.sample)}"
+        )
+
     def plus(self, other: Verification) -> Verification:
         """Both together."""
         return Verification(

@@ -2,7 +2,7 @@
 
 Belongs here: the order of things for a batch and for the scheduled retry. Does not: statements
 (``songs.py``, ``genres.py``), when a question is due again (``retry_policy.py``), threads
-(``asking.py``).
+(``resources/asking.py``).
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from assets.music.lyrics import genres, songs
-from assets.music.lyrics.asking import ask_all
 from assets.music.lyrics.genres import Artist
 from assets.music.lyrics.retry_policy import (
     GENRES_SECONDS,
     LYRICS_SECONDS,
     MAX_PER_RUN,
+    PATIENCE,
     State,
     after,
 )
 from assets.music.lyrics.songs import Song
 from assets.sinks.result import SinkResult, Verification
+from resources.asking import ask_all
 
 if TYPE_CHECKING:
     import psycopg
@@ -222,7 +223,9 @@ def _put(
 ) -> Tally:
     """Put the questions; ``keep`` commits answers before more than a handful has come in."""
     started, tally = time.monotonic(), Tally()
-    for answered in ask_all(questions, ask, concurrency=concurrency, seconds=seconds):
+    for answered in ask_all(
+        questions, ask, concurrency=concurrency, seconds=seconds, patience=PATIENCE
+    ):
         now = clock()
         states = [(question, after(question.attempts, said, now)) for question, said in answered]
         keep(states, now)

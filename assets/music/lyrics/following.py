@@ -135,7 +135,4 @@ def _pages(conn: Connection, rows: int) -> Iterator[tuple[list[str], datetime]]:
 
 def _require(what: str, found: Verification) -> None:
     if not found.ok:
-        raise TransientError(
-            f"{what}: of {found.expected} songs {found.missing} are missing, {found.differing}"
-            f" differ, {found.unexpected} should not be there: {', '.join(found.sample)}"
-        )
+        raise TransientError(found.problem(what))

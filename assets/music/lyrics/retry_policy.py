@@ -1,7 +1,7 @@
 """When a question is asked again: found and missing are final, failed is due after a wait.
 
 Belongs here: the states of a question, their waits, the bounds of one run's asking; pure functions.
-Does not: asking (``asking.py``), storing (``songs.py``, ``genres.py``), the job that asks again
+Does not: asking (``enrichment.py``), storing (``songs.py``, ``genres.py``), the job that asks again
 (``retry_job.py``), attempts within one call (``resources/polite_http.py``).
 
 A question is ``pending`` until it is asked. ``found`` and ``missing`` are the service's own word

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from assets.music.gold import assets as gold_assets
-from assets.music.gold import replacement
+from assets.music.gold import recount, replacement
 from assets.music.settings import MusicSettings
 from assets.sinks.result import HOLDS_BATCH, Verification
 from resources.minio import MinioResource
@@ -150,7 +150,7 @@ def test_mismatch_is_rolled_back_and_the_sink_is_not_done(star, monkeypatch):
     star.commit("b1")
     ledger(star, "b1")
     wrong = Verification(expected=3, missing=1, sample=("SO1",))
-    monkeypatch.setattr(replacement, "recount", lambda _conn, _target: wrong)
+    monkeypatch.setattr(recount, "recount", lambda _conn, _target: wrong)
     result = run(star, "b1", "gold_song_details", raise_on_error=False)
     assert not result.success
     evaluations = result.get_asset_check_evaluations()  # of every retry
@@ -167,14 +167,14 @@ def test_rows_and_the_ledgers_mark_are_committed_together(star, monkeypatch):
     class Killed(BaseException):
         """What nothing catches."""
 
-    found = replacement.recount
+    found = recount.recount
 
     def dying(conn, target):
         assert found(conn, target).ok
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(replacement, "recount", dying)
+        patch.setattr(recount, "recount", dying)
         with pytest.raises(Killed):
             run(star, "b1", "gold_song_details")
     assert held(star.url)["gold_song_details"] == {}

@@ -1,6 +1,6 @@
 """Putting many questions to a service at once, and giving up on one that answers nobody.
 
-Belongs here: threads, bounds in number and time. Does not: any service, question or table.
+Belongs here: threads, bounds in number and time. Does not: one call (`polite_http`), any service.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
-from assets.music.lyrics.retry_policy import PATIENCE
 from resources.polite_http import Answer, Failed
 
 Question = TypeVar("Question")
@@ -23,7 +22,7 @@ def ask_all(
     *,
     concurrency: int,
     seconds: float,
-    patience: int = PATIENCE,
+    patience: int,
 ) -> Iterator[list[tuple[Question, Answer | None]]]:
     """Each question with its answer, a few at a time, as they come in.
 

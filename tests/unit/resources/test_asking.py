@@ -8,9 +8,10 @@ from itertools import chain
 
 import pytest
 
-from assets.music.lyrics.asking import ask_all
-from assets.music.lyrics.retry_policy import PATIENCE
+from resources.asking import ask_all
 from resources.polite_http import Failed, Found, Missing
+
+PATIENCE = 24
 
 
 class Service:
@@ -33,8 +34,10 @@ class Service:
         return self.answer(number)
 
 
-def ask(questions, service, *, concurrency=4, seconds=60.0, **options):
-    groups = ask_all(questions, service, concurrency=concurrency, seconds=seconds, **options)
+def ask(questions, service, *, concurrency=4, seconds=60.0, patience=PATIENCE):
+    groups = ask_all(
+        questions, service, concurrency=concurrency, seconds=seconds, patience=patience
+    )
     return dict(chain.from_iterable(groups))
 
 
@@ -54,7 +57,7 @@ def test_no_more_than_so_many_are_asked_at_once(concurrency):
 
 def test_no_answer_waits_for_long_before_it_is_handed_over():
     service, handed_over = Service(seconds=0.001), 0
-    for group in ask_all(range(100), service, concurrency=4, seconds=60):
+    for group in ask_all(range(100), service, concurrency=4, seconds=60, patience=PATIENCE):
         # Known to the service and not yet to the caller: what a kill here would lose.
         assert len(service.asked) - handed_over <= 2 * 4
         handed_over += len(group)
@@ -102,7 +105,7 @@ def test_a_defect_is_raised():
 
 def test_nothing_is_asked_any_more_when_the_caller_stops():
     service = Service(seconds=0.002)
-    groups = ask_all(range(1_000), service, concurrency=4, seconds=60)
+    groups = ask_all(range(1_000), service, concurrency=4, seconds=60, patience=PATIENCE)
     next(groups)
     groups.close()
     asked = len(service.asked)
