@@ -52,6 +52,10 @@ class UnreadableObject(Exception):
         self.detail = detail
         self.text = text
 
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[str, bool]]]:
+        """Other processes may raise it: pickle would make it anew of its message."""
+        return type(self), (self.reason, self.detail, self.text)
+
 
 def original_text(raw: bytes) -> tuple[str, bool]:
     """Bytes as readable text without the line end, and whether it had to be cut."""

@@ -20,6 +20,10 @@ class ObjectNotCurrent(Exception):
         super().__init__(f"{version.uri} is no longer current")
         self.version = version
 
+    def __reduce__(self) -> tuple[type, tuple[ObjectVersion]]:
+        """Other processes may raise it: pickle would make it anew of its message."""
+        return type(self), (self.version,)
+
 
 class ObjectGone(ObjectNotCurrent):
     """The key holds nothing any more."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from assets.music.bronze.archive import Archive, Held
 from assets.music.bronze.copies import Copy, save_copies
 from landing.arrival.identity import ObjectVersion
-from landing.batch.object_reading import Parse, Reader, Reading
+from landing.batch.object_reading import Parse
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,11 +30,13 @@ AHEAD_OBJECTS = 32
 AHEAD_BYTES = 48 * 1024 * 1024
 
 
-def archive_reader(archive: Archive, parse: Parse) -> Reader:
+def archive_reader(
+    archive: Archive, parse: Parse
+) -> Callable[[Sequence[ObjectVersion]], AbstractContextManager[ArchiveReading]]:
     """Reads a batch's objects through the archive, several ahead of the parser."""
 
     @contextmanager
-    def read(versions: Sequence[ObjectVersion]) -> Iterator[Reading]:
+    def read(versions: Sequence[ObjectVersion]) -> Iterator[ArchiveReading]:
         copies = archive.copies(versions)
         with ThreadPoolExecutor(REQUESTS, thread_name_prefix="archive") as pool:
             reading = ArchiveReading(archive, parse, pool, versions, copies)
@@ -61,7 +63,6 @@ class ArchiveReading:
         self._archive = archive
         self._parse = parse
         self._pool = pool
-        self._copies = copies
         self._coming = Window(
             pool, versions, lambda version: archive.fetch(version, copies.get(version))
         )

@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from assets.music.bronze.archive import Archive
 from assets.music.bronze.batch_files import ArchiveReading, archive_reader
@@ -25,12 +25,9 @@ from assets.music.bronze.copies import Copy
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import Chunk, UnreadableObject
 from landing.batch.failures import FailureClass, classify
-from landing.stores.base import ObjectGone, ObjectNotCurrent
+from landing.stores.base import ObjectNotCurrent
 from landing.stores.minio import MinioStore
 from resources.minio_client import Access
-
-if TYPE_CHECKING:
-    from landing.batch.object_reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +39,6 @@ class Task:
     processed_bucket: str
     versions: Sequence[ObjectVersion]
     copies: Mapping[ObjectVersion, Copy]
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """The object was read to its end, and this is its copy."""
-
-    copy: Copy
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The object is of no format: the parts of UnreadableObject."""
-
-    reason: str
-    detail: str
-    text: tuple[str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class NotCurrent:
-    """The object is gone, or another version is there."""
-
-    gone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +54,8 @@ class Settled:
     """Every object was read, and every copy is there."""
 
 
-Message = Chunk | Read | Refused | NotCurrent | Failed | Settled
+#: An object that was read to its end is followed by its copy, one that was not by why.
+Message = Chunk | Copy | UnreadableObject | ObjectNotCurrent | Failed | Settled
 
 
 def answers(task: Task) -> Iterator[Message]:
@@ -103,24 +78,18 @@ def answers(task: Task) -> Iterator[Message]:
         yield Settled()
 
 
-def _object(reading: Reading, version: ObjectVersion) -> Iterator[Message]:
+def _object(reading: ArchiveReading, version: ObjectVersion) -> Iterator[Message]:
     begun = False
     try:
         for chunk in reading.chunks(version):
             begun = True
             yield chunk
-    except UnreadableObject as error:
+    except (UnreadableObject, ObjectNotCurrent) as error:
         if begun:
             raise
-        yield Refused(error.reason, error.detail, error.text)
-    except ObjectNotCurrent as error:
-        if begun:
-            raise
-        yield NotCurrent(isinstance(error, ObjectGone))
+        yield error
     else:
-        if not isinstance(reading, ArchiveReading):
-            raise TypeError(reading)
-        yield Read(reading.made[version.uri])
+        yield reading.made[version.uri]
 
 
 def main() -> None:

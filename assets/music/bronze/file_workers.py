@@ -20,20 +20,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from assets.music.bronze.copies import Copy, KnownCopies, save_copies
-from assets.music.bronze.file_worker import (
-    Failed,
-    Message,
-    NotCurrent,
-    Read,
-    Refused,
-    Settled,
-    Task,
-)
+from assets.music.bronze.file_worker import Failed, Message, Settled, Task
 from landing.arrival.identity import ObjectVersion
-from landing.batch.chunks import Chunk, UnreadableObject
+from landing.batch.chunks import Chunk
 from landing.batch.failures import PermanentError, TransientError
 from landing.batch.object_reading import Reader, Reading
-from landing.stores.base import ObjectGone, ObjectSuperseded
 
 if TYPE_CHECKING:
     import psycopg
@@ -152,12 +143,10 @@ class ParallelReading:
         while isinstance(message := worker.next(), Chunk):
             yield message
         match message:
-            case Read(copy):
-                self._made[version.uri] = copy
-            case Refused(reason, detail, text):
-                raise UnreadableObject(reason, detail, text)
-            case NotCurrent(gone):
-                raise ObjectGone(version) if gone else ObjectSuperseded(version)
+            case Copy():
+                self._made[version.uri] = message
+            case Exception():
+                raise message
             case _:
                 raise AssertionError(f"{message} is no answer for {version.uri}")
 

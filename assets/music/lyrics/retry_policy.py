@@ -16,11 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
+from assets.music.registry.lyrics import Status
 from resources.polite_http import Answer, Failed, Found, Missing
-
-Status = Literal["pending", "found", "missing", "failed"]
 
 #: Waits after the first, second and every further failed attempt.
 BACKOFF = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from assets.frame.tables import Column, Reference, Table
 from assets.music.registry import PIPELINE
 from assets.music.registry.bronze import AUDIO, YEAR
+from assets.music.registry.lyrics import SONG_LYRICS
 from assets.music.registry.silver import ALBUM_KEY, ARTIST_KEY, SONG_KEY, TITLE
 
 _SONGS = "silver_songs"
@@ -66,14 +67,9 @@ SONG_DETAILS = Table(
             )
         ),
         _of("Million Song ids of its tracks.", "track_ids", "text[]", "track_ids", nullable=False),
-        Column(
-            "lyrics_status",
-            "text",
-            "How the search for lyrics went; pending before it.",
-            nullable=False,
-            allowed=("pending", "found", "missing", "failed"),
-            sources=("song_lyrics.status",),
-        ),
+        SONG_LYRICS.column("status")
+        .read_from(SONG_LYRICS.name)
+        .named("lyrics_status", "How the search for lyrics went; pending before it."),
         Column(
             "has_lyrics",
             "boolean",

@@ -6,6 +6,7 @@ Belongs here: these tables' columns. Does not: the star schema (``silver.py``), 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal, get_args
 
 from assets.frame.tables import Column, Reference, Table
 from assets.music.registry import PIPELINE
@@ -13,13 +14,9 @@ from assets.music.registry.silver import ARTIST_KEY, SONG_KEY
 
 _BRONZE, _SONGS = "bronze_records", "silver_songs"
 _TO_SONG = Reference("fact_song", "song_key")
-_STATUS = Column(
-    "status",
-    "text",
-    "How asking went.",
-    nullable=False,
-    allowed=("pending", "found", "missing", "failed"),
-)
+#: Of a question to a service: not asked yet, its two answers, or that nothing is known.
+Status = Literal["pending", "found", "missing", "failed"]
+_STATUS = Column("status", "text", "How asking went.", nullable=False, allowed=get_args(Status))
 
 
 def _asked(asset: str) -> tuple[Column, ...]:

@@ -93,7 +93,7 @@ def test_a_second_validation_stages_the_same_and_reads_no_file(world, tmp_path, 
     samples.write(tmp_path, seed=4, songs=16)
     batch = world.batch(files_below(tmp_path))
     first = world.validate(batch)
-    monkeypatch.setattr(archive, "hold", lambda *_, **__: pytest.fail("a file was opened"))
+    monkeypatch.setattr(archive, "fetch", lambda *_, **__: pytest.fail("a file was opened"))
     again = world.validate(batch)
     assert again.mode == "rewrite"
     assert (again.parts, again.rows, again.reasons) == (first.parts, first.rows, first.reasons)

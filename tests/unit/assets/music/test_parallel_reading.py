@@ -1,11 +1,14 @@
-"""When processes of their own pay for reading a batch."""
+"""When processes of their own pay for reading a batch, and what they may raise."""
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime
 
 from assets.music.bronze.file_workers import pays
 from landing.arrival.identity import ObjectVersion
+from landing.batch.chunks import UnreadableObject
+from landing.stores.base import ObjectGone, ObjectSuperseded
 
 
 def versions(count: int, size: int) -> list[ObjectVersion]:
@@ -19,3 +22,12 @@ def test_many_small_objects_and_nothing_else():
     assert not pays(versions(200, 2_000_000))
     assert not pays([])
     assert pays([*versions(999, 250_000), *versions(1, 100_000_000)])
+
+
+def test_why_an_object_was_not_read_reaches_the_other_process():
+    (version,) = versions(1, 10)
+    for error in (ObjectGone(version), ObjectSuperseded(version)):
+        sent = pickle.loads(pickle.dumps(error))
+        assert (type(sent), sent.version, str(sent)) == (type(error), version, str(error))
+    sent = pickle.loads(pickle.dumps(UnreadableObject("bad_json", "no brace", ("{", True))))
+    assert (sent.reason, sent.detail, sent.text) == ("bad_json", "no brace", ("{", True))
