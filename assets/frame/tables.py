@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-import dagster as dg
+if TYPE_CHECKING:
+    # Processes that only read files import tables too: Dagster would cost each a second of CPU.
+    import dagster as dg
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,8 @@ class Table:
 
     def column_schema(self) -> dg.TableSchema:
         """The table as Dagster shows it: types, units, constraints."""
+        import dagster as dg
+
         primary = [f"primary key ({', '.join(self.key)})"] if self.key else []
         return dg.TableSchema(
             columns=[
@@ -162,6 +167,8 @@ class Table:
 
     def column_lineage(self) -> dg.TableColumnLineage:
         """Where the table's values come from, column by column."""
+        import dagster as dg
+
         return dg.TableColumnLineage(
             {
                 column.name: [self._dependency(source) for source in column.sources]
@@ -171,6 +178,8 @@ class Table:
         )
 
     def _dependency(self, source: str) -> dg.TableColumnDep:
+        import dagster as dg
+
         asset, column = source.split(".")
         return dg.TableColumnDep(dg.AssetKey([self.pipeline, asset]), column)
 

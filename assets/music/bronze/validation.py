@@ -68,7 +68,7 @@ def validate_batch(
     from assets.music.bronze.archive import Archive
     from assets.music.bronze.batch_files import archive_reader
     from assets.music.bronze.copies import copies_in
-    from assets.music.bronze.file_workers import parallel_reader, pays
+    from assets.music.bronze.parallel_reading import parallel_reader, pays
     from landing.batch.validation import validate
 
     music, known = rules(), copies_in(pg, raw.bucket)

@@ -156,37 +156,28 @@ def anything_due(conn: Connection, services: Services) -> bool:
 
 
 def _ask_lyrics(conn: Connection, services: Services, batch_id: str | None) -> Tally:
-    service = services.lyrics
-    if not service.configured:
-        return Tally()
-    questions = songs.due(conn, services.now(), limit=services.limit, batch_id=batch_id)
-    if not questions:
-        return Tally()
+    def due(now: datetime) -> list[Song]:
+        return songs.due(conn, now, limit=services.limit, batch_id=batch_id)
 
     def keep(answered: Sequence[tuple[Song, State]], now: datetime) -> None:
         songs.store(conn, answered, now, note=batch_id is None)
 
-    with service.client() as client:
-        tally = _put(
-            questions,
-            lambda song: client.ask(song.artist, song.title),
-            keep,
-            services.now,
-            concurrency=service.concurrency,
-            seconds=LYRICS_SECONDS,
-        )
-        return replace(tally, calls=client.calls)
+    return _ask(
+        services.lyrics,
+        due,
+        lambda client, song: client.ask(song.artist, song.title),
+        keep,
+        services.now,
+        seconds=LYRICS_SECONDS,
+    )
 
 
 def _ask_genres(conn: Connection, services: Services, batch_id: str | None) -> tuple[Tally, int]:
     """How the artists' questions ended, and how many songs got a genre."""
-    service = services.musicbrainz
-    if not service.configured:
-        return Tally(), 0
-    questions = genres.due(conn, services.now(), limit=services.limit, batch_id=batch_id)
-    if not questions:
-        return Tally(), 0
     changed = 0
+
+    def due(now: datetime) -> list[Artist]:
+        return genres.due(conn, now, limit=services.limit, batch_id=batch_id)
 
     def keep(answered: Sequence[tuple[Artist, State]], now: datetime) -> None:
         nonlocal changed
@@ -195,16 +186,14 @@ def _ask_genres(conn: Connection, services: Services, batch_id: str | None) -> t
             found = [artist.key for artist, state in answered if state.status == "found"]
             changed += len(_give_genres(conn, found, batch_id))
 
-    with service.client() as client:
-        tally = _put(
-            questions,
-            lambda artist: client.genre(artist.name, artist.mbid),
-            keep,
-            services.now,
-            concurrency=service.concurrency,
-            seconds=GENRES_SECONDS,
-        )
-        tally = replace(tally, calls=client.calls)
+    tally = _ask(
+        services.musicbrainz,
+        due,
+        lambda client, artist: client.genre(artist.name, artist.mbid),
+        keep,
+        services.now,
+        seconds=GENRES_SECONDS,
+    )
     return tally, changed
 
 
@@ -212,23 +201,30 @@ def _give_genres(conn: Connection, artists: Sequence[str], batch_id: str | None)
     return genres.apply_genres(conn, artists, batch_id=batch_id) if artists else []
 
 
-def _put(
-    questions: Sequence[Question],
-    ask: Callable[[Question], Answer],
+def _ask(
+    service: LyricsServiceResource | MusicBrainzResource,
+    due: Callable[[datetime], Sequence[Question]],
+    ask: Callable[[Any, Question], Answer],
     keep: Callable[[Sequence[tuple[Question, State]], datetime], None],
     clock: Callable[[], datetime],
     *,
-    concurrency: int,
     seconds: float,
 ) -> Tally:
-    """Put the questions; ``keep`` commits answers before more than a handful has come in."""
+    """Put what is due to the service; ``keep`` commits answers before more than a handful came."""
+    if not service.configured or not (questions := due(clock())):
+        return Tally()
     started, tally = time.monotonic(), Tally()
-    for answered in ask_all(
-        questions, ask, concurrency=concurrency, seconds=seconds, patience=PATIENCE
-    ):
-        now = clock()
-        states = [(question, after(question.attempts, said, now)) for question, said in answered]
-        keep(states, now)
-        for (_, state), (_, said) in zip(states, answered, strict=True):
-            tally = tally.with_state(state, asked=said is not None)
-    return replace(tally, seconds=time.monotonic() - started)
+    with service.client() as client:
+        for answered in ask_all(
+            questions,
+            lambda question: ask(client, question),
+            concurrency=service.concurrency,
+            seconds=seconds,
+            patience=PATIENCE,
+        ):
+            now = clock()
+            states = [(one, after(one.attempts, said, now)) for one, said in answered]
+            keep(states, now)
+            for (_, state), (_, said) in zip(states, answered, strict=True):
+                tally = tally.with_state(state, asked=said is not None)
+        return replace(tally, calls=client.calls, seconds=time.monotonic() - started)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.music.bronze import archive
-from assets.music.bronze import file_workers as parallel_reading
+from assets.music.bronze import archive, parallel_reading
 from samples import music as samples
 from tests.integration.music.bronze_world import BronzeWorld, minio_of, next_second
 

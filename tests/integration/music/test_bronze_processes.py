@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from assets.music.bronze import file_workers as parallel_reading
+from assets.music.bronze import parallel_reading
 from landing.batch.failures import PermanentError, TransientError
 from local.process import alive
 from resources.minio_client import Access
@@ -36,7 +36,7 @@ def world(env) -> BronzeWorld:
 
 def children(pid: int | None = None) -> list[psutil.Process]:
     return [p for p in psutil.Process(pid).children(recursive=True)
-            if alive(p) and "file_worker" in " ".join(p.cmdline())]  # fmt: skip
+            if alive(p) and "parallel_reading" in " ".join(p.cmdline())]  # fmt: skip
 
 
 def check(world, batch):
@@ -97,7 +97,7 @@ def test_reading_processes_end_with_the_one_that_asked(world):
     program = (
         "import os\n"
         "from tests.integration.music.bronze_world import *\n"
-        "from assets.music.bronze import file_workers as parallel_reading\n"
+        "from assets.music.bronze import parallel_reading\n"
         "from landing.batch import winners\n"
         "import time\n"
         "parallel_reading.FEWEST_OBJECTS = 1\n"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from datetime import UTC, datetime
 
-from assets.music.bronze.file_workers import pays
+from assets.music.bronze.parallel_reading import pays
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import UnreadableObject
 from landing.stores.base import ObjectGone, ObjectSuperseded
+from tests import processes
 
 
 def versions(count: int, size: int) -> list[ObjectVersion]:
@@ -31,3 +33,12 @@ def test_why_an_object_was_not_read_reaches_the_other_process():
         assert (type(sent), sent.version, str(sent)) == (type(error), version, str(error))
     sent = pickle.loads(pickle.dumps(UnreadableObject("bad_json", "no brace", ("{", True))))
     assert (sent.reason, sent.detail, sent.text) == ("bad_json", "no brace", ("{", True))
+
+
+def test_such_a_process_is_cheap_to_start():
+    """Dagster alone would cost it more than the files of half a batch."""
+    code = (
+        "import sys, assets.music.bronze.parallel_reading, assets.music.bronze.formats.sniffing;"
+        "print(sorted({'dagster', 'psycopg', 'pymilvus', 'openai'} & set(sys.modules)))"
+    )
+    assert processes.output_of([sys.executable, "-c", code]).strip() == "[]"

@@ -1,7 +1,7 @@
 """Reading a batch of many small objects in several processes.
 
-Belongs here: when that pays, starting the processes, merging what they read in the batch's order.
-Does not: what such a process does (``file_worker.py``).
+Belongs here: when that pays, what such a process does, merging what they read in the batch's order.
+Does not: the processes themselves (``assets/frame/worker.py``), reading (``batch_files.py``).
 
 A song's HDF5 file costs some milliseconds of one core: to fetch, to parse and to copy. Processes
 of their own, each with every n-th object, use the other cores; they cost half a second to start.
@@ -10,27 +10,26 @@ Imported lazily: needs polars.
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from assets.frame.worker import Worker
+from assets.music.bronze.archive import Archive
+from assets.music.bronze.batch_files import ArchiveReading, archive_reader
 from assets.music.bronze.copies import Copy, KnownCopies, save_copies
-from assets.music.bronze.file_worker import Failed, Message, Settled, Task
 from landing.arrival.identity import ObjectVersion
-from landing.batch.chunks import Chunk
-from landing.batch.failures import PermanentError, TransientError
+from landing.batch.chunks import Chunk, UnreadableObject
 from landing.batch.object_reading import Reader, Reading
+from landing.stores.base import ObjectNotCurrent
+from landing.stores.minio import MinioStore
+from resources.minio_client import Access
 
 if TYPE_CHECKING:
     import psycopg
 
     from landing.batch.counts import ObjectCounts
-    from resources.minio_client import Access
 
 PROCESSES = 2
 
@@ -38,9 +37,55 @@ PROCESSES = 2
 FEWEST_OBJECTS = 200
 LARGEST_MEAN = 1024 * 1024
 
-#: Not ``-m``: what is pickled as ``__main__`` means nothing to the other process.
-_PROGRAM = "from assets.music.bronze.file_worker import main; main()"
-_END_SECONDS = 10.0
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Objects to read, in order, and those of their copies that are known."""
+
+    access: Access
+    raw_bucket: str
+    processed_bucket: str
+    versions: Sequence[ObjectVersion]
+    copies: Mapping[ObjectVersion, Copy]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Every object was read, and every copy is there."""
+
+
+#: An object that was read to its end is followed by its copy, one that was not by why.
+Message = Chunk | Copy | UnreadableObject | ObjectNotCurrent | Settled
+
+
+def read_task(task: Task) -> Iterator[Message]:
+    """In a process of its own: the task's objects one after another, and Settled."""
+    from assets.music.bronze.formats.sniffing import read_records
+
+    client = task.access.client()
+    archive = Archive(
+        MinioStore(client, task.raw_bucket),
+        MinioStore(client, task.processed_bucket),
+        lambda _versions: task.copies,
+    )
+    with archive_reader(archive, read_records)(task.versions) as reading:
+        for version in task.versions:
+            yield from _object(reading, version)
+    yield Settled()
+
+
+def _object(reading: ArchiveReading, version: ObjectVersion) -> Iterator[Message]:
+    begun = False
+    try:
+        for chunk in reading.chunks(version):
+            begun = True
+            yield chunk
+    except (UnreadableObject, ObjectNotCurrent) as error:
+        if begun:
+            raise
+        yield error
+    else:
+        yield reading.made[version.uri]
 
 
 def pays(versions: Sequence[ObjectVersion]) -> bool:
@@ -63,7 +108,7 @@ def parallel_reader(
                 own = versions[number::PROCESSES]
                 of_own = {version: known[version] for version in own if version in known}
                 task = Task(access, raw_bucket, processed_bucket, own, of_own)
-                workers.append(stack.enter_context(Worker(task)))
+                workers.append(stack.enter_context(Worker(read_task, task)))
             reading = ParallelReading(workers, versions)
             yield reading
             reading.settle()
@@ -71,68 +116,14 @@ def parallel_reader(
     return read
 
 
-class Worker:
-    """A process that works on a task; use as a context manager, which ends it."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-
-    def __enter__(self) -> Self:
-        """Start it, with one thread for polars: the other cores have their own process."""
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "POLARS_MAX_THREADS": "1",
-        }
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a constant
-            [sys.executable, "-c", _PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise AssertionError
-        self._answers = self._process.stdout
-        pickle.dump(self._task, self._process.stdin, pickle.HIGHEST_PROTOCOL)
-        self._process.stdin.flush()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            self._process.kill()
-        if self._process.stdin is not None:
-            self._process.stdin.close()  # which ends it
-        self._answers.close()
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def next(self) -> Message:
-        """The next answer. Raises TransientError when the process ended without it."""
-        try:
-            message: Message = pickle.load(self._answers)  # noqa: S301 - our own process
-        except (EOFError, pickle.UnpicklingError) as error:
-            status = self._process.wait(_END_SECONDS)
-            raise TransientError(f"a reading process ended with status {status}") from error
-        if isinstance(message, Failed):
-            kind = PermanentError if message.failure == "permanent" else TransientError
-            raise kind(message.error)
-        return message
-
-
 class ParallelReading:
     """A batch of which each worker reads every n-th object."""
 
-    def __init__(self, workers: Sequence[Worker], versions: Sequence[ObjectVersion]) -> None:
+    def __init__(
+        self, workers: Sequence[Worker[Task, Message]], versions: Sequence[ObjectVersion]
+    ) -> None:
         self._workers = workers
-        self._owner: Mapping[ObjectVersion, Worker] = {
+        self._owner = {
             version: workers[number % len(workers)] for number, version in enumerate(versions)
         }
         self._made: dict[str, Copy] = {}
