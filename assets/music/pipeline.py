@@ -15,6 +15,7 @@ from assets.frame.checks import validation_results
 from assets.frame.declared import LandedFiles, Pipeline, batches
 from assets.frame.reports import validation_metadata
 from assets.frame.step import StepEvents, batch_step, derived_from
+from assets.music.registry import gold
 from assets.music.registry.bronze import STAGED
 from assets.music.settings import MusicSettings
 from resources.minio import MinioResource
@@ -26,13 +27,7 @@ if TYPE_CHECKING:
 #: Seconds after which a sweep of the raw bucket begins no further page: the next one goes on.
 SWEEP_SECONDS = 600.0
 
-GOLD = (
-    "gold_song_details",
-    "gold_artist_performance",
-    "gold_album_performance",
-    "gold_genre_by_year",
-    "gold_tempo_key_profile",
-)
+GOLD = tuple(table.name for table in gold.TABLES)
 
 
 def _rules() -> "Rules":
@@ -192,13 +187,13 @@ music_raw_sweep_schedule = dg.ScheduleDefinition(
 
 def _definitions() -> dg.Definitions:
     from assets.music import checks
-    from assets.music.gold import assets as gold
+    from assets.music.gold import assets as gold_tables
     from assets.music.lyrics import assets as lyrics
     from assets.music.lyrics.retry_job import music_lyrics_retry_job, music_lyrics_retry_schedule
     from assets.music.search import assets as search
     from assets.music.silver import assets as silver
 
-    layers = dg.load_assets_from_modules([silver, lyrics, gold, search])
+    layers = dg.load_assets_from_modules([silver, lyrics, gold_tables, search])
     return dg.Definitions(
         assets=[bronze_records, raw_removals, *layers],
         asset_checks=dg.load_asset_checks_from_modules([checks]),

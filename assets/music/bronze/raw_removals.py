@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from assets.music.bronze.batch_files import REQUESTS
 from assets.music.bronze.copies import Copy
@@ -126,13 +126,8 @@ def remove_archived(
                     log.warning("kept_in_raw uri=%s copy=%s", due.version.uri, due.copy.key)
     if refused is not None:
         raise refused
-    return Removals(
-        removed=counts["removed"],
-        replaced=counts["replaced"],
-        absent=counts["absent"],
-        unsafe=counts["unsafe"],
-        seconds=time.monotonic() - started,
-    )
+    became = {fate: counts[fate] for fate in get_args(Fate)}
+    return Removals(**became, seconds=time.monotonic() - started)
 
 
 def _pages(

@@ -10,28 +10,29 @@ from typing import Any
 import dagster as dg
 
 from assets.frame.step import StepEvents, sink_events
+from assets.frame.tables import Table
 from assets.music.gold.replacement import Replaced
 from assets.music.pipeline import MUSIC
-from assets.music.tables import TABLES
+from assets.music.registry.gold import TABLES
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 
 
-def _gold(name: str, description: str) -> dg.AssetsDefinition:
+def _gold(table: Table) -> dg.AssetsDefinition:
     """A gold table's asset: it follows silver and the lyrics, and nothing else."""
 
     @dg.asset(
         **MUSIC.sink(
-            name,
+            table.name,
             group="gold",
             deps=["silver_songs", "song_lyrics"],
             kinds={"postgres", "gold"},
             pool="postgres",
-            schema=TABLES[name].column_schema(),
+            schema=table.column_schema(),
             holds="What the batch touched, recounted from silver by another query.",
-            description=description,
+            description=table.description,
         )
     )
     def follow_silver(
@@ -75,22 +76,5 @@ def _follow_silver(
     yield from sink_events(MUSIC, context, postgres, minio, take, metadata=metadata)
 
 
-gold_song_details = _gold(
-    "gold_song_details",
-    "One row per song, with names instead of keys, and how its lyrics stand.",
-)
-gold_artist_performance = _gold(
-    "gold_artist_performance",
-    "Per artist: songs, mean tempo and loudness of those that have one, total duration.",
-)
-gold_album_performance = _gold(
-    "gold_album_performance", "Per album: artists, songs, mean duration."
-)
-gold_genre_by_year = _gold(
-    "gold_genre_by_year",
-    "Per genre and release year: songs, mean tempo and loudness; replaced as a whole.",
-)
-gold_tempo_key_profile = _gold(
-    "gold_tempo_key_profile",
-    "Songs by key, mode and bin of 10 beats per minute; replaced as a whole.",
-)
+#: One asset per table.
+tables = [_gold(table) for table in TABLES]

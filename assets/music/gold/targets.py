@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assets.frame.tables import Table
-from assets.music.pipeline import GOLD
-from assets.music.tables import TABLES
+from assets.music.registry import gold
 
 _SQL = Path(__file__).parent / "sql"
 _MARK = re.compile(r"/\* in scope: ([a-z]+\.[a-z_]+) \*/")
@@ -79,10 +78,8 @@ _POPULATIONS = {
 }
 
 TARGETS = {
-    name: Target(
-        TABLES[name],
-        _POPULATIONS.get(name),
-        "song" if name == "gold_song_details" else None,
+    table.name: Target(
+        table, _POPULATIONS.get(table.name), "song" if table is gold.SONG_DETAILS else None
     )
-    for name in GOLD
+    for table in gold.TABLES
 }

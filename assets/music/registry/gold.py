@@ -42,7 +42,7 @@ _AVERAGE_LOUDNESS = _AUDIO["loudness"].named(
 SONG_DETAILS = Table(
     PIPELINE,
     "gold_song_details",
-    "One row per song, with names instead of keys.",
+    "One row per song, with names instead of keys, and how its lyrics stand.",
     ("song_key",),
     (
         replace(SONG_KEY.read_from(_SONGS), reference=_TO_SONG),
@@ -91,7 +91,8 @@ SONG_DETAILS = Table(
 ARTIST_PERFORMANCE = Table(
     PIPELINE,
     "gold_artist_performance",
-    "One row per artist who has a song; a song of several artists counts for each.",
+    "Per artist who has a song (one of several artists counts for each): songs, mean tempo and "
+    "loudness of those that have one, total duration.",
     ("artist_key",),
     (
         replace(ARTIST_KEY.read_from(_SONGS), reference=_TO_ARTIST).required(),
@@ -111,7 +112,7 @@ ARTIST_PERFORMANCE = Table(
 ALBUM_PERFORMANCE = Table(
     PIPELINE,
     "gold_album_performance",
-    "One row per album that has a song.",
+    "Per album that has a song: artists, songs, mean duration.",
     ("album_key",),
     (
         replace(ALBUM_KEY.read_from(_SONGS), reference=_TO_ALBUM).required(),
@@ -126,7 +127,8 @@ ALBUM_PERFORMANCE = Table(
 GENRE_BY_YEAR = Table(
     PIPELINE,
     "gold_genre_by_year",
-    "One row per genre and release year; songs without a genre are in none.",
+    "Per genre and release year: songs, mean tempo and loudness; replaced as a whole. Songs "
+    "without a genre are in none.",
     ("genre", "year"),
     (
         _of("Genre.", "genre", "text", "genre_key", nullable=False),
@@ -145,7 +147,8 @@ GENRE_BY_YEAR = Table(
 TEMPO_KEY_PROFILE = Table(
     PIPELINE,
     "gold_tempo_key_profile",
-    "Songs by key, mode and tempo; songs that lack one of the three are in none.",
+    "Songs by key, mode and bin of 10 beats per minute; replaced as a whole. Songs that lack one "
+    "of the three are in none.",
     ("key", "mode", "tempo_from"),
     (
         _AUDIO["key"].required(),

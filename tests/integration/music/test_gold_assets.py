@@ -58,7 +58,7 @@ def ledger(star: Star, batch_id: str, *, rows: int = 1) -> None:
 def run(star: Star, batch_id: str, *names: str, **options) -> dg.ExecuteInProcessResult:
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions("music_batches", [batch_id])
-    chosen = [getattr(gold_assets, name) for name in names or GOLD]
+    chosen = [one for one in gold_assets.tables if one.key.path[-1] in (names or GOLD)]
     return dg.materialize(
         chosen,
         partition_key=batch_id,

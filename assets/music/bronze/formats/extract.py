@@ -16,6 +16,7 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 import polars as pl  # noqa: TID253
@@ -23,8 +24,8 @@ import polars as pl  # noqa: TID253
 from assets.formats.csv_records import read_records
 from assets.formats.values import BadValueError
 from assets.music.bronze import fields
-from assets.music.bronze.formats.rows import Reject, frame, reject_frame
-from landing.batch.chunks import Chunk, original_text
+from assets.music.bronze.formats.rows import Rows
+from landing.batch.chunks import Chunk
 
 _OTHER_NAMES = {
     "tid": "track_id",
@@ -78,23 +79,15 @@ def _named(cells: list[str]) -> tuple[str, ...]:
 
 
 def _checked(chunk: Chunk, given: list[str]) -> Chunk:
-    records, lines, texts = [], [], []
-    rejects: list[Reject] = []
-    rows = chunk.accepted.select(*given, "line", "text")
-    for *values, line, text in rows.iter_rows():
+    rows = Rows()
+    for *values, line, text in chunk.accepted.select(*given, "line", "text").iter_rows():
         raw = dict(zip(given, values, strict=True))
         if "NA" in values and '"NA"' not in text:
             raw = {name: None if value == "NA" else value for name, value in raw.items()}
         try:
-            records.append(fields.record("extract", raw))
+            rows.accept(line, fields.record("extract", raw), text)
         except BadValueError as error:
-            rejects.append((line, error.reason, error.detail, *original_text(text.encode())))
-        else:
-            lines.append(line)
-            texts.append(text)
-    return Chunk(
-        frame(records, lines, texts),
-        pl.concat([chunk.rejected, reject_frame(rejects)]).sort("line"),
-        chunk.lines,
-        chunk.blank_lines,
-    )
+            rows.reject(line, error.reason, error.detail, text.encode())
+    made = rows.take()
+    rejected = pl.concat([chunk.rejected, made.rejected]).sort("line")
+    return replace(chunk, accepted=made.accepted, rejected=rejected)

@@ -252,11 +252,9 @@ class _SongFile:
             try:
                 for column, items in lists:
                     raw[column] = items(index)
-                record = fields.record("hdf5", raw)
+                rows.accept(first + index + 1, fields.record("hdf5", raw), text)
             except BadValueError as error:
                 rows.reject(first + index + 1, error.reason, error.detail, text.encode())
-            else:
-                rows.accept(first + index + 1, record, text)
 
 
 def _collect(
