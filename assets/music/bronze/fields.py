@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from assets.formats.values import TEXT_BYTES, BadValueError, identifier, integer, number, text
+from assets.formats.values import BadValueError, identifier, integer, number, text
 from assets.frame.tables import Column
 from assets.music.bronze.records import KEY_BYTES, fingerprint
 from assets.music.registry.bronze import CONTENT, Format
@@ -157,7 +157,9 @@ def _rule(column: Column) -> Callable[[str, object], object]:
         return _number_rule(float, number, _range(column, *_FINITE))
     if column.name in _IDS:
         return identifier
-    return partial(text, limit=_TEXT_BYTES.get(column.name, TEXT_BYTES))
+    if column.name in _TEXT_BYTES:
+        return partial(text, limit=_TEXT_BYTES[column.name])
+    return text
 
 
 _RULES = {column.name: _rule(column) for column in CONTENT if column.name not in _MADE}

@@ -7,6 +7,7 @@ import pytest
 
 from assets.music import tables
 from assets.music.pipeline import GOLD, MUSIC
+from assets.music.registry import search
 from assets.music.registry.bronze import STAGED
 
 BRONZE, SONGS, LYRICS = (
@@ -45,6 +46,18 @@ def test_lineage_leads_to_columns_that_exist():
             assert column in table.names
             for source in sources:
                 assert source.column_name in there[source.asset_key], (name, column)
+
+
+@pytest.mark.parametrize("index", [search.SONGS, search.PASSAGES])
+def test_every_field_of_an_index_comes_from_columns_that_exist(index):
+    deps = index.column_lineage().deps_by_column
+    assert set(deps) == set(index.names)
+    assert index.asset in MUSIC.sinks
+    for sources in deps.values():
+        for source in sources:
+            table = tables.TABLES[source.asset_key.path[-1]]
+            assert table.column(source.column_name)
+            assert table.asset == table.name
 
 
 @pytest.mark.parametrize("name", GOLD)
