@@ -1,7 +1,8 @@
 """Rows in Postgres: copied beside a table, then inserted or updated by key in one transaction.
 
-Belongs here: a table as it is declared, COPY of frames, the upsert and its read-back. Does not: the
-connection (``resources/postgres.py``), what a pipeline computes from its rows.
+Belongs here: a table as it is declared, COPY of frames, the upsert and its read-back, bringing a
+table to what a relation says. Does not: the connection (``resources/postgres.py``), what a pipeline
+computes from its rows.
 """
 
 from __future__ import annotations
@@ -98,6 +99,36 @@ def upsert(
             raise psycopg.Rollback(transaction)
         delivery.done_in(conn, rows_written=rows)
     return SinkResult(rows, rows - changed, 0, time.monotonic() - started), found
+
+
+def reconcile(
+    conn: psycopg.Connection[Any], table: Table, fresh: str, *, within: str = "TRUE"
+) -> tuple[int, int, int]:
+    """Rows deleted, updated, inserted so that the table holds those of the relation ``fresh``.
+
+    ``within`` is a condition on the table's own columns: rows beyond it are left alone, and
+    ``fresh`` has none of them. Rows that are equal are neither written nor locked.
+    """
+    rest = [name for name in table.names if name not in table.key]
+    same = " AND ".join(f't."{name}" = f."{name}"' for name in table.key)
+    old, new = (", ".join(f'{alias}."{name}"' for name in rest) for alias in "tf")
+    # One statement each instead of ON CONFLICT DO UPDATE, which would lock, and so write, unchanged
+    # rows too.
+    deleted = conn.execute(
+        f"DELETE FROM {table.qualified} AS t WHERE {within}"
+        f" AND NOT EXISTS (SELECT FROM {fresh} AS f WHERE {same})"
+    )
+    updated = conn.execute(
+        f"UPDATE {table.qualified} AS t SET ({_listed(rest)}) = ROW({new})"
+        f" FROM {fresh} AS f WHERE {same} AND ({old}) IS DISTINCT FROM ({new})"
+    )
+    # Not by NOT EXISTS: planned for an empty table, it would scan all that it has inserted so far
+    # for every further row.
+    inserted = conn.execute(
+        f"INSERT INTO {table.qualified} ({_listed(table.names)})"
+        f" SELECT {_listed(table.names)} FROM {fresh} ON CONFLICT ({_listed(table.key)}) DO NOTHING"
+    )
+    return deleted.rowcount, updated.rowcount, inserted.rowcount
 
 
 def copy_frames(

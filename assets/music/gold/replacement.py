@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.music.gold.targets import Target
+from assets.sinks.postgres import reconcile
 from assets.sinks.result import SinkResult
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def replace(
     population = rows_of(conn, f"music.{target.population}") if target.population else 0
     narrow = target.population is not None and in_scope <= rebuild_share * population
     computed = _compute(conn, target, narrow=narrow)
-    deleted, updated, inserted = _apply(conn, target, narrow=narrow)
+    within = f"{target.table.key[0]} IN (SELECT key FROM gold_scope)" if narrow else "TRUE"
+    deleted, updated, inserted = reconcile(conn, target.table, "gold_fresh", within=within)
     return Replaced(
         mode="incremental" if narrow else "full",
         in_scope=in_scope,
@@ -126,34 +128,6 @@ def _compute(conn: psycopg.Connection[Any], target: Target, *, narrow: bool) -> 
     cursor = conn.execute(f"CREATE TEMPORARY TABLE gold_fresh ON COMMIT DROP AS {rows}")
     conn.execute("ANALYZE gold_fresh")
     return cursor.rowcount
-
-
-def _apply(conn: psycopg.Connection[Any], target: Target, *, narrow: bool) -> tuple[int, int, int]:
-    """Rows deleted, updated, inserted so that the table holds ``gold_fresh``, in scope if narrow.
-
-    One statement each instead of ON CONFLICT DO UPDATE, which would lock, and so write, unchanged
-    rows too.
-    """
-    table, names, key = target.table.qualified, target.table.names, target.table.key
-    same = " AND ".join(f"g.{name} = f.{name}" for name in key)
-    rest = [name for name in names if name not in key]
-    within = f"g.{key[0]} IN (SELECT key FROM gold_scope) AND" if narrow else ""
-    deleted = conn.execute(
-        f"DELETE FROM {table} AS g WHERE {within} NOT EXISTS"
-        f" (SELECT FROM gold_fresh AS f WHERE {same})"
-    )
-    updated = conn.execute(
-        f"UPDATE {table} AS g SET {', '.join(f'{name} = f.{name}' for name in rest)}"
-        f" FROM gold_fresh AS f WHERE {same} AND ({', '.join(f'g.{name}' for name in rest)})"
-        f" IS DISTINCT FROM ({', '.join(f'f.{name}' for name in rest)})"
-    )
-    # Not by NOT EXISTS: planned for an empty table, it would scan all that it has inserted so far
-    # for every further row. A row that is there is neither written nor locked by this.
-    inserted = conn.execute(
-        f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)} FROM gold_fresh"
-        f" ON CONFLICT ({', '.join(key)}) DO NOTHING"
-    )
-    return deleted.rowcount, updated.rowcount, inserted.rowcount
 
 
 def rows_of(conn: psycopg.Connection[Any], table: str) -> int:

@@ -153,3 +153,40 @@ def test_what_is_declared_is_what_there_is(landing):
         ("line", "bigint", "NO"),
         ("ingested_at", "timestamp with time zone", "NO"),
     ]
+
+
+STOCK = Table(
+    "shop",
+    "stock",
+    "What lies where.",
+    ("place", "item"),
+    (
+        Column("place", "text", "Where.", nullable=False),
+        Column("item", "text", "What.", nullable=False),
+        Column("pieces", "integer", "How many; null for not counted."),
+    ),
+)
+
+
+def test_a_table_is_brought_to_what_a_relation_says_and_equal_rows_are_left_alone(landing):
+    with psycopg.connect(landing.url) as conn:
+        postgres.ensure(conn, STOCK)
+        conn.execute(
+            "INSERT INTO shop.stock VALUES ('a', 'nut', 1), ('a', 'bolt', NULL), ('a', 'gone', 3),"
+            " ('b', 'nut', 4)"
+        )
+        conn.commit()
+        before = dict(conn.execute("SELECT place || item, xmin::text FROM shop.stock"))
+        conn.execute(
+            "CREATE TEMP TABLE fresh AS SELECT * FROM (VALUES ('a', 'nut', 1), ('a', 'bolt', 2),"
+            " ('a', 'new', NULL::integer)) AS v (place, item, pieces)"
+        )
+        done = postgres.reconcile(conn, STOCK, "fresh", within="place = 'a'")
+        assert done == (1, 1, 1)
+        again = postgres.reconcile(conn, STOCK, "fresh", within="place = 'a'")
+        assert again == (0, 0, 0)
+        rows = conn.execute("SELECT * FROM shop.stock ORDER BY place, item").fetchall()
+        assert rows == [("a", "bolt", 2), ("a", "new", None), ("a", "nut", 1), ("b", "nut", 4)]
+        after = dict(conn.execute("SELECT place || item, xmin::text FROM shop.stock"))
+        assert {key for key in after if after[key] == before.get(key)} == {"anut", "bnut"}
+        assert postgres.reconcile(conn, STOCK, "fresh") == (1, 0, 0)
