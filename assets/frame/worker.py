@@ -39,8 +39,8 @@ class Failed:
 class Worker(Generic[Task, Message]):
     """A process that works on a task; use as a context manager, which ends it.
 
-    ``answers`` is a function of a module, with one thread for polars: other cores have their own
-    process.
+    ``answers`` is imported there by its module and name. Polars has one thread there: the other
+    cores have processes of their own.
     """
 
     def __init__(self, answers: Callable[[Task], Iterator[Message]], task: Task) -> None:
