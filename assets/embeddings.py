@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from landing.batch.failures import PermanentError, TransientError
+from resources.advisory_locks import Lock, held
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,6 @@ CALL_TEXTS = 128
 ATTEMPTS = 8
 #: Vectors kept in memory: 4 KiB each.
 _KEPT = 4_096
-_LOCK = "quintet.cache.embedding"
 
 _KNOWN = """
 SELECT text_hash FROM cache.embedding
@@ -142,7 +142,8 @@ class Embedder:
         """
         if not texts:
             return EmbeddingResult()
-        with self._alone():
+        # Two sinks of one run want the same texts.
+        with held(self._connection, Lock.EMBEDDINGS):
             known = self._connection.execute(_KNOWN, _parameters(self._space, list(texts)))
             have = {row[0] for row in known}
             new = [(key, text) for key, text in texts.items() if key not in have]
@@ -169,15 +170,6 @@ class Embedder:
         parameters = _parameters(self._space, [key for key, _ in texts])
         self._connection.execute(_STORE, {**parameters, "vectors": vectors})
         return tokens
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two sinks of one run want the same texts: the second finds what the first paid for."""
-        self._connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [_LOCK])
-        try:
-            yield
-        finally:
-            self._connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [_LOCK])
 
 
 @contextmanager

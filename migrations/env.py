@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from alembic import context
 from sqlalchemy import create_engine, pool
 
+from resources.advisory_locks import Lock, take_until_commit
 from resources.postgres import sqlalchemy_url
 
 
@@ -13,7 +16,8 @@ def run_migrations() -> None:
     url = context.config.attributes["url"]
     engine = create_engine(sqlalchemy_url(url), poolclass=pool.NullPool)
     with engine.begin() as connection:
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('quintet.migrations'))")
+        psycopg_connection: Any = connection.connection.driver_connection
+        take_until_commit(psycopg_connection, Lock.MIGRATIONS)
         context.configure(connection=connection, version_table_schema="public")
         with context.begin_transaction():
             context.run_migrations()

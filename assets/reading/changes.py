@@ -12,8 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 log = logging.getLogger(__name__)
-
-#: Class of the lock of who reports, beside those of runs, writers and tables.
-REPORT_LOCK = 86
 
 #: Contents per query and days per round: a request of BigQuery's takes 10 MB.
 CONTENTS_AT_ONCE = 50_000

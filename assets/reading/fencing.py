@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from resources.advisory_locks import Lock, held
+
 if TYPE_CHECKING:
     import psycopg
 

@@ -15,15 +15,12 @@ from landing.arrival.batching import Arrival
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.scan import ScanResult
 from landing.arrival.source import Source
+from resources.advisory_locks import Lock, take_until_commit
 
 if TYPE_CHECKING:
     import psycopg
 
     Connection = psycopg.Connection[Any]
-
-#: Advisory lock classes (81 and 82 are the run's, landing/batch/locks.py).
-SOURCE_LOCK = 83
-BATCH_ID_LOCK = 84
 
 MAX_BATCHES_PER_SECOND = 9_999
 
@@ -102,7 +99,7 @@ def unassigned(connection: Connection, source: Source, limit: int) -> list[Arriv
 
 def lock_source(connection: Connection, source: str) -> None:
     """Be the only one, until the transaction ends, who makes and requests batches of a source."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (SOURCE_LOCK, source))
+    take_until_commit(connection, Lock.SOURCE, source)
 
 
 def create_batch(
@@ -114,7 +111,7 @@ def create_batch(
     The caller holds :func:`lock_source`. Raises RuntimeError when a version is in a batch already.
     """
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (BATCH_ID_LOCK,))
+        take_until_commit(connection, Lock.BATCH_ID)
         row = connection.execute("SELECT max(batch_id) FROM landing.batch").fetchone()
         batch_id = next_batch_id(row[0] if row else None, now)
         connection.execute(

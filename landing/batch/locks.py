@@ -1,7 +1,7 @@
 """Advisory locks of runs: who is alive, and who may write.
 
-Belongs here: the run lock (class 81, on the run id) and the writer lock (class 82, on a pipeline's
-writer). Does not: the locks of a tick (arrivals.py), or what a run does once it has them.
+Belongs here: having the run lock and the writer lock, and keeping them. Does not: their keys
+(``resources/advisory_locks.py``), or what a run does once it has them.
 
 They are session locks: the server frees them when the process dies, however it dies, which no row
 in a table would do.
@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from resources.advisory_locks import Lock, is_held, take, try_to_take
+
 if TYPE_CHECKING:
     import psycopg
 
     Connection = psycopg.Connection[Any]
-
-RUN_LOCK = 81
-WRITER_LOCK = 82
 
 #: Seconds between two signs of life on the connection that holds the locks.
 PING_SECONDS = 5.0
@@ -45,12 +44,12 @@ log = logging.getLogger(__name__)
 
 def run_lock_held(connection: Connection, run_id: str) -> bool:
     """Whether a living session holds the run lock of ``run_id``, in this database."""
-    return _held(connection, RUN_LOCK, run_id)
+    return is_held(connection, Lock.RUN, run_id)
 
 
 def writer_lock_held(connection: Connection, writer: str) -> bool:
     """Whether a living session holds the writer lock of ``writer``, in this database."""
-    return _held(connection, WRITER_LOCK, writer)
+    return is_held(connection, Lock.WRITER, writer)
 
 
 @contextmanager
@@ -100,7 +99,7 @@ class _Keeper:
     ) -> None:
         self._url = url
         self._run_id = run_id
-        self._locks = [(RUN_LOCK, run_id)] + ([(WRITER_LOCK, writer)] if writer else [])
+        self._locks = [(Lock.RUN, run_id)] + ([(Lock.WRITER, writer)] if writer else [])
         self._on_lost = on_lost
         self._ping_seconds = ping_seconds
         self._loss_seconds = loss_seconds
@@ -114,8 +113,8 @@ class _Keeper:
     def start(self) -> None:
         self._connection = self._connect()
         try:
-            for lock_class, name in self._locks:
-                self._wait_for(self._connection, lock_class, name)
+            for lock, name in self._locks:
+                self._wait_for(self._connection, lock, name)
         except BaseException:
             self._connection.close()
             raise
@@ -144,17 +143,17 @@ class _Keeper:
         self._backend = connection.info.backend_pid
         return connection
 
-    def _wait_for(self, connection: Connection, lock_class: int, name: str) -> None:
+    def _wait_for(self, connection: Connection, lock: Lock, name: str) -> None:
         from psycopg.errors import LockNotAvailable
 
         connection.execute("SELECT set_config('lock_timeout', %s, false)", (str(_WAIT_MS),))
         waiting_since = time.monotonic()
         while True:
             try:
-                connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (lock_class, name))
+                take(connection, lock, name)
             except LockNotAvailable:
                 waited = round(time.monotonic() - waiting_since)
-                log.info("waiting for lock class=%s name=%s seconds=%s", lock_class, name, waited)
+                log.info("waiting for lock=%s name=%s seconds=%s", lock.name, name, waited)
             else:
                 return
 
@@ -186,8 +185,8 @@ class _Keeper:
         connection = self._connect()
         try:
             self._end_ghost(connection, ghost)
-            for lock_class, name in self._locks:
-                if not _try(connection, lock_class, name):
+            for lock, name in self._locks:
+                if not try_to_take(connection, lock, name):
                     connection.close()
                     return name
         except BaseException:
@@ -212,26 +211,3 @@ class _Keeper:
             with suppress(Exception):
                 self._connection.close()
             self._connection = None
-
-
-def _try(connection: Connection, lock_class: int, name: str) -> bool:
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(%s, hashtext(%s))", (lock_class, name)
-    ).fetchone()
-    return bool(row and row[0])
-
-
-def _held(connection: Connection, lock_class: int, name: str) -> bool:
-    # pg_locks shows both halves of a two-part key as unsigned numbers, objsubid 2.
-    row = connection.execute(
-        """
-        SELECT EXISTS (
-            SELECT FROM pg_locks
-            WHERE locktype = 'advisory' AND granted AND objsubid = 2
-              AND classid = %s::oid
-              AND objid = (hashtext(%s)::bigint & 4294967295)::oid
-              AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-        """,
-        (lock_class, name),
-    ).fetchone()
-    return bool(row and row[0])

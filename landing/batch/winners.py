@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from landing.batch.counts import RowCounts
+from resources.advisory_locks import Lock, take_until_commit
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,9 +30,6 @@ Mode = Literal["deliver", "rewrite"]
 Status = Literal["written", "unchanged", "superseded", "duplicate"]
 
 _IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]*$")
-
-#: Namespace of the transaction lock that keeps two decisions of one pipeline apart.
-_LOCK_NAMESPACE = 0x71756E  # arbitrary, stable
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ def add_candidates(conn: psycopg.Connection[Any], table: RecordTable, rows: pl.D
 
 def lock_pipeline(conn: psycopg.Connection[Any], pipeline: str) -> None:
     """Until the end of the transaction no other decision of the pipeline is taken."""
-    conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK_NAMESPACE, pipeline))
+    take_until_commit(conn, Lock.DECISION, pipeline)
 
 
 #: What a kept row becomes. ``r`` is the current record, ``w`` the row with its rank in the batch.

@@ -25,12 +25,10 @@ from assets.music.silver import (
 )
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
+from resources.advisory_locks import Lock, take_until_commit
 
 if TYPE_CHECKING:
     import psycopg
-
-#: One writer at a time, whoever starts it. Arbitrary, stable.
-_LOCK = 0x73696C76
 
 # What is sorted and hashed is a batch; plans are made for it once, so that compiling them is waste.
 _SETTINGS = """
@@ -60,7 +58,7 @@ def load_batch(
 
     started = time.monotonic()
     with conn.transaction() as transaction:
-        conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        take_until_commit(conn, Lock.STAR_SCHEMA)
         conn.execute(_SETTINGS)
         intake, facts, followed, removed = _load(conn, delivery)
         found = verify.verify(conn, intake)
