@@ -1,7 +1,8 @@
 """Which pipelines there are, which of them are chosen, and the variables of all.
 
-Belongs here: the list and finding a declaration by its name. Does not: what a pipeline is
-(``frame/declared.py``), variables of systems (``resources/environment.py``).
+Belongs here: the list, finding a declaration by its name, and what those declare together. Does
+not: what a pipeline is (``frame/declared.py``), variables of systems
+(``resources/environment.py``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from resources import environment
 
 if TYPE_CHECKING:  # the declarations import Dagster, which the names alone do not need
     from assets.frame.declared import LandedFiles, Pipeline
+    from landing.batch.reasons import RejectReason
 
 #: Every pipeline is a package of this name here, whose module ``pipeline`` declares ``PIPELINE``.
 PIPELINES: tuple[str, ...] = ("campaigns", "music", "reading")
@@ -60,6 +62,14 @@ def landed_of(pipeline: str) -> LandedFiles:
     if not landed:
         raise KeyError(pipeline)
     return landed[0]
+
+
+def reject_reasons(pipeline: str) -> dict[str, RejectReason]:
+    """All reasons for which the pipeline rejects anything, by code. Imports its rules."""
+    declared = declaration(pipeline)
+    return {
+        code: reason for files in declared.landed for code, reason in files.rules().by_code.items()
+    } | {reason.code: reason for reason in declared.reasons}
 
 
 def defaults() -> dict[str, str]:

@@ -6,13 +6,14 @@ is done there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assets.frame.buckets import opened
-from assets.pipelines import landed_of
+from assets.pipelines import landed_of, reject_reasons
+from landing.batch.reasons import RejectReason
 from landing.stores.base import ObjectStore
 from ops.environment import require
 from resources.gcs import GcsResource
@@ -30,13 +31,14 @@ PutBack = Callable[["Iterable[Reject]", str], "Replayed"]
 class LandedPipeline:
     """One pipeline of landed objects.
 
-    ``open_bucket`` connects to one of its buckets, landing or quarantine, and ``put_back`` lets the
-    rejects of the batch with that id arrive again.
+    ``open_bucket`` connects to one of its buckets, landing or quarantine, ``put_back`` lets the
+    rejects of the batch with that id arrive again, and ``reasons`` are those it rejects for.
     """
 
     name: str
     open_bucket: Callable[[str], ObjectStore]
     put_back: PutBack
+    reasons: Mapping[str, RejectReason]
 
 
 @contextmanager
@@ -48,8 +50,13 @@ def landed_pipeline(name: str) -> Iterator[LandedPipeline]:
         def open_bucket(bucket: str) -> ObjectStore:
             return stack.enter_context(opened(_resource(files), bucket))
 
-        put_back = _files_back(_minio()) if name == "music" else _rows_back(files, open_bucket)
-        yield LandedPipeline(name, open_bucket, put_back)
+        reasons = reject_reasons(name)
+        put_back = (
+            _files_back(_minio(), reasons)
+            if name == "music"
+            else _rows_back(files, open_bucket, reasons)
+        )
+        yield LandedPipeline(name, open_bucket, put_back, reasons)
 
 
 def _resource(files: LandedFiles) -> GcsResource | MinioResource:
@@ -66,7 +73,11 @@ def _minio() -> MinioResource:
     )
 
 
-def _rows_back(files: LandedFiles, open_bucket: Callable[[str], ObjectStore]) -> PutBack:
+def _rows_back(
+    files: LandedFiles,
+    open_bucket: Callable[[str], ObjectStore],
+    reasons: Mapping[str, RejectReason],
+) -> PutBack:
     """Rows of CSV files, compressed or not, in objects of their own under the prefix."""
 
     def put_back(rejects: Iterable[Reject], batch_id: str) -> Replayed:
@@ -80,13 +91,14 @@ def _rows_back(files: LandedFiles, open_bucket: Callable[[str], ObjectStore]) ->
             prefix=places.prefix,
             suffix=".csv",
             batch_id=batch_id,
+            reasons=reasons,
             plain=plain,
         )
 
     return put_back
 
 
-def _files_back(minio: MinioResource) -> PutBack:
+def _files_back(minio: MinioResource, reasons: Mapping[str, RejectReason]) -> PutBack:
     """Files of songs, whole: a row of HDF5 is no file."""
 
     def put_back(rejects: Iterable[Reject], _batch_id: str) -> Replayed:
@@ -102,6 +114,6 @@ def _files_back(minio: MinioResource) -> PutBack:
         raw = MinioStore(client, music.raw_bucket)
         processed = MinioStore(client, music.processed_bucket)
         archive = Archive(raw, processed, copies_in(postgres, raw.bucket))
-        return put_files_back(rejects, raw, archive, postgres)
+        return put_files_back(rejects, raw, archive, postgres, reasons)
 
     return put_back

@@ -126,7 +126,7 @@ def _message_rows(messages: Sequence[RejectedMessages]) -> list[tuple[str, ...]]
 
 
 def _show(pipeline: LandedPipeline, batch: QuarantinedBatch, limit: int) -> int:
-    from ops.rejects import entries
+    from ops.rejects import entries, legend
 
     print(f"{batch.batch_id} of {pipeline.name}: {batch.rows:,} rejected ({_reasons(batch)})")
     store = pipeline.open_bucket(batch.bucket)
@@ -136,6 +136,7 @@ def _show(pipeline: LandedPipeline, batch: QuarantinedBatch, limit: int) -> int:
         print(
             f"\n… {batch.rows - limit:,} more: python -m ops quarantine {batch.batch_id} --limit N"
         )
+    print(legend(batch.reasons, pipeline.reasons))
     print(
         f"\nCorrect a file where it lies: the new version arrives by itself. When the rules have "
         f"changed,\n`make quarantine BATCH={batch.batch_id} REPLAY=1` puts them back as they were."

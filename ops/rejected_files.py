@@ -13,13 +13,14 @@ otherwise of one of its records, the old file would win over it, and it stays ou
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from assets.music.bronze.archive import Archive
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import UnreadableObject
+from landing.batch.reasons import RejectReason
 from landing.stores.base import ObjectNotCurrent
 from ops.rejects import Reject, Replayed
 from resources.postgres import PostgresResource
@@ -42,15 +43,22 @@ JOIN music.record r ON r.key = said.key AND r.row_hash <> said.row_hash
 
 
 def put_back(
-    rejects: Iterable[Reject], raw: MinioStore, archive: Archive, postgres: PostgresResource
+    rejects: Iterable[Reject],
+    raw: MinioStore,
+    archive: Archive,
+    postgres: PostgresResource,
+    reasons: Mapping[str, RejectReason],
 ) -> Replayed:
-    """Write the files of these rejects again where that is right. Safe to repeat."""
+    """Write the files of these rejects again where that is right. Safe to repeat.
+
+    ``reasons`` are the pipeline's, by code.
+    """
     result = Replayed()
     for (key, version), group in groupby(rejects, lambda r: (r.key, r.version)):
         willing = 0
         for reject in group:
-            if reject.reason.startswith("duplicate_"):
-                result.refused["duplicate: another row of the same file was kept"] += 1
+            if reject.reason in reasons and reasons[reject.reason].final:
+                result.refused[reasons[reject.reason].final] += 1
             else:
                 willing += 1
         if not willing:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from assets.reading.reasons import MESSAGE_REASONS
 from ops.terminal import counted, printable
 from resources.pubsub import TIMEOUT, PubSubResource
 
@@ -78,6 +79,8 @@ def by_subscription(postgres: PostgresResource) -> list[RejectedMessages]:
 
 def show(postgres: PostgresResource, subscription: str, limit: int) -> int:
     """Print the last ``limit`` messages that were rejected."""
+    from ops.rejects import legend
+
     with postgres.connect() as conn:
         rows = conn.execute(
             """
@@ -92,6 +95,8 @@ def show(postgres: PostgresResource, subscription: str, limit: int) -> int:
         again = f", replayed {replayed:%F %R}" if replayed else ""
         print(f"{message_id}  {published:%F %T}  {reason}  ({printable(detail)}), "
               f"attempt {attempts}{again}\n    {text}")  # fmt: skip
+    told = dict.fromkeys(reason for _, _, reason, *_ in rows)
+    print(legend(told, {reason.code: reason for reason in MESSAGE_REASONS}))
     print(f"\n`make quarantine BATCH={subscription} REPLAY=1` publishes all to their topic again.")
     return 0
 

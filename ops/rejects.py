@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 from landing.batch.chunks import TEXT_BYTES, original_text
+from landing.batch.reasons import RejectReason
 from landing.stores.base import ObjectNotCurrent, ObjectStore
+from ops.terminal import table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,14 +45,12 @@ class Reject:
     text: str
     truncated: bool
 
-    def refusal(self) -> str | None:
+    def refusal(self, reasons: Mapping[str, RejectReason]) -> str | None:
         """Why this entry cannot be put back, or None when it can."""
         if self.line is None:
             return "whole object: correct it and upload it again, it is still where it was"
-        if self.reason.startswith("duplicate_"):
-            return "duplicate: another row of the same object was kept"
-        if self.reason == "unclosed_quote":
-            return "unclosed quote: among other rows it could swallow the next one; correct it"
+        if self.reason in reasons and reasons[self.reason].final:
+            return reasons[self.reason].final
         if self.truncated:
             return "longer than 64 KiB: correct it and upload it again"
         return None
@@ -77,6 +77,16 @@ def entries(frames: Iterable[pl.DataFrame]) -> Iterator[Reject]:
             yield Reject(*row)
 
 
+def legend(found: Iterable[str], reasons: Mapping[str, RejectReason]) -> str:
+    """What each of the reasons means and what to do, as a table below an empty line."""
+    rows = [
+        (code, f"{reasons[code].meaning} → {reasons[code].remedy}")
+        for code in found
+        if code in reasons
+    ]
+    return f"\n{table(rows)}" if rows else ""
+
+
 def put_back(
     rejects: Iterable[Reject],
     landing: ObjectStore,
@@ -84,12 +94,14 @@ def put_back(
     prefix: str,
     suffix: str,
     batch_id: str,
+    reasons: Mapping[str, RejectReason],
     plain: Callable[[BinaryIO], AbstractContextManager[IO[bytes]]] = nullcontext,
 ) -> Replayed:
     """Write the rejects that can be as new objects, one per source object, under ``prefix``.
 
     Keys are ``<prefix>replay/<batch>-<n><suffix>``: the same call writes the same objects again.
-    Each has the header of its source object, whose columns may stand in any order. ``plain`` turns
+    Each has the header of its source object, whose columns may stand in any order. ``reasons`` are
+    the pipeline's, by code. ``plain`` turns
     an object's stream into that of its text, where objects may be compressed.
     """
     result = Replayed()
@@ -97,7 +109,7 @@ def put_back(
     for (key, version), group in groupby(rejects, lambda r: (r.key, r.version)):
         willing: list[Reject] = []
         for reject in group:
-            refusal = reject.refusal()
+            refusal = reject.refusal(reasons)
             if refusal is None:
                 willing.append(reject)
             else:

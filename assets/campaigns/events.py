@@ -27,7 +27,8 @@ def read_events(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
 def rules() -> RecordRules:
     """What campaigns supply to the shared validation."""
     from assets.campaigns.pipeline import CAMPAIGNS
-    from assets.campaigns.schema import COLUMNS
+    from assets.campaigns.schema import COLUMNS, RULES
+    from assets.formats.csv_records import CSV_REASONS
     from landing.batch.validation import RecordRules
 
     return RecordRules(
@@ -38,4 +39,5 @@ def rules() -> RecordRules:
         attributes=("user_id", "campaign", "message_hash"),
         sinks=CAMPAIGNS.sinks,
         read=read_events,
+        reasons=(*CSV_REASONS, *(rule.reason for rule in RULES)),
     )

@@ -17,6 +17,7 @@ import polars as pl  # noqa: TID253
 from assets.campaigns.tables import EVENT
 from assets.frame.rows import Rule, checked, hashed
 from landing.batch.chunks import Chunk
+from landing.batch.reasons import RejectReason
 
 COLUMNS = tuple(column.name for column in EVENT)
 
@@ -45,17 +46,20 @@ _LENGTHS = [
 
 #: In the order in which they are told.
 RULES = (
-    Rule("missing_record_id", pl.col("record_id").is_not_null()),
-    Rule("missing_user_id", pl.col("user_id").is_not_null()),
+    Rule(RejectReason("missing_record_id", "the id is empty"), pl.col("record_id").is_not_null()),
+    Rule(RejectReason("missing_user_id", "the user is empty"), pl.col("user_id").is_not_null()),
     Rule(
-        "value_too_long",
+        RejectReason(
+            "value_too_long",
+            f"an id above {MAX_ID_BYTES} or a campaign above {MAX_CAMPAIGN_BYTES} bytes",
+        ),
         _within("record_id", MAX_ID_BYTES)
         & _within("user_id", MAX_ID_BYTES)
         & _within("campaign", MAX_CAMPAIGN_BYTES),
         pl.concat_str([*_LENGTHS, pl.lit("bytes")], separator=" "),
     ),
     Rule(
-        "bad_timestamp",
+        RejectReason("bad_timestamp", f"no such moment, or outside of {FIRST_YEAR} to {LAST_YEAR}"),
         pl.col("timestamp").dt.year().is_between(FIRST_YEAR, LAST_YEAR),
         pl.col("raw_timestamp").str.slice(0, _DETAIL_CHARACTERS),
     ),

@@ -28,6 +28,7 @@ import pyarrow as pa  # noqa: TID253
 
 from assets.formats.csv_quotes import OpenRecordError, UnclosedQuoteError, scan_record
 from landing.batch.chunks import REJECT_SCHEMA, Chunk, UnreadableObject, original_text
+from landing.batch.reasons import CORRECT_FILE, RejectReason
 
 _LF, _CR, _COMMA, _QUOTE, _NUL = 10, 13, 44, 34, 0
 DATE = re.compile(rb'\s*"?\d{4}-\d\d-\d\d')
@@ -35,6 +36,24 @@ DATE = re.compile(rb'\s*"?\d{4}-\d\d-\d\d')
 _HEADER_BYTES = 64 * 1024
 #: How much of an overlong line is kept for the quarantine.
 _KEPT_BYTES = 64 * 1024
+
+
+#: What :func:`read_records` rejects lines, records and files for.
+CSV_REASONS = (
+    RejectReason(
+        "bad_header", "the first line does not name exactly the columns: the file", CORRECT_FILE
+    ),
+    RejectReason("bad_encoding", "not UTF-8"),
+    RejectReason("nul_character", "a NUL in it"),
+    RejectReason("too_few_fields", "fewer fields than the header has"),
+    RejectReason("too_many_fields", "more fields than the header has"),
+    RejectReason("field_too_large", "a field above 1 MiB, or a line above 8 MiB"),
+    RejectReason(
+        "unclosed_quote",
+        "a quote that is not closed within 1,000 lines or 2 MiB; the next line is read anew",
+        final="unclosed quote: among other rows it could swallow the next one; correct it",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from assets.frame.settings import LandingPlaces, Settings
 from assets.sinks.result import HOLDS_BATCH
 from landing.arrival.identity import ObjectVersion, StoreKind
 from landing.arrival.source import Source
+from landing.batch.reasons import RejectReason
 
 if TYPE_CHECKING:
     from landing.batch.validation import Rules
@@ -279,8 +280,9 @@ class Pipeline:
 
     ``definitions`` gives its own assets, audits (checks that no batch's run makes), jobs, schedules
     and sensors; it is called when the location loads. ``requires`` are the variables without which
-    it cannot run, ``servers`` those of the embedded stack that it talks to. ``audit_minute`` is the
-    minute of the hour at which its audits run.
+    it cannot run, ``servers`` those of the embedded stack that it talks to. ``reasons`` are those
+    for which it rejects what does not land in files; files' are beside their rules.
+    ``audit_minute`` is the minute of the hour at which its audits run.
     """
 
     name: str
@@ -289,4 +291,5 @@ class Pipeline:
     definitions: Callable[[], dg.Definitions]
     requires: tuple[str, ...]
     servers: tuple[str, ...]
+    reasons: tuple[RejectReason, ...] = ()
     audit_minute: int = 20

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import polars as pl  # noqa: TID253
 
 from landing.batch.chunks import REJECT_SCHEMA, Chunk, cut_texts
+from landing.batch.reasons import RejectReason
 
 _NO_DETAIL = pl.lit(None, pl.String)
 
@@ -25,7 +26,7 @@ class Rule:
     A row that breaks it is rejected for ``reason``, with what ``detail`` says of it.
     """
 
-    reason: str
+    reason: RejectReason
     holds: pl.Expr
     detail: pl.Expr = _NO_DETAIL
 
@@ -43,7 +44,7 @@ def checked(chunk: Chunk, rules: Sequence[Rule]) -> Chunk:
         return replace(chunk, accepted=accepted)
     detail = _NO_DETAIL
     for rule in rules:
-        detail = pl.when(pl.col("reason") == rule.reason).then(rule.detail).otherwise(detail)
+        detail = pl.when(pl.col("reason") == rule.reason.code).then(rule.detail).otherwise(detail)
     rejects = cut_texts(broken.with_columns(detail.alias("detail"))).select(list(REJECT_SCHEMA))
     rejected = pl.concat([chunk.rejected, rejects]).sort("line", maintain_order=True)
     return replace(chunk, accepted=accepted, rejected=rejected)
@@ -63,7 +64,10 @@ def hashed(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
 
 def _first_broken(rules: Sequence[Rule]) -> pl.Expr:
     return pl.coalesce(
-        [pl.when(~rule.holds.fill_null(value=False)).then(pl.lit(rule.reason)) for rule in rules]
+        [
+            pl.when(~rule.holds.fill_null(value=False)).then(pl.lit(rule.reason.code))
+            for rule in rules
+        ]
     ).alias("reason")
 
 

@@ -101,5 +101,6 @@ PIPELINE = Pipeline(
     definitions=_definitions,
     requires=("POSTGRES_URL", "GOOGLE_CLOUD_PROJECT"),
     servers=("postgres", "gcs", "bigquery", "pubsub"),
+    reasons=MESSAGE_REASONS,
     audit_minute=50,
 )

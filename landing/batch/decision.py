@@ -18,6 +18,7 @@ import polars as pl  # noqa: TID253
 
 from landing.batch import winners
 from landing.batch.counts import RowCounts, UnbalancedCounts
+from landing.batch.reasons import duplicate
 from landing.batch.winners import Mode, RecordTable
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class WinningRows:
                     raise UnbalancedCounts("statuses and rows fell out of step")
                 judged = rows.with_columns(decided["status"], decided["kept_line"])
                 duplicates = judged.filter(pl.col("status") == "duplicate").with_columns(
-                    pl.lit(f"duplicate_{self._key}").alias("reason"),
+                    pl.lit(duplicate(self._key).code).alias("reason"),
                     pl.format("line {} is kept", "kept_line").alias("detail"),
                 )
                 return Verdict(judged.filter(pl.col("status") == "written"), duplicates)

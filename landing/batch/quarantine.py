@@ -1,7 +1,7 @@
 """Quarantine: rejected rows and objects of a batch, with where, why and the original text.
 
 Belongs here: one Parquet object per batch in the quarantine bucket and its ledger row. Does not:
-the reasons themselves (each pipeline's reader and schema). Rows of a rejected object are not
+the reasons themselves (``reasons.py``). Rows of a rejected object are not
 known, so such an object has one entry with no line.
 """
 
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from landing.arrival.identity import ObjectVersion
+from landing.batch.reasons import warn_of_unknown
 from landing.stores.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -48,9 +49,11 @@ def quarantine_key(pipeline: str, batch_id: str) -> str:
 class QuarantineWriter:
     """Gathers a batch's rejects on local disk and puts them as one object."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Collection[str]) -> None:
+        """``known`` are the reasons that may occur."""
         from landing.batch.parquet import ParquetFile
 
+        self._known = known
         self._file = ParquetFile(group_rows=GROUP_ROWS)
         self.reasons: Counter[str] = Counter()
 
@@ -76,8 +79,9 @@ class QuarantineWriter:
 
         if rejects.is_empty():
             return
-        for reason, count in rejects.get_column("reason").value_counts().rows():
-            self.reasons[reason] += count
+        counts = rejects.get_column("reason").value_counts().rows()
+        self.reasons.update(dict(counts))
+        warn_of_unknown(self.reasons, self._known)
         kept = pl.col("kept_line") if "kept_line" in rejects.columns else pl.lit(None, pl.Int64)
         self._file.add(
             rejects.select(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Self
 
 import polars as pl  # noqa: TID253
@@ -38,10 +38,16 @@ _OBJECTS_LOGGED = 20
 class RowBuffer:
     """One batch's rows; use as a context manager."""
 
-    def __init__(self, columns: Sequence[str], decision: Decision, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        columns: Sequence[str],
+        decision: Decision,
+        reasons: Collection[str],
+        log: logging.Logger,
+    ) -> None:
         self._columns = columns
         self.decision = decision
-        self.rejects = quarantine.QuarantineWriter()
+        self.rejects = quarantine.QuarantineWriter(reasons)
         self.rows_read = 0
         self._log = log
         self._file = ParquetFile(group_rows=_GROUP_ROWS)

@@ -22,6 +22,7 @@ from landing.batch.decision import Decision, EveryRow, WinningRows
 from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
 from landing.batch.object_reading import Parse, Reader, Reading, from_store
+from landing.batch.reasons import RejectReason, duplicate
 from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer
 from landing.batch.staging import StagedPart
 from landing.batch.validation_ledger import (
@@ -47,7 +48,8 @@ class RecordRules:
     in UTC, if there is one, and ``row_hash`` among them), ``line`` and ``text``; it raises
     UnreadableObject before its first chunk. ``event_time`` is None when records carry no time of
     their own: then the one whose object arrived later is the newer, and in one object the later
-    line. ``attributes`` are those of ``columns`` that the record table keeps.
+    line. ``attributes`` are those of ``columns`` that the record table keeps. ``reasons`` are those
+    for which ``read`` rejects.
     """
 
     name: str
@@ -57,11 +59,17 @@ class RecordRules:
     attributes: tuple[str, ...]
     sinks: tuple[str, ...]
     read: Parse
+    reasons: tuple[RejectReason, ...] = ()
 
     @property
     def table(self) -> RecordTable:
         """Its current records."""
         return RecordTable(self.name, self.attributes)
+
+    @property
+    def by_code(self) -> dict[str, RejectReason]:
+        """All reasons for which a row or a file may be rejected."""
+        return {reason.code: reason for reason in (*self.reasons, duplicate(self.key))}
 
     def decision(self, conn: psycopg.Connection[Any]) -> Decision:
         """Which rows of a batch are staged."""
@@ -74,12 +82,19 @@ class FactRules:
 
     ``read`` yields chunks whose accepted rows have the ``columns`` and ``line``. All of them are
     staged and count as written; a sink that has a row already takes it for what it has.
+    ``reasons`` are those for which ``read`` rejects.
     """
 
     name: str
     columns: tuple[str, ...]
     sinks: tuple[str, ...]
     read: Parse
+    reasons: tuple[RejectReason, ...] = ()
+
+    @property
+    def by_code(self) -> dict[str, RejectReason]:
+        """All reasons for which a row or a file may be rejected."""
+        return {reason.code: reason for reason in self.reasons}
 
     def decision(self, _conn: psycopg.Connection[Any]) -> Decision:
         """Every row of a batch is staged."""
@@ -139,7 +154,8 @@ def validate(
         parts = staging.load_parts(conn, batch_id)
         if batch.validated_at is not None and _reusable(store, batch, parts):
             return _reuse(conn, store, pipeline, batch, parts, started=started)
-        buffer = stack.enter_context(RowBuffer(pipeline.columns, pipeline.decision(conn), log))
+        decision, reasons = pipeline.decision(conn), pipeline.by_code
+        buffer = stack.enter_context(RowBuffer(pipeline.columns, decision, reasons, log))
         read = reader or from_store(store, pipeline.read)
         with read([version.version for version in batch.versions]) as reading:
             buffer.read_batch(reading, batch, started=started)

@@ -30,11 +30,15 @@ if TYPE_CHECKING:
 
 def rules() -> RecordRules:
     """What music supplies to the shared validation."""
+    from assets.formats.csv_records import CSV_REASONS
     from assets.music.bronze.formats.sniffing import read_records
+    from assets.music.bronze.reasons import FILE_REASONS, FORMAT_REASONS, VALUE_REASONS
     from assets.music.bronze.records import SCHEMA
     from assets.music.pipeline import MUSIC
     from landing.batch.validation import RecordRules
 
+    # In the Million Song's extracts a NUL is data.
+    extract = (reason for reason in CSV_REASONS if reason.code != "nul_character")
     return RecordRules(
         name=MUSIC.pipeline,
         key="record_key",
@@ -43,6 +47,7 @@ def rules() -> RecordRules:
         attributes=(),
         sinks=MUSIC.sinks,
         read=read_records,
+        reasons=(*FILE_REASONS, *VALUE_REASONS, *FORMAT_REASONS, *extract),
     )
 
 

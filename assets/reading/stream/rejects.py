@@ -55,6 +55,8 @@ def store(
 
     ``subscription`` is the short name. Raises psycopg.Error.
     """
+    known = [reason.code for reason in MESSAGE_REASONS]
+    warn_of_unknown({one.rejection.reason for one in rejected}, known)
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
             """

@@ -11,6 +11,7 @@ import pytest
 from landing.batch.chunks import REJECT_SCHEMA, Chunk, UnreadableObject
 from landing.batch.counts import RowCounts
 from landing.batch.delivery import deliver
+from landing.batch.reasons import RejectReason
 from landing.batch.staging import part_key
 from landing.batch.validation import FactRules, validate
 from migrations.upgrade import upgrade
@@ -37,7 +38,13 @@ def read(stream, _version):
     )
 
 
-PIPELINE = FactRules(name="reading", columns=("value",), sinks=("one", "two"), read=read)
+PIPELINE = FactRules(
+    name="reading",
+    columns=("value",),
+    sinks=("one", "two"),
+    read=read,
+    reasons=(RejectReason("doubtful", "a question mark"), RejectReason("none", "no such file")),
+)
 
 
 class World:

@@ -81,6 +81,7 @@ def test_rows_come_back_under_new_rules_with_counts_of_their_own(landing, env, m
     assert "line 3  bad_timestamp  (sometime)" in shown
     assert LATE.strip() in shown
     assert "… 1 more" in shown
+    assert "bad_timestamp        no such moment, or outside of 1970 to 2200 → correct" in shown
 
     assert quarantine.run(batch_id, replay=True, limit=20) == 0
     said = capsys.readouterr().out

@@ -43,6 +43,7 @@ def test_listed_and_shown(env: dict[str, str], capsys: pytest.CaptureFixture[str
     assert quarantine.run(subscription, replay=False, limit=2) == 0
     shown = capsys.readouterr().out
     assert shown.count("(why)") == 2
+    assert shown.count(" → send it again, correctly") == 2
 
 
 def test_published_again_once(env: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:

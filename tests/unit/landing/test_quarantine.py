@@ -8,8 +8,10 @@ import pytest
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import REJECT_SCHEMA, TEXT_BYTES, cut_texts, original_text
 from landing.batch.quarantine import QuarantineWriter, read
+from landing.batch.reasons import UnknownReasonWarning
 from tests.memory_store import MemoryStore
 
+KNOWN = ("bad_timestamp", "bad_header")
 VERSION = ObjectVersion("gcs", "b", "a.csv", "7", 1, datetime(2026, 1, 1, tzinfo=UTC))
 
 
@@ -18,7 +20,7 @@ def test_rejects_are_kept_with_where_and_why():
     rows = pl.DataFrame(
         [(3, "bad_timestamp", "x", "raw", False)], schema=REJECT_SCHEMA, orient="row"
     )
-    with QuarantineWriter() as writer:
+    with QuarantineWriter(KNOWN) as writer:
         writer.add(VERSION, rows)
         writer.add(VERSION, rows.with_columns(pl.lit(9, pl.Int64).alias("kept_line")))
         writer.add_object(VERSION, "bad_header", "no header", ("PK", False))
@@ -33,10 +35,20 @@ def test_rejects_are_kept_with_where_and_why():
     ]
 
 
+def test_an_undeclared_reason_is_kept_and_an_error_in_tests():
+    rows = pl.DataFrame([(3, "odd", "x", "raw", False)], schema=REJECT_SCHEMA, orient="row")
+    with QuarantineWriter(KNOWN) as writer:
+        with pytest.raises(UnknownReasonWarning, match="'odd'"):
+            writer.add(VERSION, rows)
+        with pytest.warns(UnknownReasonWarning):
+            writer.add(VERSION, rows)
+        assert writer.rows == 1
+
+
 def test_without_rejects_there_is_no_object_not_even_an_older_one():
     store = MemoryStore("quarantine")
     store.put("campaigns/b1.parquet", b"of a run that was killed")
-    with QuarantineWriter() as writer:
+    with QuarantineWriter(KNOWN) as writer:
         assert writer.put(store, "campaigns", "b1") is None
     assert not store.objects
     with pytest.raises(KeyError):

@@ -7,6 +7,7 @@ import io
 import polars as pl
 import pytest
 
+from assets.pipelines import reject_reasons
 from landing.batch.chunks import original_text
 from ops.rejects import Reject, entries, physical_lines, put_back
 from tests.memory_store import MemoryStore
@@ -31,7 +32,12 @@ def reject(store, key, line, raw, reason="bad_timestamp", **changes):
 
 def replayed(store, rejects):
     return put_back(
-        rejects, store, prefix="campaigns/", suffix=".csv", batch_id="20261122T101503Z-0001"
+        rejects,
+        store,
+        prefix="campaigns/",
+        suffix=".csv",
+        batch_id="20261122T101503Z-0001",
+        reasons=reject_reasons("campaigns"),
     )
 
 

@@ -7,10 +7,15 @@ import polars as pl
 
 from assets.frame.rows import Rule, checked, hashed
 from landing.batch.chunks import REJECT_SCHEMA, TEXT_BYTES, Chunk
+from landing.batch.reasons import RejectReason
 
 RULES = (
-    Rule("missing_sku", pl.col("sku").is_not_null()),
-    Rule("bad_amount", pl.col("amount") > 0, pl.col("amount").cast(pl.String)),
+    Rule(RejectReason("missing_sku", "no sku"), pl.col("sku").is_not_null()),
+    Rule(
+        RejectReason("bad_amount", "not above 0"),
+        pl.col("amount") > 0,
+        pl.col("amount").cast(pl.String),
+    ),
 )
 
 
