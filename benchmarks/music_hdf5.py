@@ -90,7 +90,8 @@ def measure(name: str, files: Sequence[Path]) -> float:
     songs = sum(count for _, count in answers)
     if songs != len(files):
         raise RuntimeError(f"{name}: {songs} songs in {len(files)} files")
-    return len(files) / max(seconds for seconds, _ in answers)
+    slowest: float = max(seconds for seconds, _ in answers)
+    return len(files) / slowest
 
 
 def prepared(folder: Path, count: int) -> list[Path]:

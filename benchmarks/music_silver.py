@@ -199,7 +199,9 @@ def repeat(
                     conn.execute(f"DELETE FROM music.{table} WHERE {name} = ANY (%s)", (keys,))
             settle(bare)
             measured["upsert"] |= {"silver": seconds, "copy": copy(bare, part)}
-    for peer in PEERS if python else ():
+    for peer in PEERS:
+        if python is None:
+            break
         with database(stack) as other:
             found = peer_seconds(python, peer, other, [first, second], scratch)
         for scenario, seconds in zip(measured, found, strict=True):

@@ -19,6 +19,6 @@ def interpreter(folder: Path, *packages: str) -> Path:
     uv = Path(sys.executable).with_name("uv")
     python = folder / "bin" / "python"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    install = [uv, "pip", "install", "--quiet", "--python", python, *packages]
+    install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python, *packages]
     subprocess.run(install, check=True)
     return python

@@ -168,7 +168,10 @@ def beam(stack: Stack) -> None:
             print(f"beam: not measured, {BEAM} cannot be installed: {error}")
             return
         taken: dict[str, list[float]] = {"beam": [], "session": []}
-        runs = {"beam": functools.partial(_beam, python), "session": whole_session}
+        runs: dict[str, Callable[[Systems, int], float]] = {
+            "beam": functools.partial(_beam, python),
+            "session": whole_session,
+        }
         for number in range(DRAIN_ROUNDS):
             for name, run in runs.items():
                 with systems(stack) as found:

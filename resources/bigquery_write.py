@@ -53,6 +53,7 @@ class BigQueryWriteResource(dg.ConfigurableResource[Any]):
         import grpc
 
         with self.client() as client:
-            ready = grpc.channel_ready_future(client.transport.grpc_channel)
+            transport: Any = client.transport  # of the kinds there are, ours has a channel
+            ready = grpc.channel_ready_future(transport.grpc_channel)
             ready.result(timeout=CONNECT_TIMEOUT)
         return f"BigQuery Storage Write, {self.project} at {self.grpc_endpoint or 'Google'}"

@@ -180,7 +180,7 @@ class Systems:
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of a statement in Postgres."""
         with psycopg.connect(self.postgres.url) as connection:
-            return connection.execute(sql, parameters).fetchall()  # type: ignore[call-overload]
+            return connection.execute(sql, parameters).fetchall()
 
 
 def rows_of(client: Client, sql: str) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from assets.reading.fencing import fencing_token
@@ -142,7 +142,8 @@ def _query(
 
 
 def _get(client: Client, job_id: str, location: str | None) -> QueryJob:
-    return client.get_job(job_id, location=location, retry=_retry(), timeout=REQUEST_TIMEOUT)
+    job = client.get_job(job_id, location=location, retry=_retry(), timeout=REQUEST_TIMEOUT)
+    return cast("QueryJob", job)  # the id is one of ours, and only queries get one
 
 
 def _retry() -> Any:

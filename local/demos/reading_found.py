@@ -247,7 +247,7 @@ def _rows(warehouse: Warehouse, sql: str, parameters: Sequence[Any] = ()) -> Any
     return run(warehouse.client, warehouse.sql(sql), parameters)
 
 
-def _parameter(name: str, kind: str, value: object) -> Any:
+def _parameter(name: str, kind: str, value: date | datetime) -> Any:
     from google.cloud.bigquery import ScalarQueryParameter
 
     return ScalarQueryParameter(name, kind, value)

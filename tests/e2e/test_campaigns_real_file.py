@@ -44,7 +44,7 @@ def _file(directory: Path) -> tuple[bytes, bool]:
 
 def _dagster(env: Mapping[str, str], cwd: Path, *arguments: str) -> str:
     """A bare `dagster` command in an environment that has only the stack's variables."""
-    command = [processes.BIN / "dagster", *arguments]
+    command: list[str | Path] = [processes.BIN / "dagster", *arguments]
     return processes.output_of(command, env=processes.environment(env), cwd=cwd)
 
 

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from local.service import REPOSITORY
 from tests import processes
-from tests.e2e.copied_tree import REPOSITORY, Tree, copied_tree
+from tests.e2e.copied_tree import Tree, copied_tree
 
 #: Seconds for the slowest command, the start of all servers, on a machine that is busy with tests.
 TIMEOUT = 400

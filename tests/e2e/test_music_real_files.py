@@ -77,7 +77,7 @@ def backfill(daemon: CampaignDaemon, env: Mapping[str, str], cwd: Path) -> None:
     """`dagster job backfill` of every music batch, until its runs have ended."""
     before = len(daemon.runs())
     batches = len(daemon.batches())
-    command = [
+    command: list[str | Path] = [
         processes.BIN / "dagster", "job", "backfill", "--job", "music",
         "--all", "all", "--noprompt", "-w", str(REPOSITORY / "workspace.yaml"),
     ]  # fmt: skip

@@ -95,7 +95,7 @@ class SessionDaemon:
     def pid(self, run_id: str) -> int:
         """The process that executes the run, as it has told."""
         for record in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
-            metadata = record.get_dagster_event().engine_event_data.metadata
+            metadata: Any = record.get_dagster_event().engine_event_data.metadata
             if "pid" in metadata and "step_keys" in metadata:
                 return int(metadata["pid"].value)
         raise AssertionError(f"run {run_id} has not told its process")

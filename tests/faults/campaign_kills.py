@@ -60,6 +60,7 @@ def _profiles_half_written() -> None:
 def _graph_statement(name: str) -> None:
     """After the statement's transaction: events without what is derived from them, for example."""
     from assets.campaigns import graph
+    from assets.sinks.neo4j import Graph
 
     def make(original: Any) -> Any:
         def run(self: Any, statement: str, rows: Any = None) -> Any:
@@ -70,7 +71,7 @@ def _graph_statement(name: str) -> None:
 
         return run
 
-    replace(graph.Graph, "run", make)
+    replace(Graph, "run", make)
 
 
 def _analytics_loaded() -> None:

@@ -23,7 +23,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from assets.reading.tables import LANDED, WAREHOUSE
 from assets.sinks.bigquery import INGESTION_HOUR, SPELLED

@@ -39,7 +39,8 @@ def process_starts(code: str) -> Iterator[str]:
                 names = {name}
             elif name == "Stack" and not node.args and not node.keywords:
                 names = {"Stack() of the checkout"}
-        yield from (f"{node.lineno}: {name}" for name in sorted(names))
+        line = getattr(node, "lineno", 0)
+        yield from (f"{line}: {name}" for name in sorted(names))
 
 
 def test_no_test_starts_a_process_outside_of_the_one_place():

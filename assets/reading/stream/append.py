@@ -30,7 +30,7 @@ from google.protobuf import (  # noqa: TID253
 from assets.reading.stream.requests import in_requests
 
 if TYPE_CHECKING:
-    from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+    from google.cloud.bigquery_storage_v1.services.big_query_write import BigQueryWriteClient
 
     from assets.frame.tables import Table
 
@@ -206,7 +206,8 @@ class RowAppender:
     def _open(self) -> None:
         # The transport's method, since the client's waits for an answer before it returns the call.
         self._requests = queue.SimpleQueue()
-        self._call = self._client.transport.append_rows(
+        transport: Any = self._client.transport  # its types know calls of one request only
+        self._call = transport.append_rows(
             iter(self._requests.get, None),
             metadata=[("x-goog-request-params", f"write_stream={self._stream}")],
         )

@@ -38,7 +38,7 @@ from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
     import psycopg
-    from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+    from google.cloud.bigquery_storage_v1.services.big_query_write import BigQueryWriteClient
     from google.cloud.pubsub_v1 import PublisherClient
 
     from assets.sinks.bigquery import Warehouse

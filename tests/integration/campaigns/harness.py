@@ -119,7 +119,7 @@ class Landing:
     def state(self, batch_id: str) -> str:
         return self.query("SELECT state FROM landing.batch WHERE batch_id = %s", batch_id)[0][0]
 
-    def records(self) -> dict[str, tuple[Any, ...]]:
+    def records(self) -> dict[str, list[Any]]:
         found = self.query("SELECT key, user_id, campaign, event_time, seq FROM campaigns.record")
         return {key: values for key, *values in found}
 

@@ -7,6 +7,7 @@ import io
 import random
 from collections import Counter
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 import pytest
@@ -58,7 +59,7 @@ def test_a_batch_end_to_end(landing):
 
 
 def test_the_dirty_file(landing, tmp_path):
-    manifest = write(tmp_path / "dirty.csv", Shape(rows=300), 3, dirty=True).as_json()
+    manifest: Any = write(tmp_path / "dirty.csv", Shape(rows=300), 3, dirty=True).as_json()
     batch = landing.batch({"campaigns/dirty.csv": (tmp_path / "dirty.csv").read_bytes()})
     result = landing.load(batch)
     assert (result.rows.read, result.rows.written) == (manifest["read"], manifest["accepted"])
@@ -313,8 +314,8 @@ def test_any_history_ends_as_an_independent_recount_says(landing, seed):
     for batch_id, versions in batches:
         assert figures(landing.load(batch_id, sinks)) == recount.take(versions)
     expected = {key: content[2] or None for key, (_, _, content) in recount.current.items()}
-    for rows in sinks.values():
-        assert rows == expected
+    for held in sinks.values():
+        assert held == expected
     assert {k: v[:2] for k, v in landing.records().items()} == {
         key: [content[1], content[3]] for key, (_, _, content) in recount.current.items()
     }

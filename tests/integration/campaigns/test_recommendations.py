@@ -19,6 +19,7 @@ from assets.campaigns import (
 )
 from assets.campaigns.recommendations import NoProfileError, Stores, UnknownUserError
 from assets.embeddings import Space
+from assets.sinks.neo4j import Graph
 from resources.bigquery import BigQueryResource, run
 from resources.milvus import MilvusResource
 from resources.neo4j import Neo4jResource
@@ -48,7 +49,7 @@ class Campaigns:
         self.stores = Stores(
             milvus,
             env["CAMPAIGNS_MILVUS_PROFILES"],
-            graph.Graph(driver, env["NEO4J_DATABASE"]),
+            Graph(driver, env["NEO4J_DATABASE"]),
             analytics.warehouse_of(bigquery, env["CAMPAIGNS_DATASET"]),
         )
 
@@ -174,10 +175,10 @@ def test_small_world(campaigns):
         with pytest.raises(ValueError, match="from 1 to 20"):
             recommendations.recommend(campaigns.stores, ["user_1"], k)
 
-    for found in recommendations.recommend(campaigns.stores, sorted(expected), 3):
-        near = answers.similar_users(campaigns.stores, found.user_id, 3)
-        assert (near.similar, near.tie_limit_reached) == (found.similar, found.tie_limit_reached)
-        assert answers.recommendation(campaigns.stores, found.user_id, 3) == found
+    for each in recommendations.recommend(campaigns.stores, sorted(expected), 3):
+        near = answers.similar_users(campaigns.stores, each.user_id, 3)
+        assert (near.similar, near.tie_limit_reached) == (each.similar, each.tie_limit_reached)
+        assert answers.recommendation(campaigns.stores, each.user_id, 3) == each
     with pytest.raises(NoProfileError, match="user_3"):
         answers.similar_users(campaigns.stores, "user_3")
     with pytest.raises(ValueError, match="from 1 to 20"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC
+from typing import Any
 
 import pytest
 
 from assets.campaigns import graph
+from assets.sinks.neo4j import Graph
 from resources.neo4j import Neo4jResource
 from resources.postgres import PostgresResource
 from tests.integration.campaigns.world import Event, World, at, changes, real, small
@@ -23,14 +25,14 @@ def target(env):
         database=env["NEO4J_DATABASE"],
     )
     with resource.driver() as driver:
-        yield graph.Graph(driver, resource.database)
+        yield Graph(driver, resource.database)
 
 
 def native(moment):
     return moment.to_native().replace(tzinfo=UTC)
 
 
-def held(target: graph.Graph) -> dict[str, object]:
+def held(target: Graph) -> dict[str, list[Any]]:
     def rows(statement):
         return sorted(tuple(r.values()) for r in target.run(statement))
 

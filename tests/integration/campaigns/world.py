@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 INGESTED_AT = datetime(2025, 12, 1, 8, 30, tzinfo=UTC)
-SCHEMA = {
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "record_id": pl.String,
     "user_id": pl.String,
     "message": pl.String,

@@ -20,6 +20,7 @@ class PostgresLedgerDriver(PostgresLedger):
     """``holder`` is a second session: that of the runs, which hold their locks in it."""
 
     __slots__ = ("holder",)
+    holder: psycopg.Connection[Any]
 
     def __init__(self, connection: psycopg.Connection[Any], holder: psycopg.Connection[Any]):
         super().__init__(connection)

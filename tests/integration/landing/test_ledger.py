@@ -13,9 +13,11 @@ import pytest
 
 from landing.arrival import arrivals, ledger
 from landing.arrival.arrivals import Backlog
+from landing.arrival.batching import Arrival
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger_postgres import PostgresLedger
 from landing.arrival.source import Source
+from landing.arrival.states import ErrorClass
 
 pytestmark = pytest.mark.servers("postgres")
 
@@ -111,8 +113,8 @@ def test_batch_ids_of_several_sources_at_once_increase_as_they_become_visible(
             now = NOW + timedelta(seconds=turn * (number - 1))
             made = arrivals.create_batch(other, mine, waiting, now)
             seen = other.execute("SELECT max(batch_id) FROM landing.batch").fetchone()
-            assert before < made <= seen[0]  # type: ignore[index]
-            before = seen[0]  # type: ignore[index]
+            assert before < made <= seen[0]
+            before = seen[0]
 
     in_threads(ledger_url, make, 3)
     count = connection.execute("SELECT count(*) FROM landing.batch").fetchone()
@@ -130,7 +132,7 @@ def test_a_batch_comes_with_its_sinks_and_objects_or_not_at_all(
         ("mongo", "pending"),
         ("neo4j", "pending"),
     ]
-    taken = [arrivals.Arrival(1, 10, NOW)]
+    taken = [Arrival(1, 10, NOW)]
     with pytest.raises(RuntimeError, match="have a batch"):
         arrivals.create_batch(connection, source(), taken, NOW)
     assert [b.batch_id for b in ledger.batches(connection)] == [batch_id]
@@ -227,14 +229,15 @@ def test_the_backlog(connection: psycopg.Connection[Any]) -> None:
     ledger.mark_requested(connection, first, 1, NOW)
     ledger.mark_requested(connection, second, 1, NOW)
     assert arrivals.backlog(connection, name) == Backlog(4, NOW, 0, 2, 0, 0)
-    for batch_id, error_class in ((first, "transient"), (second, "permanent")):
+    classes: list[tuple[str, ErrorClass]] = [(first, "transient"), (second, "permanent")]
+    for batch_id, error_class in classes:
         ledger.mark_failed(
             connection,
             batch_id,
             run_id="r",
             error_class=error_class,
             error="x",
-            now=NOW,  # type: ignore[arg-type]
+            now=NOW,
         )
     assert arrivals.backlog(connection, name) == Backlog(4, NOW, 0, 0, 1, 1)
     connection.execute("UPDATE landing.batch SET state = 'loaded'")

@@ -23,7 +23,7 @@ def test_the_guarantee_holds_on_postgres(
             def make_ledger(self) -> PostgresLedgerDriver:
                 return PostgresLedgerDriver(connection, holder)
 
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             PostgresArrival,
             settings=settings(
                 max_examples=25,

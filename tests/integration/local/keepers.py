@@ -169,7 +169,7 @@ def _typesense_client(env: Env) -> Any:
     import typesense
 
     address = env["TYPESENSE_URL"].removeprefix("http://").split(":")
-    node = {"protocol": "http", "host": address[0], "port": int(address[1])}
+    node: Any = {"protocol": "http", "host": address[0], "port": int(address[1])}
     return typesense.Client(
         {"nodes": [node], "api_key": env["TYPESENSE_API_KEY"], "connection_timeout_seconds": 10}
     )

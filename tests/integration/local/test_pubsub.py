@@ -359,9 +359,12 @@ def test_every_message_three_times(ours: Flow, admin: PubSubAdmin) -> None:
 
 def test_a_client_survives_broken_streams(ours: Flow, admin: PubSubAdmin) -> None:
     seen: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    streaming = ours.subscriber.subscribe(
-        ours.subscription, lambda message: (seen.put(message.data), message.ack())
-    )
+
+    def take(message: Any) -> None:
+        seen.put(message.data)
+        message.ack()
+
+    streaming = ours.subscriber.subscribe(ours.subscription, take)
     try:
         for number in range(3):
             ours.publish(str(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
@@ -21,7 +22,7 @@ VALUES (%(id)s, 'gcs', 'campaigns', 1, 1, %(state)s, 1, now(), %(finished)s, %(e
 
 def test_open_batches_and_those_loaded_meanwhile_are_told_once(env: dict[str, str]) -> None:
     before = datetime(2026, 1, 1, tzinfo=UTC)
-    batches = [
+    batches: list[dict[str, Any]] = [
         {"id": "20260101T000000Z-0001", "state": "loaded", "finished": before},
         {"id": "20260101T000000Z-0002", "state": "failed_transient", "finished": before,
          "error": "no room", "class": "transient"},

@@ -102,21 +102,22 @@ def state(
     artists = _artists(chosen, credit)
     terms = _terms(songs, chosen, credit)
     genre_of_artist = {}
-    for artist in artists:
+    for one in artists:
         for kind in ("mbtag", "term"):
             listed = [
                 (-(weight if weight is not None else float("-inf")), term)
                 for (owner, k, term), weight in terms.items()
-                if owner == artist and k == kind
+                if owner == one and k == kind
             ]
             if listed:
-                genre_of_artist[artist] = (plain(min(listed)[1]), f"artist_{kind}:{artist}")
+                genre_of_artist[one] = (plain(min(listed)[1]), f"artist_{kind}:{one}")
                 break
         else:
-            if artist in (lookups or {}):
-                genre_of_artist[artist] = (plain(lookups[artist]), f"musicbrainz:{artist}")
+            if one in (lookups or {}):
+                genre_of_artist[one] = (plain(lookups[one]), f"musicbrainz:{one}")
 
-    facts, lyrics = {}, {}
+    facts: dict[str, Any] = {}
+    lyrics: dict[str, tuple[Any, ...]] = {}
     for key, sources in songs.items():
         base = sources[0]["record_key"]
         origin = {
@@ -124,18 +125,19 @@ def state(
             for name in ("title", "year", *NUMBERS, "genre")
             if first(sources, name) is not None
         }
-        for name, record in zip(("artist", "album"), chosen[key], strict=True):
-            if record:
-                origin[name] = record["record_key"]
+        for name, found in zip(("artist", "album"), chosen[key], strict=True):
+            if found:
+                origin[name] = found["record_key"]
         provenance = {name: record for name, record in origin.items() if record != base}
         main = credit[key][0][0] if credit[key] else None
+        album = chosen[key][1]
         genre = plain(first(sources, "genre") or "") or None
         if genre is None and main in genre_of_artist:
             genre, provenance["genre"] = genre_of_artist[main]
         facts[key] = {
             "title": first(sources, "title"),
             "artist_key": main,
-            "album_key": album_key(chosen[key][1], main) if chosen[key][1] else None,
+            "album_key": album_key(album, main) if album else None,
             "genre_key": genre,
             "year_key": first(sources, "year") or 0,
             "track_ids": sorted({r["track_id"] for r in sources if r["track_id"]}),

@@ -95,7 +95,7 @@ class SilverWorld:
             or self.current[row["record_key"]]["seq"] <= row["seq"]
         ]
         self.current |= {row["record_key"]: row for row in winners}
-        delivery = Handed(batch or f"batch-{self.batches}", winners, chunk_rows)
+        delivery: Any = Handed(batch or f"batch-{self.batches}", winners, chunk_rows)
         result, found = load_batch(self.writer, delivery)
         assert found.ok, found
         assert delivery.rows_written == len(winners) == found.expected

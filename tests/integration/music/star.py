@@ -136,7 +136,7 @@ class Star:
             self.touched |= {("song", song.key), *(("artist", a) for a in song.artists)}
             self.touched |= {("album", song.album)} if song.album else set()
 
-    def gold(self) -> dict[str, dict[Any, tuple[Any, ...]]]:
+    def gold(self) -> dict[str, dict[Any, Any]]:
         """Every gold table as it should be: key to the other columns, the digest left out."""
         by_artist, by_album = defaultdict(list), defaultdict(list)
         by_genre, by_bin = defaultdict(list), defaultdict(list)
@@ -234,7 +234,7 @@ def many(star: Star, count: int, seed: int = 7) -> None:
         )
 
 
-def held(url: str) -> dict[str, dict[Any, tuple[Any, ...]]]:
+def held(url: str) -> dict[str, dict[Any, Any]]:
     """Every gold table in the shape of ``Star.gold``."""
     with psycopg.connect(url) as conn:
         details = conn.execute(

@@ -137,5 +137,5 @@ def test_a_partition_added_by_hand_fails_at_once_with_one_sentence(world, instan
     )
     assert "no batch" not in said
     with psycopg.connect(os.environ["POSTGRES_URL"]) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM landing.batch").fetchone()
-    assert count == 0, "the ledger is as it was"
+        count = connection.execute("SELECT count(*) FROM landing.batch").fetchone()
+    assert count == (0,), "the ledger is as it was"

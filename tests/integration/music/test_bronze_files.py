@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_every_format_is_read_counted_and_archived(world, tmp_path, monkeypatch,
     batch = world.batch(objects)
     access = minio_of(world.env).access if processes > 1 else None
     result = world.validate(batch, formats=formats, access=access)
-    figures = manifest.as_json()
+    figures: Any = manifest.as_json()
 
     readable = {key: one for key, one in manifest.files.items() if one.reason is None}
     refused = {key: one for key, one in manifest.files.items() if one.reason}

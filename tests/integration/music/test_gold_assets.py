@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 import psycopg
 import pytest
@@ -86,7 +88,7 @@ def sinks(star: Star, batch_id: str) -> dict[str, tuple[str, int | None]]:
     return {sink: (state, rows) for sink, state, rows in rows}
 
 
-def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, object]:
+def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     (event,) = result.asset_materializations_for_node(f"music__{name}")
     return {key: value.value for key, value in event.metadata.items()}
 

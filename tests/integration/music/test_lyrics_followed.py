@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from assets.music.gold.recount import changed_songs
@@ -29,7 +31,7 @@ def test_every_follower_gets_every_song_once(world):
     keys = [f"s{number:03d}" for number in range(25)]
     note(world, *keys)
     got: list[tuple[str, str]] = []
-    followers = {
+    followers: dict[str, Any] = {
         name: lambda page, name=name: got.extend((name, key) for key in page) for name in "ab"
     }
     with world.database() as connection:
@@ -89,7 +91,7 @@ def test_gold_shows_what_the_retry_found(world):
     assert world.noted() == {"s", "t"}
     world.change("DELETE FROM music.fact_song WHERE song_key = 't'")
     with world.database() as connection:
-        follow = {
+        follow: dict[str, Any] = {
             table: lambda keys, table=table: following.refresh_gold(connection, table, keys)
             for table in ("gold_song_details", "gold_genre_by_year")
         }

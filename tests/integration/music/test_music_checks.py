@@ -358,6 +358,11 @@ def test_share_of_failed_lyrics(env):
     assert "| HTTP 503 | 2 |" in text(found)
 
 
+def decorated(check: Any) -> Any:
+    """The function that the check was made of."""
+    return check.node_def.compute_fn.decorated_fn
+
+
 class Indexes:
     """Stand-ins for the two indexes that hold as many songs as a test says."""
 
@@ -373,14 +378,14 @@ class Indexes:
         def client() -> Iterator[None]:
             yield None
 
-        return checks.search_holds_all_songs.node_def.compute_fn.decorated_fn(
+        return decorated(checks.search_holds_all_songs)(
             self._postgres, SimpleNamespace(client=client), self._settings
         )
 
     def vectors(self, count: int) -> dg.AssetCheckResult:
         self._patch.setattr(lyrics_vectors, "songs", lambda _client, _name: count)
         client = SimpleNamespace(close=lambda: None)
-        return checks.vectors_hold_all_lyrics.node_def.compute_fn.decorated_fn(
+        return decorated(checks.vectors_hold_all_lyrics)(
             self._postgres, SimpleNamespace(client=lambda: client), self._settings
         )
 

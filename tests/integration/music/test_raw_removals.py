@@ -118,7 +118,8 @@ def moto_url():
 @pytest.fixture
 def versioned(moto_url) -> MinioStore:
     from minio import Minio
-    from minio.versioningconfig import ENABLED, VersioningConfig
+    from minio.commonconfig import ENABLED
+    from minio.versioningconfig import VersioningConfig
 
     client = Minio(
         endpoint=moto_url.removeprefix("http://"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -233,7 +235,12 @@ def test_a_large_first_load_leaves_the_foreign_keys_as_they_were(world, monkeypa
         monkeypatch.setattr(references, "_OWNED", "SELECT false WHERE %s::text[] IS NOT NULL")
     taken = []
     original = references.take_away
-    monkeypatch.setattr(references, "take_away", lambda c: taken.append(original(c)) or taken[-1])
+
+    def take_away(conn: Any) -> Any:
+        taken.append(original(conn))
+        return taken[-1]
+
+    monkeypatch.setattr(references, "take_away", take_away)
     world.load(
         h5(song_id="SO1", artist_id="AR1", artist_terms=TERMS, album="LP", year=1990),
         extract(lyrics_text="la", genre="Pop"),

@@ -1,5 +1,7 @@
 """The answers of reading as a code location of their own, for runs that tests start."""
 
+from typing import Any
+
 # No postponed annotations: Dagster reads them.
 import dagster as dg
 
@@ -17,7 +19,7 @@ META = dg.AssetSpec(affinity_assets.META_KEY)
 
 def settings() -> ReadingSettings:
     """Of all that reading could be told, the answers use the dataset's name."""
-    unused = dict.fromkeys(ReadingSettings.model_fields, "unused")
+    unused: dict[str, Any] = dict.fromkeys(ReadingSettings.model_fields, "unused")
     numbers = dict.fromkeys(("merge_milliseconds", "session_seconds", "max_attempts"), 1)
     return ReadingSettings(**{**unused, **numbers, "dataset": dg.EnvVar("READING_DATASET")})
 

@@ -27,7 +27,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 Event = tuple[int, int, float, datetime]
 INGESTED_AT = datetime(2022, 4, 1, tzinfo=UTC)
-EVENT_SCHEMA = {
+EVENT_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "user_id": pl.Int64,
     "content_id": pl.Int64,
     "read_percent": pl.Float64,

@@ -37,7 +37,7 @@ def world(env: dict[str, str]) -> Iterator[World]:
         yield made
 
 
-def stored(world: World, day: object) -> dict[int, dict[str, float]]:
+def stored(world: World, day: date) -> dict[int, dict[str, float]]:
     from google.cloud.bigquery import ScalarQueryParameter
 
     found: dict[int, dict[str, float]] = {}

@@ -65,8 +65,8 @@ def test_right_tables_have_no_problems_and_wrong_ones_have(warehouse, monkeypatc
         (DAY, 5, "पारिवारिक", 2, 0.5),
         (DAY, -(2**63), CATEGORIES[2][1], 1, 1.0),
     ]
-    named = ("query_date", "user_id", "category_name", "events", "share")
-    insert(warehouse, "user_category_shares", named, shares)
+    columns = ("query_date", "user_id", "category_name", "events", "share")
+    insert(warehouse, "user_category_shares", columns, shares)
 
     done = expected.progress(warehouse, datetime(2000, 1, 1, tzinfo=UTC))
     assert (done.events, done.categories) == (len(EVENTS), len(CATEGORIES))

@@ -14,6 +14,7 @@ from assets.reading.history import load as history_load
 from assets.reading.history.assets import content_meta_history
 from assets.reading.pipeline import USER_INTERACTION_KEY
 from landing.batch import staging
+from landing.batch.failures import TransientError
 from resources.bigquery import run
 from samples import reading as samples
 from tests import processes
@@ -217,6 +218,6 @@ def test_a_load_that_brought_other_rows_than_were_staged_is_not_merged(
     parts = [*staged(world, batch), *staged(world, batch)]
     with (
         world.postgres.connect(autocommit=True) as conn,
-        pytest.raises(history_load.TransientError, match="staged ones"),
+        pytest.raises(TransientError, match="staged ones"),
     ):
         history_load.write_events(world.warehouse, conn, world.settings.bucket, parts)

@@ -19,6 +19,7 @@ from assets.reading.changes import note_changed_days
 from assets.reading.pipeline import USER_INTERACTION_KEY
 from assets.reading.session import assets as session
 from assets.reading.session.assets import META_KEY, RAW_KEY, reading_session
+from assets.reading.session.progress import progress
 from assets.reading.settings import ReadingSettings
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
@@ -199,7 +200,7 @@ def test_a_session_that_cannot_go_on_fails_with_the_reason(env, instance, stand_
 
 def test_trouble_with_a_look_does_not_end_the_stream(env, instance, stand_in, monkeypatch):
     looks = []
-    read = session.progress
+    read = progress
 
     def read_with_trouble(conn, session_id):
         looks.append(1)

@@ -21,6 +21,7 @@ from assets.reading.session import assets as session
 from assets.reading.session import checks as session_checks
 from assets.reading.session.assets import RAW_KEY, reading_session
 from assets.reading.session.job import reading_stream_job
+from assets.reading.session.progress import progress
 from assets.reading.settings import ReadingSettings
 from assets.reading.tables import warehouse_of
 from local.services.pubsub import counts_url
@@ -136,7 +137,7 @@ def world(env, stack, monkeypatch) -> Iterator[World]:
         "reading": settings(env),
     }
     monkeypatch.setattr(session, "LOOK_SECONDS", 0.1)
-    read = session.progress
+    read = progress
 
     def read_and_stop(conn, session_id):
         """End the session once everything has become something."""

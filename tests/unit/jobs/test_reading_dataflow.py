@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 import pytest
 
@@ -12,9 +14,11 @@ from assets.reading.settings import ReadingSettings
 def evaluate(instance, stream):
     names = ReadingSettings.model_fields
     fields = {name: 1 if field.annotation is int else "name" for name, field in names.items()}
-    settings = ReadingSettings(**{**fields, "stream": stream})
+    values: dict[str, Any] = {**fields, "stream": stream}
+    settings = ReadingSettings(**values)
     with dg.build_schedule_context(instance=instance, resources={"reading": settings}) as context:
-        return list(reading_dataflow_schedule(context))
+        asked: Any = reading_dataflow_schedule(context)
+        return list(asked)
 
 
 @pytest.fixture

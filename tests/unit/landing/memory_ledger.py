@@ -51,9 +51,9 @@ class MemoryLedger:
 
     def unassigned(self, source: Source, limit: int) -> list[Arrival]:
         waiting = [row for row in self.rows if row.batch_id is None]
-        unit = source.unit or (lambda _: None)
+        unit = source.unit
         return [
-            Arrival(row.seq, row.version.size, row.seen_at, unit(row.version))
+            Arrival(row.seq, row.version.size, row.seen_at, unit(row.version) if unit else None)
             for row in waiting[:limit]
         ]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_the_nearest_error_that_says_anything_decides():
 
 @pytest.mark.parametrize("reason", ["rateLimitExceeded", "quotaExceeded", "backendError"])
 def test_what_bigquery_refuses_for_a_moment_only(reason):
-    refused = named(
+    refused: Any = named(
         "Forbidden", "google.api_core.exceptions", code=403, errors=[{"reason": reason}]
     )
     assert classify(refused) == "transient"
@@ -126,12 +127,13 @@ def test_every_client_asks_the_same_set_of_statuses(status, worth_another):
     from resources.polite_http import RefusedError
 
     answer = httpx.Response(status, request=httpx.Request("GET", "http://host"))
+    typed: Any = answer  # the client's own copy of the class is another type
     retries = Access("http://host:1", "a", "b").client()._http.connection_pool_kw["retries"]
     assert {
         classify(named("E", status_code=status)) == "transient",
         isinstance(refusal(status, "no"), TransientError),
         DataflowRequestError(status, "no").transient,
         RefusedError(status, 0.0).transient,
-        bool(retry_after(openai.APIStatusError("no", response=answer, body=None))),
+        bool(retry_after(openai.APIStatusError("no", response=typed, body=None))),
         status in retries.status_forcelist,
     } == {worth_another}

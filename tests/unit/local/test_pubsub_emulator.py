@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,14 +16,14 @@ def java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _print_version(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    answer = pubsub_emulator.subprocess.CompletedProcess([], 0, "", text)
-    monkeypatch.setattr(pubsub_emulator.subprocess, "run", lambda *_, **__: answer)
+    answer = SimpleNamespace(returncode=0, stdout="", stderr=text)
+    monkeypatch.setattr("local.pubsub_emulator.subprocess.run", lambda *_, **__: answer)
 
 
 def _no_sdk(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.delenv("PUBSUB_EMULATOR_JAR", raising=False)
     monkeypatch.setattr(pubsub_emulator, "_PLACES", ())
-    monkeypatch.setattr(pubsub_emulator.shutil, "which", lambda _: None)
+    monkeypatch.setattr("local.pubsub_emulator.shutil.which", lambda _: None)
     monkeypatch.setenv("HOME", str(home))
 
 
@@ -50,7 +51,7 @@ def test_in_the_sdk_of_the_gcloud_on_the_path(
     (sdk / "bin" / "gcloud").touch()
     link = tmp_path / "gcloud"
     link.symlink_to(sdk / "bin" / "gcloud")
-    monkeypatch.setattr(pubsub_emulator.shutil, "which", lambda _: str(link))
+    monkeypatch.setattr("local.pubsub_emulator.shutil.which", lambda _: str(link))
     assert pubsub_emulator.find_google_emulator() == jar
 
 

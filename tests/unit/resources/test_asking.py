@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from itertools import chain
+from typing import Any
 
 import pytest
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from resources.minio import MinioResource
@@ -39,11 +41,9 @@ def test_no_secret_is_shown():
 def test_a_paced_client_keeps_its_distance(monkeypatch):
     import urllib3
 
-    from resources import minio_client
-
     waits, times = [], iter([0.0, 0.0, 0.25, 0.25, 5.0, 5.0])
-    monkeypatch.setattr(minio_client.time, "sleep", waits.append)
-    monkeypatch.setattr(minio_client.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
     monkeypatch.setattr(urllib3.PoolManager, "urlopen", lambda *_, **__: None)
     pool = Access("http://m:1", **KEYS).client(pace=1.0)._http
     for _ in range(3):

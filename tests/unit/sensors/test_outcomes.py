@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def batch(**changes):
-    values = {
+    values: dict[str, Any] = {
         "batch_id": "b", "partition_key": "b", "source": "s", "pipeline": "campaigns",
         "state": "running", "attempt": 1,
         "objects": 1, "bytes": 1, "created_at": NOW, "requested_at": NOW, "started_at": NOW,

@@ -33,7 +33,7 @@ def rejects(data: bytes, limits: Limits | None = None) -> list[tuple[int, str]]:
 text = st.text(
     st.one_of(
         st.sampled_from(' ,"\n\r;ab'),
-        st.characters(exclude_categories=("Cs",), exclude_characters="\x00"),
+        st.characters(exclude_categories=["Cs"], exclude_characters="\x00"),
     ),
     max_size=12,
 )

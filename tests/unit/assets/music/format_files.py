@@ -18,15 +18,15 @@ from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import REJECT_SCHEMA, Chunk
 
 
-class Trickle(io.RawIOBase):
+class Trickle(io.BytesIO):
     """A stream whose reads are short, as those of a network are."""
 
     def __init__(self, data: bytes, size: int) -> None:
-        self._rest = io.BytesIO(data)
+        super().__init__(data)
         self._size = size
 
-    def read(self, size: int = -1) -> bytes:
-        return self._rest.read(self._size if size < 0 else min(size, self._size))
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(self._size if size is None or size < 0 else min(size, self._size))
 
 
 def version(key: str = "some/file") -> ObjectVersion:

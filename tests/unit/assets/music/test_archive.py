@@ -6,6 +6,7 @@ import hashlib
 import io
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def lines(stream, version):
 
 
 def read(archive, versions, parse=lines):
-    got = {}
+    got: dict[str, Any] = {}
     with batch_reading.archive_reader(archive, parse)(versions) as reading:
         for version in versions:
             try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from assets.music.bronze import fields
 from assets.music.bronze.records import fingerprint
 
 
-def reason(raw: dict, form: str = "hdf5") -> str:
+def reason(raw: dict, form: Any = "hdf5") -> str:
     with pytest.raises(BadValueError) as caught:
         fields.record(form, {"title": "Home", **raw})
     return caught.value.reason

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import example, settings
@@ -114,7 +115,7 @@ def test_memory_does_not_grow_with_the_file():
 
     def peak(count: int) -> int:
         tracemalloc.start()
-        stream = Songs(count)
+        stream: Any = Songs(count)
         rows = sum(len(chunk.accepted) for chunk in read_records(stream, version()))
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

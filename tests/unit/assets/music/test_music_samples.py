@@ -62,14 +62,12 @@ def test_files_are_read_as_their_manifest_says(tmp_path, songs):
         song = row["song_id"] or song_of_track.get(row["track_id"]) or row["fingerprint"]
         found.setdefault(row["format"], set()).add(song)
     waiting = sum(row["format"] == "musixmatch" for row in rows) - len(found["musixmatch"] - {None})
-    figures = manifest.as_json()
-    assert figures["records"] == len(keys)
-    assert figures["duplicates"] == keys.total() - len(keys) == 1
-    assert figures["songs_by_format"] == {
-        form: len(songs - {None}) for form, songs in found.items()
-    }
-    assert figures["songs"] == len(set().union(*found.values()) - {None})
-    assert figures["tracks_waiting"] == waiting == 2
+    totals = manifest.as_json()
+    assert totals["records"] == len(keys)
+    assert totals["duplicates"] == keys.total() - len(keys) == 1
+    assert totals["songs_by_format"] == {form: len(songs - {None}) for form, songs in found.items()}
+    assert totals["songs"] == len(set().union(*found.values()) - {None})
+    assert totals["tracks_waiting"] == waiting == 2
 
 
 def test_every_quirk_is_there(tmp_path):

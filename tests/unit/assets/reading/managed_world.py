@@ -6,6 +6,7 @@ Belongs here: how they answer. Does not: any test.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import stamina
@@ -104,7 +105,8 @@ class Storage:
 @pytest.fixture
 def google(monkeypatch):
     """Dataflow's stand-in, with `pubsub` and `storage` on it; BigQuery's tables are left out."""
-    with dataflow_standin() as state, stamina.set_testing(True, attempts=ATTEMPTS, cap=True):
+    with dataflow_standin() as found, stamina.set_testing(True, attempts=ATTEMPTS, cap=True):
+        state: Any = found
         state.pubsub, state.storage = PubSub(), Storage()
         monkeypatch.setattr(PubSubResource, "subscriber", lambda _: state.pubsub)
         monkeypatch.setattr(GcsResource, "client", lambda _: state.storage)

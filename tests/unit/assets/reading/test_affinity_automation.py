@@ -10,12 +10,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pytest
-from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
 from dagster._core.definitions.automation_tick_evaluation_context import (
     build_run_requests,
     build_run_requests_with_backfill_policies,
 )
 from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.definitions.temporal_context import TemporalContext
 
 from assets.reading.affinity.assets import (
     COUNTS_KEY,
@@ -45,14 +47,14 @@ class Looker:
         self.instance = instance
         self.broken: set[str] = set()
         self.during: Callable[[], None] | None = None
-        self.assets = [
+        self.assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
             dg.AssetSpec(USER_INTERACTION_KEY, partitions_def=DAYS),
             dg.AssetSpec(META_KEY),
             self._stub(COUNTS_KEY, daily_category_counts),
             self._stub(SHARES_KEY, user_category_shares),
         ]
         self.defs = dg.Definitions(assets=self.assets)
-        self.cursor = None
+        self.cursor: AssetDaemonCursor | None = None
 
     def _stub(self, key: dg.AssetKey, real: dg.AssetsDefinition) -> dg.AssetsDefinition:
         """The real asset's dependencies, partitions and condition, with nothing to compute."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,7 +17,7 @@ SEEING = [str(DAY + timedelta(days=number)) for number in range(15)]
 
 
 def checked(instance: dg.DagsterInstance) -> tuple[bool, int, int]:
-    result = affinity_checks.changes_reach_the_answers(
+    result: Any = affinity_checks.changes_reach_the_answers(
         dg.build_asset_check_context(instance=instance)
     )
     metadata = result.metadata

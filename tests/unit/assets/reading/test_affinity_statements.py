@@ -7,6 +7,7 @@ constants of the query: here, its parameters.
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
 import pytest
 import sqlglot
@@ -30,7 +31,7 @@ STATEMENTS = {
 PARTITIONS = {table.name: table.partition for table in WAREHOUSE if table.partition}
 
 
-def parsed(name: str) -> exp.Expression:
+def parsed(name: str) -> exp.Expr:
     return sqlglot.parse_one(
         STATEMENTS[name].format(**{table.name: table.name for table in WAREHOUSE}),
         dialect="bigquery",
@@ -121,5 +122,6 @@ def test_a_long_range_is_cut_into_spans(count, most):
     ],
 )
 def test_wrong_parameters_are_refused_before_anything_is_asked(user_id, query_date, message):
+    nobody: Any = None
     with pytest.raises(ValueError, match=message):
-        category_shares(None, "reading", user_id, query_date)
+        category_shares(nobody, "reading", user_id, query_date)

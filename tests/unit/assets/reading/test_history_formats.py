@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from assets.formats.csv_records import Limits
 from assets.reading.history import formats as history_formats
 from assets.reading.history.formats import layout
 from assets.reading.history.validation import read_history
@@ -241,9 +242,7 @@ def test_what_a_file_says_does_not_depend_on_where_blocks_end(monkeypatch, made)
     folder, _ = made
     data = (folder / "history" / "old_interactions.csv").read_bytes()
     whole = read(data)
-    monkeypatch.setattr(
-        history_formats, "_LIMITS", history_formats.Limits(block_bytes=97, record_bytes=90)
-    )
+    monkeypatch.setattr(history_formats, "_LIMITS", Limits(block_bytes=97, record_bytes=90))
     assert read(data) == whole
 
 

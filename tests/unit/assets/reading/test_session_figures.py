@@ -132,5 +132,7 @@ def test_the_largest_shares_first_and_the_others_as_one():
     shares = {f"c{number:02d}": number / 105 for number in range(1, 15)}
     shown = largest(shares.items())
     assert [name for name, _ in shown[:2]] == ["c14", "c13"]
-    assert shown[-1] == ("(2 others)", pytest.approx(3 / 105))
+    name, share = shown[-1]
+    assert name == "(2 others)"
+    assert share == pytest.approx(3 / 105)
     assert sum(share for _, share in shown) == pytest.approx(1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -174,7 +175,7 @@ class World:
         # After an outage the row is written within 2 s, the lock taken again within 5 s.
         heard = until - 1 if self.outage_ended + 2 <= until else self.outage_began
         locked = one.lives(self.now) and self.now >= self.outage_ended + 5
-        state = "draining" if one.ends else "serving"
+        state: Literal["draining", "serving"] = "draining" if one.ends else "serving"
         row = SessionRow(one.name, state, self.now - max(heard, one.launched), locked)
         return SessionRun(one.name, "running", locked, self.now - one.launched, row)
 

@@ -65,7 +65,7 @@ class BigQuery:
         return fault
 
 
-class Lost(grpc.RpcError):
+class Lost(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     def code(self) -> grpc.StatusCode:
         return grpc.StatusCode.UNAVAILABLE
 

@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from assets.reading.stream.micro_batch import BatchLimits, Inbox
 
@@ -25,7 +26,7 @@ class Message:
     def nack(self) -> None: ...
 
 
-def filled(count: int, **options: int) -> Inbox:
+def filled(count: int, **options: Any) -> Inbox:
     inbox = Inbox()
     for number in range(count):
         inbox.put(Message(str(number), **options))
