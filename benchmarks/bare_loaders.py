@@ -174,6 +174,7 @@ def load_neo4j(data: FloorData, *, create: bool = True) -> Callable[[], None]:
     the MERGE that a loader needs which may run twice.
     """
     from assets.campaigns import graph
+    from assets.sinks.neo4j import BATCH_ROWS, Graph
     from resources.neo4j import Neo4jResource
 
     env = os.environ
@@ -181,18 +182,18 @@ def load_neo4j(data: FloorData, *, create: bool = True) -> Callable[[], None]:
         uri=env["NEO4J_URI"], user=env["NEO4J_USER"], password=env["NEO4J_PASSWORD"],
         database=env["NEO4J_DATABASE"],
     )  # fmt: skip
-    target = graph.Graph(resource.driver(), resource.database)
-    target.ensure()
+    target = Graph(resource.driver(), resource.database)
+    target.ensure(graph.CONSTRAINTS)
     rows = data.frame("rows").select("record_id", "user_id", "campaign", "timestamp", "row_hash")
     users = rows["user_id"].unique().sort().to_list()
     campaigns = rows["campaign"].drop_nulls().unique().sort().to_list()
     pairs = data.frame("participations")
 
     def load() -> None:
-        for at in range(0, len(users), graph.BATCH_ROWS):
-            target.run(graph.MERGE_USERS, users[at : at + graph.BATCH_ROWS])
+        for at in range(0, len(users), BATCH_ROWS):
+            target.run(graph.MERGE_USERS, users[at : at + BATCH_ROWS])
         target.run(graph.MERGE_CAMPAIGNS, campaigns)
-        for part in rows.iter_slices(graph.BATCH_ROWS):
+        for part in rows.iter_slices(BATCH_ROWS):
             events = part.to_dicts()
             in_campaign = [event for event in events if event["campaign"]]
             if create:
@@ -201,7 +202,7 @@ def load_neo4j(data: FloorData, *, create: bool = True) -> Callable[[], None]:
             else:
                 target.run(MERGE_EVENTS, events)
                 target.run(MERGE_PART_OF, in_campaign)
-        for part in pairs.iter_slices(graph.BATCH_ROWS):
+        for part in pairs.iter_slices(BATCH_ROWS):
             target.run(graph.SET_PARTICIPATION, part.to_dicts())
 
     return load

@@ -14,6 +14,8 @@ from assets.reading.session.progress import SessionTimeline
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from assets.reading.session.progress import Course
+
 
 def session_chart(timeline: SessionTimeline) -> str:
     """Markdown of one picture: messages per minute above latencies. Empty before two looks."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
-from assets.pipelines import defaults, required
+from assets.pipelines import PIPELINES, declaration, defaults, landed_files, required
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -71,6 +72,23 @@ def test_the_example_names_every_variable_with_its_default():
     assert set(EXAMPLE) >= set(DEFAULTS) | set(REQUIRED)
     assert {n: EXAMPLE[n] for n in DEFAULTS} == DEFAULTS
     assert all(EXAMPLE[name] == "" for name in REQUIRED), "secrets and addresses have no default"
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_what_a_declaration_reads_stands_in_the_example_and_in_compose(pipeline):
+    declared = declaration(pipeline)
+    variables = {*declared.settings.defaults(), *declared.requires}
+    assert variables <= set(EXAMPLE)
+    assert variables <= set(COMPOSE["x-quintet"]["environment"])
+
+
+@pytest.mark.parametrize("files", landed_files(), ids=lambda files: files.job)
+def test_compose_makes_the_buckets_that_a_declaration_names_on_minio(files):
+    settings = files.settings
+    buckets = {settings.variable(name) for name in settings.model_fields if "bucket" in name}
+    made = set(re.findall(r"\$\$([A-Z_]+_BUCKET)", " ".join(SERVICES["buckets"]["command"])))
+    assert buckets
+    assert (buckets <= made) == (files.store == "minio")
 
 
 def test_the_image_runs_as_another_user_than_root_and_from_the_lock_file():
