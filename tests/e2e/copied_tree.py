@@ -120,9 +120,9 @@ def copied_tree(folder: str = "quintet") -> Iterator[Tree]:
         (root / ".local").mkdir()
         (root / ".local" / "servers").symlink_to(REPOSITORY / ".local" / "servers")
         # Older than what they were installed as, so that make leaves the environments alone.
-        for folder in (root, root / "local" / "servers"):
+        for project in (root, root / "local" / "servers"):
             for name in ("uv.lock", "pyproject.toml"):
-                os.utime(folder / name, (0, 0))
+                os.utime(project / name, (0, 0))
         home = Path(place) / "home"
         home.mkdir()
         tree = Tree(root, home)
