@@ -81,7 +81,7 @@ def _rows_back(
     """Rows of CSV files, compressed or not, in objects of their own under the prefix."""
 
     def put_back(rejects: Iterable[Reject], batch_id: str) -> Replayed:
-        from assets.reading.history.formats import plain
+        from assets.formats.gzipped import plain
         from ops.rejects import put_back as put_rows_back
 
         places = files.places()

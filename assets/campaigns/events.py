@@ -28,7 +28,7 @@ def rules() -> RecordRules:
     """What campaigns supply to the shared validation."""
     from assets.campaigns.pipeline import CAMPAIGNS
     from assets.campaigns.schema import COLUMNS, RULES
-    from assets.formats.csv_records import CSV_REASONS
+    from assets.formats.csv_rules import CSV_REASONS
     from landing.batch.validation import RecordRules
 
     return RecordRules(

@@ -1,6 +1,6 @@
 """One CSV record with quoted fields, byte by byte.
 
-Belongs here: where a record's fields and its end are. Does not: whole blocks (``csv_records``), and
+Belongs here: where a record's fields and its end are. Does not: whole blocks (``csv_blocks``), and
 what is wrong with a field.
 """
 

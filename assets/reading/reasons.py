@@ -6,7 +6,7 @@ Belongs here: the reasons with their texts. Does not: the rules (``stream/messag
 
 from __future__ import annotations
 
-from landing.batch.reasons import CORRECT_FILE, RejectReason
+from landing.batch.reasons import RejectReason
 
 _SEND = "send it again, correctly"
 
@@ -28,9 +28,6 @@ VALUE_REASONS = (
     ),
     RejectReason("empty", "a category without a character", _SEND),
     RejectReason("too_long", "a category above 200 characters; a message above 64 KiB", _SEND),
-)
-FILE_REASONS = (
-    RejectReason("bad_gzip", "a compressed file that is damaged or cut off", CORRECT_FILE),
 )
 MESSAGE_REASONS = (
     RejectReason("not_json", "no JSON in UTF-8", _SEND),

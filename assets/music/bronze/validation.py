@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def rules() -> RecordRules:
     """What music supplies to the shared validation."""
-    from assets.formats.csv_records import CSV_REASONS
+    from assets.formats.csv_rules import CSV_REASONS
     from assets.music.bronze.formats.sniffing import read_records
     from assets.music.bronze.reasons import FILE_REASONS, FORMAT_REASONS, VALUE_REASONS
     from assets.music.bronze.records import SCHEMA

@@ -14,12 +14,8 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import re
-import tempfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, BinaryIO, cast
 
@@ -34,9 +30,7 @@ _ANCHORS: dict[Kind, tuple[str, re.Pattern[bytes]]] = {
     EVENTS: ("updated_at", DATE),
     CATEGORIES: ("content_id", re.compile(rb"\s*[+-]?\d{1,20}\s*$")),
 }
-_GZIP_MAGIC = b"\x1f\x8b"
 _HEAD_BYTES = 64 * 1024
-_COPY_BYTES = 1024 * 1024
 #: Larger blocks than usual, for the lines are short.
 _LIMITS = Limits(block_bytes=4 * 1024 * 1024)
 
@@ -57,13 +51,13 @@ def read_history_records(stream: BinaryIO) -> Iterator[tuple[Kind, Chunk]]:
     damaged or cut off, which is refused as a whole.
     """
     with plain(stream) as text:
-        head = text.read(_HEAD_BYTES)
+        head = sniffed.head(text, _HEAD_BYTES)
         if not head.removeprefix(codecs.BOM_UTF8).strip(b"\r\n"):
             return
         found = layout(head)
         anchor, anchor_value = _ANCHORS[found.kind]
         chunks = read_records(
-            cast("BinaryIO", _Rejoined(head, text)),
+            cast("BinaryIO", sniffed.Rejoined(head, text)),
             found.columns,
             anchor=anchor,
             anchor_value=anchor_value,
@@ -76,7 +70,7 @@ def read_history_records(stream: BinaryIO) -> Iterator[tuple[Kind, Chunk]]:
 
 def layout(head: bytes) -> Layout:
     """What the first line that is not blank says. Raises UnreadableObject (``bad_header``)."""
-    line = head.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r")
+    line = sniffed.first_line(head)
     try:
         cells = next(csv.reader([line.decode()], strict=True), [])
     except (UnicodeDecodeError, csv.Error) as error:
@@ -98,45 +92,3 @@ def _named(cells: list[str]) -> tuple[str, ...]:
     return tuple(
         name if name in known else f"column {number}" for number, name in enumerate(names, start=1)
     )
-
-
-@contextmanager
-def plain(stream: BinaryIO) -> Iterator[IO[bytes]]:
-    """The file's text. A compressed file is copied to disk and tested to its end first."""
-    head = stream.read(len(_GZIP_MAGIC))
-    whole = _Rejoined(head, stream)
-    if head != _GZIP_MAGIC:
-        yield cast("IO[bytes]", whole)
-        return
-    with tempfile.TemporaryFile(prefix="quintet-") as file:
-        while data := whole.read(_COPY_BYTES):
-            file.write(data)
-        _test(file)
-        file.seek(0)
-        with gzip.open(file) as text:
-            yield cast("IO[bytes]", text)
-
-
-def _test(file: IO[bytes]) -> None:
-    file.seek(0)
-    read = 0
-    try:
-        with gzip.open(file) as text:
-            while data := text.read(_COPY_BYTES):
-                read += len(data)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        detail = f"{error} after {read} bytes of text"
-        raise UnreadableObject("bad_gzip", detail) from error
-
-
-class _Rejoined:
-    """A stream of which the first bytes were read already."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head = head
-        self._rest = rest
-
-    def read(self, size: int) -> bytes:
-        """At most ``size`` bytes, none at the end."""
-        data, self._head = self._head[:size], self._head[size:]
-        return data + self._rest.read(size - len(data)) if len(data) < size else data

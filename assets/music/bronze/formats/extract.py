@@ -12,7 +12,6 @@ Imported lazily: needs polars.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 import polars as pl  # noqa: TID253
 
+from assets.formats import sniffed
 from assets.formats.csv_records import read_records
 from assets.formats.values import BadValueError
 from assets.music.bronze import fields
@@ -43,9 +43,9 @@ _SONG_COLUMNS = frozenset(
 
 def header(head: bytes) -> tuple[str, ...] | None:
     """The columns, all different, named as in a record where it has them; None for other CSV."""
-    line = head.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n").partition(b"\n")[0]
+    line = sniffed.first_line(head)
     try:
-        cells = next(csv.reader([line.rstrip(b"\r").decode()], strict=True), [])
+        cells = next(csv.reader([line.decode()], strict=True), [])
     except (UnicodeDecodeError, csv.Error):
         return None
     names = _named(cells)

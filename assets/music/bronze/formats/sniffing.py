@@ -10,6 +10,7 @@ import codecs
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from assets.formats import sniffed
 from assets.formats.hdf5 import is_hdf5
 from assets.music.bronze.formats.extract import header, read_extract
 from assets.music.bronze.formats.hdf5 import read_hdf5
@@ -32,8 +33,8 @@ def read_records(stream: BinaryIO, version: ObjectVersion) -> Iterator[Chunk]:
     ``unknown_format``, ``bad_json``, ``corrupt_hdf5``, ``not_a_song_file``, ``external_link``,
     ``bad_header``.
     """
-    head = _head(stream)
-    whole = cast("BinaryIO", _Rewound(head, stream))
+    head = sniffed.head(stream, HEAD_BYTES)
+    whole = cast("BinaryIO", sniffed.Rejoined(head, stream))
     if is_hdf5(head):
         return read_hdf5(whole)
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
@@ -45,27 +46,3 @@ def read_records(stream: BinaryIO, version: ObjectVersion) -> Iterator[Chunk]:
         return read_extract(whole, columns)
     detail = "neither HDF5, JSON, musiXmatch nor CSV of songs" if text else "an empty file"
     raise UnreadableObject("unknown_format", detail, original_text(head))
-
-
-def _head(stream: BinaryIO) -> bytes:
-    """The beginning; short reads of a network stream are joined."""
-    parts, missing = [], HEAD_BYTES
-    while missing > 0 and (data := stream.read(missing)):
-        parts.append(data)
-        missing -= len(data)
-    return b"".join(parts)
-
-
-class _Rewound:
-    """A stream of which the head was read already: only what the formats need of one."""
-
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
-        self._head = head
-        self._rest = rest
-
-    def read(self, size: int) -> bytes:
-        """At most ``size`` bytes, none at the end."""
-        if not self._head:
-            return self._rest.read(size)
-        part, self._head = self._head[:size], self._head[size:]
-        return part

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.formats.csv_records import Limits, read_records
+from assets.formats.csv_records import read_records
+from assets.formats.csv_rules import Limits
 from landing.batch.chunks import UnreadableObject
 
 COLUMNS = ("record_id", "user_id", "message", "campaign", "timestamp")

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from assets.formats.csv_records import Limits
+from assets.formats.csv_rules import Limits
 from assets.reading.history import formats as history_formats
 from assets.reading.history.formats import layout
 from assets.reading.history.validation import read_history
