@@ -196,7 +196,7 @@ def measure_landing(interface: str, keys: int, url: str) -> dict[str, Any]:
     store: ObjectStore = (
         GcsStore(GcsListing(keys), BUCKET)
         if interface == "gcs"
-        else S3Store(S3Listing(keys), BUCKET)  # type: ignore[arg-type]
+        else S3Store(S3Listing(keys), BUCKET)
     )
     source = Source(
         name="benchmark",

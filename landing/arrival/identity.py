@@ -11,6 +11,7 @@ from typing import Literal
 
 StoreKind = Literal["gcs", "s3", "minio"]
 
+_SECOND = "%Y%m%dT%H%M%SZ"
 _SCHEMES: dict[str, str] = {"gcs": "gs", "s3": "s3", "minio": "s3"}
 
 
@@ -35,6 +36,11 @@ class ObjectVersion:
         """``gs://bucket/key#version``: how messages, metadata and quarantine name a version."""
         return f"{_SCHEMES[self.store]}://{self.bucket}/{self.key}#{self.version}"
 
+    @property
+    def told_by_second(self) -> bool:
+        """Whether ``version`` is what :func:`unversioned` makes."""
+        return self.version.endswith(f"-{self.size}-{self.modified_at:{_SECOND}}")
+
 
 def unversioned(etag: str, size: int, modified_at: datetime) -> str:
     """The version of an object in a bucket that keeps none.
@@ -43,4 +49,4 @@ def unversioned(etag: str, size: int, modified_at: datetime) -> str:
     cut to seconds because listings and HEAD differ below that.
     """
     second = modified_at.astimezone(UTC).replace(microsecond=0)
-    return f"{etag.strip(chr(34))}-{size}-{second:%Y%m%dT%H%M%SZ}"
+    return f"{etag.strip(chr(34))}-{size}-{second:{_SECOND}}"

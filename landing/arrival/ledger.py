@@ -124,16 +124,6 @@ def batches(
     )
 
 
-def batches_by_state(connection: Connection, source: str) -> Mapping[BatchState, int]:
-    """How many batches of a source are in each state, states without any included."""
-    rows = connection.execute(
-        "SELECT state, count(*) FROM landing.batch WHERE source = %s GROUP BY state", (source,)
-    )
-    counts: dict[BatchState, int] = dict.fromkeys(ALL_STATES, 0)
-    counts.update({state: int(count) for state, count in rows})
-    return counts
-
-
 def sinks(connection: Connection, batch_ids: Sequence[str]) -> dict[str, list[SinkState]]:
     """The sinks of each of these batches, by name."""
     found: dict[str, list[SinkState]] = {batch_id: [] for batch_id in batch_ids}

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PostgresLedger:
-    """Implements landing.arrival.tick.Ledger. ``connection`` must be in autocommit mode.
+    """Each call is durable when it returns, except inside ``exclusive``, which commits at its end.
 
-    Otherwise a first read would open a transaction that nothing commits.
+    ``connection`` must be in autocommit mode: otherwise a first read would open a transaction that
+    nothing commits.
     """
 
     connection: psycopg.Connection[Any]

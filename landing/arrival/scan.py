@@ -6,12 +6,10 @@ Belongs here: where a scan stands, what it skips, when it stops. Does not: any s
 
 from __future__ import annotations
 
-import json
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.source import Source
@@ -29,8 +27,6 @@ MAX_CLOCK_LEAD = timedelta(seconds=5)
 
 #: Why an object waits for a later tick, unlike the others, which are skipped for good.
 UNSETTLED = "unsettled"
-
-_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,58 +49,6 @@ class Position:
     listed: int = 0
     known: int = 0
     ignored: int = 0
-
-    def dump(self) -> dict[str, Any]:
-        """A JSON object from which :meth:`load` makes an equal position."""
-        started = self.cycle_started_at
-        return {
-            "format": _FORMAT,
-            "after": self.after,
-            "anchor": self.anchor,
-            "hold": self.hold,
-            "cycle": self.cycle,
-            "cycle_started_at": started.isoformat() if started else None,
-            "last_cycle_seconds": self.last_cycle_seconds,
-            "listed": self.listed,
-            "known": self.known,
-            "ignored": self.ignored,
-        }
-
-    @classmethod
-    def load(cls, data: object) -> Position:
-        """The position that was dumped; the start when ``data`` is anything else.
-
-        Starting over is always right: the ledger knows what was seen.
-        """
-        if not isinstance(data, dict) or data.get("format") != _FORMAT:
-            return cls()
-        try:
-            started = data["cycle_started_at"]
-            return cls(
-                after=_text(data["after"]),
-                anchor=_text(data["anchor"]),
-                hold=_text(data["hold"]),
-                cycle=int(data["cycle"]),
-                cycle_started_at=datetime.fromisoformat(started) if started else None,
-                last_cycle_seconds=data["last_cycle_seconds"],
-                listed=int(data["listed"]),
-                known=int(data["known"]),
-                ignored=int(data["ignored"]),
-            )
-        except (KeyError, TypeError, ValueError):
-            return cls()
-
-    def to_text(self) -> str:
-        """The position as a cursor."""
-        return json.dumps(self.dump())
-
-    @classmethod
-    def from_text(cls, text: str | None) -> Position:
-        """The position of a cursor; the start when there is none or it cannot be read."""
-        try:
-            return cls.load(json.loads(text)) if text else cls()
-        except ValueError:
-            return cls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +161,7 @@ def _has_unit(version: ObjectVersion, source: Source) -> bool:
 
 def _may_still_change(version: ObjectVersion, now: datetime) -> bool:
     """Whether the version is told by a second (see identity.unversioned) that is not over yet."""
-    made = version.version.endswith(f"-{version.size}-{version.modified_at:%Y%m%dT%H%M%SZ}")
-    return made and -MAX_CLOCK_LEAD < now - version.modified_at < SETTLE
+    return version.told_by_second and -MAX_CLOCK_LEAD < now - version.modified_at < SETTLE
 
 
 def _next_cycle(position: Position, source: Source, tail: deque[str], now: datetime) -> Position:
@@ -234,10 +177,3 @@ def _next_cycle(position: Position, source: Source, tail: deque[str], now: datet
         cycle=position.cycle + 1,
         last_cycle_seconds=max((now - started).total_seconds(), 0.0),
     )
-
-
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    message = f"not a key: {value!r}"
-    raise TypeError(message)

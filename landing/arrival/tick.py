@@ -1,6 +1,6 @@
 """One tick of a landing sensor: look at the bucket, write the ledger, say which runs to ask for.
 
-Belongs here: the order of the steps and the decision, over any :class:`Ledger`. Does not: Dagster
+Belongs here: the order of the steps and the decision. Does not: Dagster
 (sensors/landed.py) or SQL (arrivals.py, ledger.py).
 
 A request is committed to the ledger before Dagster hears of it, and is repeated under the same run
@@ -11,13 +11,12 @@ daemon killed in between, or a run deleted from its queue, loses nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from landing.arrival.arrivals import Backlog
-from landing.arrival.batching import Arrival, close_batches
+from landing.arrival.batching import close_batches
 from landing.arrival.cursor import Cursor
 from landing.arrival.hints import Hinted, take_hints
 from landing.arrival.identity import ObjectVersion
@@ -33,57 +32,6 @@ if TYPE_CHECKING:
 
 #: Batches made in one tick at most, so that a first look at a full bucket stays bounded.
 MAX_NEW_BATCHES = 10
-
-
-class Ledger(Protocol):
-    """What a tick needs of the ledger.
-
-    Each call is durable when it returns, except inside ``exclusive``, which commits at its end.
-    """
-
-    def exclusive(self, source: Source) -> AbstractContextManager[None]:
-        """One transaction, in which no other tick makes or requests batches of the source."""
-        ...
-
-    def record(self, source: Source, versions: Sequence[ObjectVersion], seen_at: datetime) -> int:
-        """Write the unknown ones; how many that were."""
-        ...
-
-    def unassigned(self, source: Source, limit: int) -> Sequence[Arrival]:
-        """The oldest versions without a batch."""
-        ...
-
-    def create_batch(self, source: Source, arrivals: Sequence[Arrival], now: datetime) -> str:
-        """One batch of these versions; its id."""
-        ...
-
-    def open_batches(self, source: Source) -> Sequence[Batch]:
-        """The batches that are not loaded, oldest first."""
-        ...
-
-    def sinks(self, batch_ids: Sequence[str]) -> Mapping[str, Sequence[SinkState]]:
-        """The sinks of each of these batches."""
-        ...
-
-    def mark_requested(self, batch_id: str, attempt: int, now: datetime) -> bool:
-        """Attempt n of a batch whose attempt n-1 failed or which is new."""
-        ...
-
-    def mark_lost(self, seen: Batch, *, error: str, now: datetime) -> bool:
-        """The run ended without a word, unless the batch has moved on since it was seen."""
-        ...
-
-    def run_lock_held(self, run_id: str) -> bool:
-        """Whether the process of this run lives."""
-        ...
-
-    def backlog(self, source: Source) -> Backlog:
-        """What is not loaded yet."""
-        ...
-
-    def save_scan(self, source: Source, result: ScanResult, now: datetime) -> None:
-        """Make the position visible."""
-        ...
 
 
 class Runs(Protocol):
@@ -173,7 +121,7 @@ def evaluate_tick(
 def run_tick(
     source: Source,
     store: ObjectStore,
-    ledger: Ledger,
+    ledger: PostgresLedger,
     cursor: str | None,
     *,
     now: Callable[[], datetime],
@@ -182,7 +130,7 @@ def run_tick(
     runs: Runs,
     hints: Sequence[str] = (),
 ) -> Tick:
-    """One tick on any ledger; see :func:`evaluate_tick`."""
+    """One tick on its ledger; see :func:`evaluate_tick`."""
     before = Cursor.from_text(cursor)
 
     def record(versions: Sequence[ObjectVersion]) -> int:
@@ -254,7 +202,7 @@ def describe(
     )
 
 
-def _make_batches(source: Source, ledger: Ledger, now: datetime) -> list[str]:
+def _make_batches(source: Source, ledger: PostgresLedger, now: datetime) -> list[str]:
     arrivals = ledger.unassigned(source, MAX_NEW_BATCHES * source.max_objects)
     if not arrivals:
         return []
@@ -268,7 +216,7 @@ def _make_batches(source: Source, ledger: Ledger, now: datetime) -> list[str]:
 
 def _reap(
     source: Source,
-    ledger: Ledger,
+    ledger: PostgresLedger,
     runs: Runs,
     unlocked: Mapping[str, datetime],
     now: datetime,

@@ -47,11 +47,6 @@ def run_lock_held(connection: Connection, run_id: str) -> bool:
     return is_held(connection, Lock.RUN, run_id)
 
 
-def writer_lock_held(connection: Connection, writer: str) -> bool:
-    """Whether a living session holds the writer lock of ``writer``, in this database."""
-    return is_held(connection, Lock.WRITER, writer)
-
-
 @contextmanager
 def hold_locks(
     url: str,

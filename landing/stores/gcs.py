@@ -8,13 +8,13 @@ call.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from landing.arrival.identity import ObjectVersion, StoreKind
-from landing.stores.base import ObjectGone, ObjectSuperseded, Page
+from landing.arrival.identity import ObjectVersion
+from landing.stores.base import Page
+from landing.stores.bucket import Bucket
 from landing.stores.ranges import buffered
 
 if TYPE_CHECKING:
@@ -32,34 +32,26 @@ UPLOAD_CHUNK_BYTES = 8 * 1024 * 1024
 _LISTED_FIELDS = "items(name,generation,size,timeCreated,updated),nextPageToken"
 
 
-class GcsStore:
+class GcsStore(Bucket):
     """ObjectStore over one bucket; a version is an object generation."""
+
+    kind = "gcs"
+    _client: storage.Client
 
     def __init__(
         self, client: storage.Client, bucket: str, *, timeout: tuple[float, float] = TIMEOUT
     ) -> None:
-        self._client = client
-        self._name = bucket
+        super().__init__(client, bucket)
         self._bucket = client.bucket(bucket)
         self._timeout = timeout
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         self._short_retry = DEFAULT_RETRY.with_timeout(RETRY_SECONDS)
 
-    @property
-    def kind(self) -> StoreKind:
-        """Always ``gcs``."""
-        return "gcs"
-
-    @property
-    def bucket(self) -> str:
-        """The bucket's name."""
-        return self._name
-
     def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
         """At most ``limit`` objects after ``after``; see ObjectStore."""
         blobs = self._client.list_blobs(
-            self._name,
+            self.bucket,
             prefix=prefix or None,
             start_offset=after,
             page_size=limit,
@@ -82,21 +74,6 @@ class GcsStore:
             self.list_page(key, None, 1)
             return None
         return self._version(blob)
-
-    @contextmanager
-    def open(self, version: ObjectVersion) -> Iterator[BinaryIO]:
-        """A stream over exactly this generation; see ObjectStore.
-
-        The stored bytes, not decompressed. A generation that is replaced while it is being read
-        raises ObjectSuperseded from ``read`` unless the bucket keeps old generations.
-        """
-        # A versioned bucket serves old generations too, so that a GET alone proves nothing.
-        self._require_current(version)
-        stream = self._stream(version)
-        try:
-            yield stream
-        finally:
-            stream.close()
 
     def put(
         self,
@@ -145,23 +122,18 @@ class GcsStore:
         """Create the bucket when it is missing."""
         from google.api_core.exceptions import Conflict
 
-        if self._client.lookup_bucket(self._name, timeout=self._timeout) is None:
+        if self._client.lookup_bucket(self.bucket, timeout=self._timeout) is None:
             try:
-                self._client.create_bucket(self._name, timeout=self._timeout)
+                self._client.create_bucket(self.bucket, timeout=self._timeout)
             except Conflict:
                 # Someone else made it since the look-up; not ours if we cannot see it.
-                self._client.get_bucket(self._name, timeout=self._timeout)
-
-    def _require_current(self, version: ObjectVersion) -> None:
-        current = self.stat(version.key)
-        if current is None:
-            raise ObjectGone(version)
-        if current.version != version.version:
-            raise ObjectSuperseded(version)
+                self._client.get_bucket(self.bucket, timeout=self._timeout)
 
     def _stream(self, version: ObjectVersion) -> io.BufferedReader:
         from google.api_core.exceptions import NotFound
 
+        # A versioned bucket serves old generations too, so that a GET alone proves nothing.
+        self._require_current(version)
         blob = self._bucket.blob(version.key, generation=int(version.version))
 
         def fetch(start: int, end: int) -> bytes:
@@ -185,7 +157,7 @@ class GcsStore:
         modified: datetime = blob.time_created or blob.updated
         return ObjectVersion(
             store="gcs",
-            bucket=self._name,
+            bucket=self.bucket,
             key=blob.name,
             version=str(blob.generation),
             size=int(blob.size or 0),

@@ -10,27 +10,23 @@ so every answer is compared with the version that was asked for.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from landing.arrival.identity import ObjectVersion, StoreKind, unversioned
+from landing.arrival.identity import ObjectVersion, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
+from landing.stores.bucket import NO_VERSIONING_ANSWERS, Bucket
 from landing.stores.ranges import CHUNK_BYTES, buffered
 
 if TYPE_CHECKING:
     from minio import Minio
 
-NULL_VERSION = "null"
-
 #: Bytes of one uploaded part; an unfinished upload is never visible.
 PART_BYTES = 10 * 1024 * 1024
 
-_NO_VERSIONING_ANSWERS = {"AccessDenied", "NotImplemented", "MethodNotAllowed"}
 _METADATA = "x-amz-meta-"
 
 #: What became of a version that was to be removed: it is gone now, another one was there, or none.
@@ -39,22 +35,11 @@ Removal = Literal["removed", "replaced", "absent"]
 _ABSENT = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
 
 
-class MinioStore:
+class MinioStore(Bucket):
     """ObjectStore over one bucket; versions as in :class:`landing.stores.s3.S3Store`."""
 
-    def __init__(self, client: Minio, bucket: str) -> None:
-        self._client = client
-        self._bucket = bucket
-
-    @property
-    def kind(self) -> StoreKind:
-        """Always ``minio``."""
-        return "minio"
-
-    @property
-    def bucket(self) -> str:
-        """The bucket's name."""
-        return self._bucket
+    kind = "minio"
+    _client: Minio
 
     def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
         """The current versions among the next ``limit`` entries; see ObjectStore.
@@ -63,7 +48,7 @@ class MinioStore:
         not be the last.
         """
         listed = self._client.list_objects(
-            self._bucket,
+            self.bucket,
             prefix=prefix or None,
             recursive=True,
             start_after=after,
@@ -82,26 +67,13 @@ class MinioStore:
         from minio.error import S3Error
 
         try:
-            return self._version(self._client.stat_object(self._bucket, key))
+            return self._version(self._client.stat_object(self.bucket, key))
         except S3Error as error:
             if error.code not in _ABSENT:
                 raise
         # "No object" and "no bucket" are the same answer to a HEAD; a listing tells.
         self.list_page(key, None, 1)
         return None
-
-    @contextmanager
-    def open(self, version: ObjectVersion) -> Iterator[BinaryIO]:
-        """A stream over exactly this version; see ObjectStore.
-
-        A version that is replaced while it is being read raises ObjectSuperseded from ``read``
-        unless the bucket keeps old versions.
-        """
-        stream = self._stream(version)
-        try:
-            yield stream
-        finally:
-            stream.close()
 
     def put(
         self,
@@ -115,11 +87,7 @@ class MinioStore:
         size = len(data) if isinstance(data, bytes) else None
         stream = io.BytesIO(data) if isinstance(data, bytes) else data
         self.upload(key, stream, size=size, content_type=content_type, metadata=metadata)
-        written = self.stat(key)
-        if written is None:
-            message = f"s3://{self._bucket}/{key} was removed while it was being written"
-            raise FileNotFoundError(message)
-        return written
+        return self._written(key)
 
     def upload(
         self,
@@ -135,7 +103,7 @@ class MinioStore:
         Complete or absent, in parts above 10 MB. Metadata is ASCII.
         """
         self._client.put_object(
-            self._bucket,
+            self.bucket,
             key,
             stream,
             length=-1 if size is None else size,
@@ -152,7 +120,7 @@ class MinioStore:
         from minio.error import S3Error
 
         try:
-            headers = self._client.stat_object(self._bucket, key).metadata or {}
+            headers = self._client.stat_object(self.bucket, key).metadata or {}
         except S3Error as error:
             if error.code in _ABSENT:
                 return None
@@ -179,7 +147,7 @@ class MinioStore:
             return "absent"
         if current.version != version.version:
             return "replaced"
-        self._client.remove_object(self._bucket, version.key)
+        self._client.remove_object(self.bucket, version.key)
         return "removed"
 
     def get(self, key: str) -> bytes:
@@ -187,7 +155,7 @@ class MinioStore:
         from minio.error import S3Error
 
         try:
-            response = self._client.get_object(self._bucket, key)
+            response = self._client.get_object(self.bucket, key)
         except S3Error as error:
             if error.code in _ABSENT:
                 raise KeyError(key) from error
@@ -200,23 +168,23 @@ class MinioStore:
 
     def delete(self, key: str) -> None:
         """Remove the current version; nothing happens when there is none."""
-        self._client.remove_object(self._bucket, key)
+        self._client.remove_object(self.bucket, key)
 
     def ensure_bucket(self) -> None:
         """Create the bucket when it is missing."""
         from minio.error import S3Error
 
-        if self._client.bucket_exists(self._bucket):
+        if self._client.bucket_exists(self.bucket):
             return
         try:
-            self._client.make_bucket(self._bucket)
+            self._client.make_bucket(self.bucket)
         except S3Error as error:
             if error.code != "BucketAlreadyOwnedByYou":
                 raise
 
     def _remove_by_id(self, version: ObjectVersion) -> Removal:
         listed = self._client.list_objects(
-            self._bucket, prefix=version.key, recursive=True, include_version=True
+            self.bucket, prefix=version.key, recursive=True, include_version=True
         )
         # Its own versions come first in the listing, the newest of them at the top.
         own = takewhile(lambda entry: entry.object_name == version.key, listed)
@@ -226,7 +194,7 @@ class MinioStore:
             return "replaced" if any(entry.is_latest == "true" for entry in entries) else "absent"
         older = entries[entries.index(mine[0]) + 1 :]
         for entry in [*reversed(older), mine[0]]:
-            self._client.remove_object(self._bucket, version.key, version_id=entry.version_id)
+            self._client.remove_object(self.bucket, version.key, version_id=entry.version_id)
         return "removed"
 
     @cached_property
@@ -234,9 +202,9 @@ class MinioStore:
         from minio.error import S3Error
 
         try:
-            return bool(self._client.get_bucket_versioning(self._bucket).status == "Enabled")
+            return bool(self._client.get_bucket_versioning(self.bucket).status == "Enabled")
         except S3Error as error:
-            if error.code in _NO_VERSIONING_ANSWERS:
+            if error.code in NO_VERSIONING_ANSWERS:
                 return False
             raise
 
@@ -254,10 +222,10 @@ class MinioStore:
         def fetch(start: int, end: int) -> bytes:
             # See S3Store: first what is current, then, once confirmed, the version by its id.
             nonlocal confirmed
-            by_id = confirmed and not _made_of_etag(version)
+            by_id = confirmed and not version.told_by_second
             try:
                 response = self._client.get_object(
-                    self._bucket,
+                    self.bucket,
                     version.key,
                     offset=start,
                     length=end - start,
@@ -277,26 +245,12 @@ class MinioStore:
             self._require_current(version)
         return buffered(version.size, fetch, retriable=(HTTPError,), chunk_bytes=2 * CHUNK_BYTES)
 
-    def _require_current(self, version: ObjectVersion) -> None:
-        current = self.stat(version.key)
-        if current is None:
-            raise ObjectGone(version)
-        if current.version != version.version:
-            raise ObjectSuperseded(version)
-
     def _version(self, entry: Any) -> ObjectVersion:
-        modified: datetime = entry.last_modified.astimezone(UTC).replace(microsecond=0)
-        size = int(entry.size or 0)
         version_id = entry.version_id if self._keeps_versions else None
-        if version_id in {None, NULL_VERSION}:
-            version_id = unversioned(entry.etag or "", size, modified)
-        return ObjectVersion(
-            "minio", self._bucket, entry.object_name, str(version_id), size, modified
+        size = int(entry.size or 0)
+        return self._by_s3(
+            entry.object_name, version_id, entry.etag or "", size, entry.last_modified
         )
-
-
-def _made_of_etag(version: ObjectVersion) -> bool:
-    return version.version.endswith(f"-{version.size}-{version.modified_at:%Y%m%dT%H%M%SZ}")
 
 
 def _require_same(version: ObjectVersion, headers: Mapping[str, str]) -> None:

@@ -7,24 +7,17 @@ timeouts (the client that is given has them).
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from landing.arrival.identity import ObjectVersion, StoreKind, unversioned
+from landing.arrival.identity import ObjectVersion, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
+from landing.stores.bucket import NO_VERSIONING_ANSWERS, Bucket
 from landing.stores.ranges import CHUNK_BYTES, buffered
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-#: What S3 calls the version of an object that was written while the bucket kept none.
-NULL_VERSION = "null"
-
-#: Answers that mean "this client may not know" rather than "the bucket keeps versions".
-_NO_VERSIONING_ANSWERS = {"AccessDenied", "NotImplemented", "MethodNotAllowed"}
 
 _ABSENT = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
 _RANGE_NOT_SATISFIABLE = {"416", "InvalidRange"}
@@ -35,26 +28,15 @@ def error_code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-class S3Store:
+class S3Store(Bucket):
     """ObjectStore over one bucket.
 
     A version is S3's version id where the bucket keeps versions, else what
     :func:`landing.arrival.identity.unversioned` makes of etag, size and time.
     """
 
-    def __init__(self, client: S3Client, bucket: str) -> None:
-        self._client = client
-        self._bucket = bucket
-
-    @property
-    def kind(self) -> StoreKind:
-        """Always ``s3``."""
-        return "s3"
-
-    @property
-    def bucket(self) -> str:
-        """The bucket's name."""
-        return self._bucket
+    kind = "s3"
+    _client: S3Client
 
     def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
         """The current versions of one request's worth of keys; see ObjectStore.
@@ -66,7 +48,7 @@ class S3Store:
             return self._list_versions(prefix, after, limit)
         extra: dict[str, Any] = {"StartAfter": after} if after else {}
         answer = self._client.list_objects_v2(
-            Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **extra
+            Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **extra
         )
         objects = [self._version(item["Key"], item) for item in answer.get("Contents", [])]
         return Page(objects, objects[-1].key if answer["IsTruncated"] and objects else None)
@@ -76,27 +58,14 @@ class S3Store:
         from botocore.exceptions import ClientError
 
         try:
-            head = self._client.head_object(Bucket=self._bucket, Key=key)
+            head = self._client.head_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             if error_code(error) not in _ABSENT:
                 raise
             # "No object" and "no bucket" are the same answer to a HEAD; a listing tells.
-            self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
+            self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
             return None
         return self._version(key, head, size=head["ContentLength"])
-
-    @contextmanager
-    def open(self, version: ObjectVersion) -> Iterator[BinaryIO]:
-        """A stream over exactly this version; see ObjectStore.
-
-        A version that is replaced while it is being read raises ObjectSuperseded from ``read``
-        unless the bucket keeps old versions.
-        """
-        stream = self._stream(version)
-        try:
-            yield stream
-        finally:
-            stream.close()
 
     def put(
         self,
@@ -110,22 +79,18 @@ class S3Store:
         stream = io.BytesIO(data) if isinstance(data, bytes) else data
         self._client.upload_fileobj(
             stream,
-            self._bucket,
+            self.bucket,
             key,
             ExtraArgs={"ContentType": content_type, "Metadata": dict(metadata or {})},
         )
-        written = self.stat(key)
-        if written is None:
-            message = f"s3://{self._bucket}/{key} was removed while it was being written"
-            raise FileNotFoundError(message)
-        return written
+        return self._written(key)
 
     def get(self, key: str) -> bytes:
         """The whole current content. Raises KeyError when there is none."""
         from botocore.exceptions import ClientError
 
         try:
-            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except ClientError as error:
             if error_code(error) in _ABSENT:
                 raise KeyError(key) from error
@@ -133,14 +98,14 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         """Remove the current version; nothing happens when there is none."""
-        self._client.delete_object(Bucket=self._bucket, Key=key)
+        self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def ensure_bucket(self) -> None:
         """Create the bucket, in the client's region, when it is missing."""
         from botocore.exceptions import ClientError
 
         try:
-            self._client.head_bucket(Bucket=self._bucket)
+            self._client.head_bucket(Bucket=self.bucket)
         except ClientError as error:
             if error_code(error) not in {*_ABSENT, "NoSuchBucket"}:
                 raise
@@ -151,7 +116,7 @@ class S3Store:
         if region and region not in {"us-east-1", "aws-global"}:
             extra["CreateBucketConfiguration"] = {"LocationConstraint": region}
         try:
-            self._client.create_bucket(Bucket=self._bucket, **extra)
+            self._client.create_bucket(Bucket=self.bucket, **extra)
         except ClientError as error:
             if error_code(error) != "BucketAlreadyOwnedByYou":
                 raise
@@ -161,9 +126,9 @@ class S3Store:
         from botocore.exceptions import ClientError
 
         try:
-            answer = self._client.get_bucket_versioning(Bucket=self._bucket)
+            answer = self._client.get_bucket_versioning(Bucket=self.bucket)
         except ClientError as error:
-            if error_code(error) in _NO_VERSIONING_ANSWERS:
+            if error_code(error) in NO_VERSIONING_ANSWERS:
                 return False
             raise
         return answer.get("Status") == "Enabled"
@@ -172,7 +137,7 @@ class S3Store:
         extra: dict[str, Any] = {"KeyMarker": after} if after else {}
         while True:
             answer = self._client.list_object_versions(
-                Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **extra
+                Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **extra
             )
             last = answer["NextKeyMarker"] if answer["IsTruncated"] else None
             if last is None or after is None or last > after:
@@ -196,11 +161,11 @@ class S3Store:
             # The first request asks for what is current; once that was this version, a bucket that
             # keeps versions goes on serving it by its id.
             nonlocal confirmed
-            by_id = confirmed and not _made_of_etag(version)
+            by_id = confirmed and not version.told_by_second
             extra: dict[str, Any] = {"VersionId": version.version} if by_id else {}
             try:
                 answer = self._client.get_object(
-                    Bucket=self._bucket, Key=version.key, Range=f"bytes={start}-{end - 1}", **extra
+                    Bucket=self.bucket, Key=version.key, Range=f"bytes={start}-{end - 1}", **extra
                 )
             except ClientError as error:
                 raise _not_current(error, version) or error from error
@@ -215,13 +180,6 @@ class S3Store:
             version.size, fetch, retriable=(HTTPClientError,), chunk_bytes=2 * CHUNK_BYTES
         )
 
-    def _require_current(self, version: ObjectVersion) -> None:
-        current = self.stat(version.key)
-        if current is None:
-            raise ObjectGone(version)
-        if current.version != version.version:
-            raise ObjectSuperseded(version)
-
     def _require_same(self, version: ObjectVersion, answer: Mapping[str, Any], size: int) -> None:
         made = unversioned(answer["ETag"], size, answer["LastModified"])
         if version.version not in {answer.get("VersionId"), made}:
@@ -230,16 +188,9 @@ class S3Store:
     def _version(
         self, key: str, item: Mapping[str, Any], *, size: int | None = None
     ) -> ObjectVersion:
-        modified: datetime = item["LastModified"].astimezone(UTC).replace(microsecond=0)
         length = int(item["Size"] if size is None else size)
         version_id = item.get("VersionId") if self._keeps_versions else None
-        if version_id in {None, NULL_VERSION}:
-            version_id = unversioned(item["ETag"], length, modified)
-        return ObjectVersion("s3", self._bucket, key, str(version_id), length, modified)
-
-
-def _made_of_etag(version: ObjectVersion) -> bool:
-    return version.version.endswith(f"-{version.size}-{version.modified_at:%Y%m%dT%H%M%SZ}")
+        return self._by_s3(key, version_id, item["ETag"], length, item["LastModified"])
 
 
 def _not_current(error: Any, version: ObjectVersion) -> Exception | None:

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from assets.frame.execution import in_process
-from landing.batch.locks import hold_locks, run_lock_held, writer_lock_held
+from landing.batch.locks import hold_locks, run_lock_held
+from resources.advisory_locks import Lock, is_held
 from tests.integration.jobs.run_process import run_process, started_run, wait_until
 
 pytestmark = pytest.mark.servers("postgres")
@@ -65,7 +66,7 @@ def test_a_run_waits_for_the_writer_and_is_known_to_live_meanwhile(env, tmp_path
         assert process.returncode == 0, output.decode()
         assert len(path.read_text().splitlines()) == 2
         assert not run_lock_held(connection, run.run_id)
-        assert not writer_lock_held(connection, "campaigns")
+        assert not is_held(connection, Lock.WRITER, "campaigns")
 
 
 def test_runs_that_write_nothing_do_overlap(env, tmp_path, monkeypatch):

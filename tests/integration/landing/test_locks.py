@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from landing.batch.locks import hold_locks, run_lock_held, writer_lock_held
+from landing.batch.locks import hold_locks, run_lock_held
+from resources.advisory_locks import Lock, is_held
 from tests import processes
 
 pytestmark = pytest.mark.servers("postgres")
@@ -47,11 +48,11 @@ def test_locks_are_held_during_the_body_only(
     wait_until(lambda: not run_lock_held(connection, RUN))
     with hold_locks(ledger_url, RUN, "campaigns"):
         assert run_lock_held(connection, RUN)
-        assert writer_lock_held(connection, "campaigns")
+        assert is_held(connection, Lock.WRITER, "campaigns")
         assert not run_lock_held(connection, "another run")
         assert not run_lock_held(connection, "campaigns"), "the classes are apart"
     wait_until(lambda: not run_lock_held(connection, RUN))
-    wait_until(lambda: not writer_lock_held(connection, "campaigns"))
+    wait_until(lambda: not is_held(connection, Lock.WRITER, "campaigns"))
 
 
 @pytest.mark.parametrize("run_id", ["a", "b", "c", "d", "e", "f"])
@@ -110,11 +111,11 @@ def test_a_killed_process_frees_its_locks(
     )
     process = processes.start([sys.executable, "-c", script, ledger_url, RUN])
     try:
-        wait_until(lambda: writer_lock_held(connection, "campaigns"), 30)
+        wait_until(lambda: is_held(connection, Lock.WRITER, "campaigns"), 30)
         assert run_lock_held(connection, RUN)
         process.send_signal(signal.SIGKILL)
         wait_until(lambda: not run_lock_held(connection, RUN), 5)
-        assert not writer_lock_held(connection, "campaigns")
+        assert not is_held(connection, Lock.WRITER, "campaigns")
     finally:
         process.kill()
         process.wait()
@@ -129,7 +130,7 @@ def test_a_broken_connection_is_replaced_with_its_locks(
         assert len(first) == 1
         assert end_session(connection, RUN) == 1
         wait_until(lambda: sessions(connection, RUN) not in ([], first))
-        wait_until(lambda: writer_lock_held(connection, "campaigns"))
+        wait_until(lambda: is_held(connection, Lock.WRITER, "campaigns"))
         assert run_lock_held(connection, RUN)
     assert lost == []
     # The server frees the locks of a closed connection when it notices.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -186,7 +186,7 @@ def test_ordered_keys_lose_nothing_however_ticks_are_cut(
             bucket.put(f"in/{number:05d}.csv", b"x")
         bucket.clock.advance(seconds)
         position = scan_pages(bucket, position, record, pages, ORDERED).position
-        position = Position.from_text(position.to_text())
+        position = Cursor.from_text(Cursor(position).to_text()).position
     bucket.clock.advance(10)
     for _ in range(2):
         position = scan_pages(bucket, position, record, source=ORDERED).position
@@ -212,14 +212,26 @@ def test_positions_survive_the_cursor(
 ) -> None:
     cycle, listed, known, ignored = numbers
     position = Position(after, anchor, hold, cycle, START, seconds, listed, known, ignored)
-    assert Position.from_text(position.to_text()) == position
     cursor = Cursor(position, {"batch/run": START}, "1 2 3")
     assert Cursor.from_text(cursor.to_text()) == cursor
 
 
+def test_the_cursor_of_the_version_before_is_read():
+    text = (
+        '{"format": 1, "position": {"format": 1, "after": "in/a", "anchor": null, "hold": "",'
+        ' "cycle": 3, "cycle_started_at": "2026-11-22T10:00:00.000005+00:00",'
+        ' "last_cycle_seconds": 1.5, "listed": 7, "known": 4, "ignored": 1},'
+        ' "unlocked": {"batch/run": "2026-11-22T10:00:01+00:00"}, "backlog": "1 2 3"}'
+    )
+    began = datetime(2026, 11, 22, 10, 0, 0, 5, tzinfo=UTC)
+    found = Cursor.from_text(text)
+    assert found.position == Position("in/a", None, "", 3, began, 1.5, 7, 4, 1)
+    assert found.unlocked == {"batch/run": datetime(2026, 11, 22, 10, 0, 1, tzinfo=UTC)}
+    assert found.backlog == "1 2 3"
+
+
 @given(st.text() | st.sampled_from(["{}", "[]", "null", '{"format": 1}', '{"format": 2}', "1"]))
 def test_an_unreadable_cursor_is_the_start(text: str) -> None:
-    assert Position.from_text(text) == Position()
     assert Cursor.from_text(text) == Cursor()
     damaged = Cursor(Position("in/a")).to_text().replace('"in/a"', "7")
     assert Cursor.from_text(damaged).position == Position()
