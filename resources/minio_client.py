@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 10.0
 RETRIES = 2
+#: A server's Retry-After is followed for at most so many seconds: urllib3 would wait for six hours.
+LONGEST_RETRY_AFTER = 5
 
 #: Connections kept: as many as a step has requests in flight.
 CONNECTIONS = 16
@@ -71,7 +73,10 @@ class Access:
                 cert_reqs="CERT_REQUIRED",
                 ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
                 retries=urllib3.Retry(
-                    total=retries, backoff_factor=0.2, status_forcelist=retryable.HTTP_STATUSES
+                    total=retries,
+                    backoff_factor=0.2,
+                    status_forcelist=retryable.HTTP_STATUSES,
+                    retry_after_max=LONGEST_RETRY_AFTER,
                 ),
             ),
         )

@@ -111,6 +111,25 @@ def test_what_bigquery_refuses_for_a_moment_only(reason):
     assert classify(refused) == "permanent"
 
 
+def test_bigquery_s_own_errors_are_told_by_their_reason():
+    from google.api_core.exceptions import BadRequest, Forbidden
+
+    for kind in (Forbidden, BadRequest):
+        for reason, expected in {
+            "rateLimitExceeded": "transient",
+            "jobRateLimitExceeded": "transient",
+            "accessDenied": "permanent",
+            "invalidQuery": "permanent",
+        }.items():
+            error = kind("no", errors=[{"reason": reason, "domain": "global"}])
+            assert classify(error) == expected, (kind, reason)
+            wrapped = RuntimeError("the MERGE failed")
+            wrapped.__cause__ = error
+            assert classify(wrapped) == expected
+    words = "Exceeded rate limits: too many table update operations for this table"
+    assert classify(Forbidden(words)) == "transient"
+
+
 @pytest.mark.parametrize(
     ("status", "worth_another"),
     [(408, True), (425, True), (429, True), (500, True), (503, True), (599, True),

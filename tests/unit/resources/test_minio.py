@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
+from urllib3.exceptions import MaxRetryError
 
+from landing.batch.failures import classify
 from resources.minio import MinioResource
-from resources.minio_client import CONNECT_TIMEOUT, READ_TIMEOUT, RETRIES, Access
+from resources.minio_client import (
+    CONNECT_TIMEOUT,
+    LONGEST_RETRY_AFTER,
+    READ_TIMEOUT,
+    RETRIES,
+    Access,
+)
 
 KEYS = {"access_key": "who", "secret_key": "s3cret-of-minio"}  # pragma: allowlist secret
 
@@ -30,7 +41,59 @@ def test_scheme_and_port_are_taken_from_the_endpoint(endpoint):
 def test_all_attempts_end_before_a_tick_is_cut():
     pool = MinioResource(endpoint="http://minio:9000", **KEYS).client()._http
     assert pool.connection_pool_kw["retries"].total == RETRIES
-    assert (1 + RETRIES) * (CONNECT_TIMEOUT + READ_TIMEOUT) < 60
+    waits = RETRIES * pool.connection_pool_kw["retries"].retry_after_max
+    assert (1 + RETRIES) * (CONNECT_TIMEOUT + READ_TIMEOUT) + waits < 60
+
+
+@pytest.fixture
+def server():
+    """Answers what `answers` says, one status per request, and 200 from then on."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, headers = answers.pop(0) if answers else (200, {})
+            asked.append(status)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": "0"}.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Nothing."""
+
+    answers, asked = [], []
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{http.server_port}"
+    pool = Access(url, **KEYS).client()._http
+    yield SimpleNamespace(get=lambda: pool.request("GET", url).status, answers=answers, asked=asked)
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_a_server_in_trouble_is_asked_again(server, status):
+    server.answers[:] = [(status, {})]
+    assert server.get() == 200
+    assert server.asked == [status, 200]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 501, 505])
+def test_what_no_attempt_changes_is_asked_once(server, status):
+    server.answers[:] = [(status, {})] * 5
+    assert server.get() == status
+    assert server.asked == [status]
+
+
+def test_trouble_that_stays_is_transient_and_a_long_wait_is_not_followed(server, monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    server.answers[:] = [(429, {"Retry-After": "3600"})] * 9
+    with pytest.raises(MaxRetryError) as caught:
+        server.get()
+    assert server.asked == [429] * (1 + RETRIES)
+    assert waits == [LONGEST_RETRY_AFTER] * RETRIES
+    assert classify(caught.value) == "transient"
 
 
 def test_no_secret_is_shown():
