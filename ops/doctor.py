@@ -10,11 +10,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from assets.pipelines import chosen_pipelines, required
+from assets.frame.buckets import StoreResource, opened
+from assets.pipelines import PIPELINES, chosen_pipelines, declaration, landed_files, required
+from landing.arrival.identity import StoreKind
 from ops.secrecy import without_secrets
 from ops.trouble import Trouble, trouble
 from resources.bigquery import BigQueryResource
@@ -31,10 +33,14 @@ from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
 from resources.typesense import TypesenseResource
 
+if TYPE_CHECKING:
+    from assets.frame.declared import LandedFiles
+
 #: Seconds until a system that has said nothing counts as not there.
 PATIENCE = 15.0
 
 _ERROR_CHARACTERS = 200
+_MINIO = ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,36 +64,39 @@ def _minio(env: Mapping[str, str]) -> MinioResource:
     )
 
 
-def _minio_bucket(env: Mapping[str, str], variable: str) -> str:
-    from landing.stores.minio import MinioStore
-
-    MinioStore(_minio(env).client(retries=0), env[variable]).list_page("", None, 1)
-    return f"s3://{env[variable]} can be listed"
-
-
-def _minio_buckets() -> dict[str, System]:
-    names = {
-        "music raw": "MUSIC_RAW_BUCKET",
-        "music processed": "MUSIC_PROCESSED_BUCKET",
-        "music quarantine": "MUSIC_QUARANTINE_BUCKET",
-    }
-    return {
-        name: System(
-            ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", variable),
-            partial(_minio_bucket, variable=variable),
-            f"create the bucket that {variable} names, or check who may read it",
-            pipelines=("music",),
-        )
-        for name, variable in names.items()
-    }
+def _bucket(env: Mapping[str, str], variable: str, files: LandedFiles) -> str:
+    with opened(_store(env, files.store), env[variable]) as bucket:
+        bucket.list_page("", None, 1)
+    return f"{files.uri(env[variable])} can be listed"
 
 
-def _bucket(env: Mapping[str, str], variable: str) -> str:
-    from landing.stores.gcs import GcsStore
+def _store(env: Mapping[str, str], kind: StoreKind) -> StoreResource:
+    return GcsResource(project=env["GOOGLE_CLOUD_PROJECT"]) if kind == "gcs" else _minio(env)
 
-    with closing(GcsResource(project=env["GOOGLE_CLOUD_PROJECT"]).client()) as client:
-        GcsStore(client, env[variable]).list_page("", None, 1)
-    return f"gs://{env[variable]} can be listed"
+
+def _buckets() -> dict[str, System]:
+    """Every bucket that a declaration names, once, with the pipelines that use it."""
+    found: dict[str, System] = {}
+    for files in landed_files():
+        lead = ("GOOGLE_CLOUD_PROJECT",) if files.store == "gcs" else _MINIO
+        for field in files.settings.model_fields:
+            variable = files.settings.variable(field)
+            if not variable.endswith("_BUCKET"):
+                continue
+            name = variable.lower().replace("_", " ")
+            before = found[name].pipelines if name in found else ()
+            found[name] = System(
+                (*lead, variable),
+                partial(_bucket, variable=variable, files=files),
+                f"create the bucket that {variable} names, or check who may read it",
+                pipelines=(*before, files.pipeline),
+            )
+    return found
+
+
+def _users(server: str) -> tuple[str, ...]:
+    """The pipelines that declare to talk to it."""
+    return tuple(name for name in PIPELINES if server in declaration(name).servers)
 
 
 def _subscription(env: Mapping[str, str], variable: str) -> str:
@@ -131,19 +140,7 @@ SYSTEMS: dict[str, System] = {
         ("GOOGLE_CLOUD_PROJECT",),
         lambda e: GcsResource(project=e["GOOGLE_CLOUD_PROJECT"]).check(),
         "check GOOGLE_APPLICATION_CREDENTIALS (or STORAGE_EMULATOR_HOST)",
-        pipelines=("campaigns", "reading"),
-    ),
-    "campaigns bucket": System(
-        ("GOOGLE_CLOUD_PROJECT", "CAMPAIGNS_BUCKET"),
-        lambda e: _bucket(e, "CAMPAIGNS_BUCKET"),
-        "create the bucket that CAMPAIGNS_BUCKET names, or check who may read it",
-        pipelines=("campaigns",),
-    ),
-    "quarantine bucket": System(
-        ("GOOGLE_CLOUD_PROJECT", "QUARANTINE_BUCKET"),
-        lambda e: _bucket(e, "QUARANTINE_BUCKET"),
-        "create the bucket that QUARANTINE_BUCKET names, or check who may read it",
-        pipelines=("campaigns", "reading"),
+        pipelines=_users("gcs"),
     ),
     "bigquery": System(
         ("GOOGLE_CLOUD_PROJECT", "BIGQUERY_API_ENDPOINT"),
@@ -151,13 +148,7 @@ SYSTEMS: dict[str, System] = {
             project=e["GOOGLE_CLOUD_PROJECT"], api_endpoint=e["BIGQUERY_API_ENDPOINT"]
         ).check(),
         "check GOOGLE_APPLICATION_CREDENTIALS and BIGQUERY_API_ENDPOINT (empty for Google's own)",
-        pipelines=("campaigns", "reading"),
-    ),
-    "reading bucket": System(
-        ("GOOGLE_CLOUD_PROJECT", "READING_BUCKET"),
-        lambda e: _bucket(e, "READING_BUCKET"),
-        "create the bucket that READING_BUCKET names, or check who may read it",
-        pipelines=("reading",),
+        pipelines=_users("bigquery"),
     ),
     "bigquery write": System(
         ("GOOGLE_CLOUD_PROJECT", "BIGQUERY_GRPC_ENDPOINT"),
@@ -173,14 +164,14 @@ SYSTEMS: dict[str, System] = {
             project=e["GOOGLE_CLOUD_PROJECT"], emulator_host=e["PUBSUB_EMULATOR_HOST"]
         ).check(),
         "check GOOGLE_APPLICATION_CREDENTIALS and PUBSUB_EMULATOR_HOST (empty for Google's own)",
-        pipelines=("reading",),
+        pipelines=_users("pubsub"),
     ),
     **_subscriptions(),
     "mongodb": System(
         ("MONGO_URI",),
         lambda e: MongoResource(uri=e["MONGO_URI"]).check(),
         "check MONGO_URI",
-        pipelines=("campaigns",),
+        pipelines=_users("mongo"),
     ),
     "neo4j": System(
         ("NEO4J_URI", "NEO4J_USER", "NEO4J_PASSWORD", "NEO4J_DATABASE"),
@@ -191,13 +182,13 @@ SYSTEMS: dict[str, System] = {
             database=e["NEO4J_DATABASE"],
         ).check(),
         "check NEO4J_URI, NEO4J_USER, NEO4J_PASSWORD and NEO4J_DATABASE",
-        pipelines=("campaigns",),
+        pipelines=_users("bolt"),
     ),
     "milvus": System(
         ("MILVUS_URI", "MILVUS_TOKEN"),
         lambda e: MilvusResource(uri=e["MILVUS_URI"], token=e["MILVUS_TOKEN"]).check(),
         "check MILVUS_URI and MILVUS_TOKEN",
-        pipelines=("campaigns", "music"),
+        pipelines=_users("milvus"),
     ),
     "openai": System(
         ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_EMBEDDING_MODEL"),
@@ -207,20 +198,20 @@ SYSTEMS: dict[str, System] = {
             embedding_model=e["OPENAI_EMBEDDING_MODEL"],
         ).check(),
         "check OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_EMBEDDING_MODEL",
-        pipelines=("campaigns", "music"),
+        pipelines=_users("openai"),
     ),
     "minio": System(
-        ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"),
+        _MINIO,
         lambda e: _minio(e).check(),
         "check MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY",
-        pipelines=("music",),
+        pipelines=_users("s3"),
     ),
-    **_minio_buckets(),
+    **_buckets(),
     "typesense": System(
         ("TYPESENSE_URL", "TYPESENSE_API_KEY"),
         lambda e: TypesenseResource(url=e["TYPESENSE_URL"], api_key=e["TYPESENSE_API_KEY"]).check(),
         "check TYPESENSE_URL and TYPESENSE_API_KEY",
-        pipelines=("music",),
+        pipelines=_users("typesense"),
     ),
     "lyrics service": System(
         ("MUSIC_LYRICS_URL",),

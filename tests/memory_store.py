@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from landing.arrival.identity import ObjectVersion, StoreKind
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
@@ -51,7 +51,7 @@ class MemoryStore:
     def put(
         self,
         key: str,
-        data: bytes | BinaryIO,
+        data: bytes | IO[bytes],
         *,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,

@@ -150,7 +150,7 @@ def run_tick(
         sinks = ledger.sinks([batch.batch_id for batch, _ in attempts])
     backlog = ledger.backlog(source)
     ledger.save_scan(source, result, now())
-    after = Cursor(position=result.position, unlocked=unlocked, backlog=_digest(backlog))
+    after = Cursor(position=result.position, unlocked=unlocked, backlog=str(backlog))
     return Tick(
         requests=tuple(_request(source, batch, n, sinks[batch.batch_id]) for batch, n in attempts),
         created=tuple(created),
@@ -259,12 +259,4 @@ def _request(source: Source, batch: Batch, attempt: int, sinks: Sequence[SinkSta
         large=batch.bytes > source.large_bytes,
         objects=batch.objects,
         bytes=batch.bytes,
-    )
-
-
-def _digest(backlog: Backlog) -> str:
-    oldest = backlog.oldest_seen_at
-    return (
-        f"{backlog.unassigned} {backlog.waiting} {backlog.in_flight} {backlog.failed}"
-        f" {backlog.stopped} {oldest.isoformat() if oldest else '-'}"
     )

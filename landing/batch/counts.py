@@ -6,7 +6,7 @@ Belongs here: the figures and the equation they must satisfy. Does not: where th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 Outcome = Literal["loaded", "superseded", "gone", "rejected"]
@@ -50,11 +50,4 @@ class ObjectCounts:
 
 def total(counts: Iterable[RowCounts]) -> RowCounts:
     """The sum, column by column."""
-    rows = list(counts)
-    return RowCounts(
-        read=sum(row.read for row in rows),
-        written=sum(row.written for row in rows),
-        unchanged=sum(row.unchanged for row in rows),
-        superseded=sum(row.superseded for row in rows),
-        rejected=sum(row.rejected for row in rows),
-    )
+    return RowCounts(*map(sum, zip(*map(astuple, counts), strict=True)))

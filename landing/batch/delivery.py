@@ -301,35 +301,27 @@ def _note_failure(
     """Mark the sink failed; the sink's own error stays the one that is raised."""
     import psycopg
 
+    message = f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS].replace("\x00", "")
+    values = {
+        "seconds": seconds,
+        "run": run_id,
+        "class": classify(error),
+        "error": message,
+        "batch": delivery.batch_id,
+        "sink": delivery.sink,
+        "noted": delivery._outcome.noted,  # noqa: SLF001 - this module's own
+    }
     try:
         with pg.connect() as conn:
-            _mark_failed(conn, delivery, run_id, seconds, error)
+            # What was committed with the sink's own rows stays done.
+            conn.execute(
+                """
+                UPDATE landing.batch_sink SET state = 'failed', seconds = %(seconds)s,
+                    run_id = %(run)s, error_class = %(class)s, error = %(error)s
+                WHERE batch_id = %(batch)s AND sink = %(sink)s
+                    AND NOT (state = 'done' AND run_id = %(run)s AND %(noted)s)
+                """,
+                values,
+            )
     except psycopg.Error as ledger_error:
         error.add_note(f"the ledger could not be told: {ledger_error}")
-
-
-def _mark_failed(
-    conn: psycopg.Connection[Any],
-    delivery: Delivery,
-    run_id: str,
-    seconds: float,
-    error: BaseException,
-) -> None:
-    message = f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS].replace("\x00", "")
-    conn.execute(
-        """
-        UPDATE landing.batch_sink SET state = 'failed', seconds = %s, run_id = %s,
-            error_class = %s, error = %s
-        WHERE batch_id = %s AND sink = %s AND NOT (state = 'done' AND run_id = %s AND %s)
-        """,
-        (
-            seconds,
-            run_id,
-            classify(error),
-            message,
-            delivery.batch_id,
-            delivery.sink,
-            run_id,  # what was committed with the sink's own rows stays done
-            delivery._outcome.noted,  # noqa: SLF001 - this module's own
-        ),
-    )

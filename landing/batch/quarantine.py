@@ -8,12 +8,12 @@ known, so such an object has one entry with no line.
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from landing.arrival.identity import ObjectVersion
@@ -60,12 +60,7 @@ class QuarantineWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     @property
@@ -117,7 +112,7 @@ class QuarantineWriter:
         file = self._file.finish()
         store.put(
             key,
-            file,  # type: ignore[arg-type]  # IO[bytes] is what BinaryIO means
+            file,
             content_type="application/vnd.apache.parquet",
         )
         return key
@@ -171,9 +166,7 @@ def read(store: ObjectStore, key: str, *, rows: int = GROUP_ROWS) -> Iterator[pl
         raise KeyError(key)
     with tempfile.TemporaryFile(prefix="quintet-") as file:
         with store.open(version) as stream:
-            while data := stream.read(_COPY_BYTES):
-                file.write(data)
-        file.flush()
+            shutil.copyfileobj(stream, file, _COPY_BYTES)
         file.seek(0)
         yield from read_frames(file, rows=rows)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import polars as pl  # noqa: TID253
@@ -144,17 +145,10 @@ class RowBuffer:
         objects = []
         for ledgered, counts in self._read:
             rows = decided.pop(ledgered.seq, RowCounts())
-            merged = RowCounts(
-                read=counts.rows.read,
-                written=rows.written,
-                unchanged=rows.unchanged,
-                superseded=rows.superseded,
-                rejected=counts.rows.rejected + rows.rejected,
-            )
+            rejected = counts.rows.rejected + rows.rejected
+            merged = replace(rows, read=counts.rows.read, rejected=rejected)
             merged.require_balance(counts.uri)
-            objects.append(
-                ObjectCounts(counts.seq, counts.uri, counts.outcome, counts.reason, merged)
-            )
+            objects.append(replace(counts, rows=merged))
         if decided:
             raise UnbalancedCounts(f"rows were decided of objects never read: {sorted(decided)}")
         return tuple(objects)

@@ -11,7 +11,6 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from landing.batch.failures import PermanentError
@@ -62,12 +61,7 @@ class StagingWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
 
@@ -101,13 +95,14 @@ class StagingWriter:
         if self._file is None:
             return
         file = self._file.finish()
-        digest, size = _digest(file)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # IO[bytes] has what is asked for
+        size = file.tell()
         number = len(self._parts)
         key = part_key(self._pipeline, self._batch_id, number)
         file.seek(0)
         self._store.put(
             key,
-            file,  # type: ignore[arg-type]  # IO[bytes] is what BinaryIO means
+            file,
             content_type="application/vnd.apache.parquet",
             metadata={"sha256": digest},
         )
@@ -163,14 +158,6 @@ def save_parts(conn: psycopg.Connection[Any], batch_id: str, parts: Sequence[Sta
             " VALUES (%s, %s, %s, %s, %s, %s)",
             [(batch_id, p.part, p.key, p.rows, p.bytes, p.sha256) for p in parts],
         )
-
-
-def _digest(file: IO[bytes]) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    while data := file.read(_COPY_BYTES):
-        digest.update(data)
-        size += len(data)
-    return digest.hexdigest(), size
 
 
 def _fetch(store: ObjectStore, part: StagedPart, file: IO[bytes] | None) -> None:

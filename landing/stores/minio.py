@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from landing.arrival.identity import ObjectVersion, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
@@ -78,7 +78,7 @@ class MinioStore(Bucket):
     def put(
         self,
         key: str,
-        data: bytes | BinaryIO,
+        data: bytes | IO[bytes],
         *,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
@@ -92,7 +92,7 @@ class MinioStore(Bucket):
     def upload(
         self,
         key: str,
-        stream: BinaryIO,
+        stream: IO[bytes],
         *,
         size: int | None,
         content_type: str = "application/octet-stream",
@@ -105,7 +105,7 @@ class MinioStore(Bucket):
         self._client.put_object(
             self.bucket,
             key,
-            stream,
+            cast("BinaryIO", stream),
             length=-1 if size is None else size,
             part_size=PART_BYTES,
             content_type=content_type,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 from landing.arrival.identity import ObjectVersion, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
@@ -70,7 +70,7 @@ class S3Store(Bucket):
     def put(
         self,
         key: str,
-        data: bytes | BinaryIO,
+        data: bytes | IO[bytes],
         *,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,

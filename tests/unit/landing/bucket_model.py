@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from landing.arrival.identity import ObjectVersion, StoreKind, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
@@ -80,7 +80,7 @@ class BucketModel:
     def put(
         self,
         key: str,
-        data: bytes | BinaryIO,
+        data: bytes | IO[bytes],
         *,
         content_type: str = "",
         metadata: Mapping[str, str] | None = None,
