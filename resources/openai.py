@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 #: Seconds that a server's Retry-After is followed at most.
 LONGEST_RETRY_AFTER = 30.0
 
-#: OpenAI answers 409 when it could not get a lock in time.
-_CONFLICT = 409
-
 
 class OpenAIResource(dg.ConfigurableResource[Any]):
     """One API and its key. ``timeout`` is seconds per call; retries are the caller's."""
@@ -62,7 +59,7 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
 def retry_after(error: Exception) -> bool | float:
     """Whether another call may help, or the seconds that the server asks to wait first.
 
-    For stamina: statuses that ``retryable`` names, 409, broken connections, timeouts and
+    For stamina: statuses that ``retryable`` names, broken connections, timeouts and
     malformed JSON.
     """
     import json
@@ -70,7 +67,7 @@ def retry_after(error: Exception) -> bool | float:
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        transient = error.status_code == _CONFLICT or retryable.http(error.status_code)
+        transient = error.status_code in retryable.OPENAI_STATUSES
         return _asked_wait(error.response.headers.get("retry-after")) if transient else False
     return isinstance(
         error, openai.APIConnectionError | openai.APIResponseValidationError | json.JSONDecodeError

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 #: Timeout, too early, too many; and 5xx but for "not implemented" and "HTTP version".
 HTTP_STATUSES = frozenset({408, 425, 429, *range(500, 600)} - {501, 505})
+#: OpenAI answers 409 when it could not get a lock in time.
+OPENAI_STATUSES = HTTP_STATUSES | {409}
 
 _GRPC = frozenset(
     {"CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL",

@@ -83,7 +83,12 @@ def _by_name(error: BaseException) -> FailureClass | None:
 
 def _by_status(error: BaseException) -> FailureClass | None:
     status = _status(error)
-    return None if status is None else _class(retryable.http(status))
+    if status is None:
+        return None
+    # Its client gives up after some attempts; what it repeats is no reason to stop a batch.
+    if type(error).__module__.startswith("openai"):
+        return _class(status in retryable.OPENAI_STATUSES)
+    return _class(retryable.http(status))
 
 
 def _status(error: BaseException) -> int | None:

@@ -130,6 +130,13 @@ def test_bigquery_s_own_errors_are_told_by_their_reason():
     assert classify(Forbidden(words)) == "transient"
 
 
+def test_what_openai_s_client_repeats_stops_no_batch():
+    assert classify(named("ConflictError", "openai", status_code=409)) == "transient"
+    assert classify(named("ConflictError", "openai._exceptions", status_code=409)) == "transient"
+    assert classify(named("BadRequestError", "openai", status_code=400)) == "permanent"
+    assert classify(named("Conflict", "google.api_core.exceptions", code=409)) == "permanent"
+
+
 @pytest.mark.parametrize(
     ("status", "worth_another"),
     [(408, True), (425, True), (429, True), (500, True), (503, True), (599, True),
