@@ -163,10 +163,8 @@ def deliver(
     PermanentError when the batch was never validated, has no such sink, or lost its staging.
     """
     with pg.connect() as conn:
-        _require_validated(conn, pipeline, batch_id, sink)
         parts = staging.load_parts(conn, batch_id)
-        if not parts:
-            _require_nothing_staged(conn, batch_id, sink)
+        _require_ready(conn, pipeline, batch_id, sink, staged=bool(parts))
     delivery = Delivery(
         pipeline=pipeline,
         batch_id=batch_id,
@@ -218,12 +216,13 @@ def _table(pipeline: str) -> str:
     return RecordTable(pipeline, ()).pipeline
 
 
-def _require_validated(
-    conn: psycopg.Connection[Any], pipeline: str, batch_id: str, sink: str
+def _require_ready(
+    conn: psycopg.Connection[Any], pipeline: str, batch_id: str, sink: str, *, staged: bool
 ) -> None:
     row = conn.execute(
         """
-        SELECT b.validated_at IS NOT NULL, s.sink IS NOT NULL FROM landing.batch b
+        SELECT b.validated_at IS NOT NULL AND s.sink IS NOT NULL, s.rows_written
+        FROM landing.batch b
         LEFT JOIN landing.batch_sink s ON s.batch_id = b.batch_id AND s.sink = %s
         WHERE b.batch_id = %s AND b.pipeline = %s
         """,
@@ -231,19 +230,13 @@ def _require_validated(
     ).fetchone()
     if row is None:
         raise PermanentError(f"batch {batch_id} of {pipeline} is not in the ledger")
-    if not all(row):
+    validated, rows_written = row
+    if not validated:
         raise PermanentError(
             f"batch {batch_id} is not validated for {sink}: run the pipeline's validation first"
         )
-
-
-def _require_nothing_staged(conn: psycopg.Connection[Any], batch_id: str, sink: str) -> None:
-    """A sink that took rows once has none to take now only if maintenance removed them."""
-    row = conn.execute(
-        "SELECT rows_written FROM landing.batch_sink WHERE batch_id = %s AND sink = %s",
-        (batch_id, sink),
-    ).fetchone()
-    if row is not None and row[0]:
+    # A sink that took rows once has none to take now only if maintenance removed them.
+    if rows_written and not staged:
         raise PermanentError(
             f"the staging of {batch_id} was removed after {sink} had taken it: "
             "to write it again, run the batch's validation too"
