@@ -78,7 +78,7 @@ def test_right_tables_have_no_problems_and_wrong_ones_have(warehouse, monkeypatc
         assert list(expected.problems(warehouse)) == []
 
     insert(warehouse, "user_interaction", (*event, *merged), [(*EVENTS[3], *came)])
-    insert(warehouse, "user_category_shares", named, [(DAY, 5, "more", 1, 0.2)])
+    insert(warehouse, "user_category_shares", columns, [(DAY, 5, "more", 1, 0.2)])
     for many in (reading_found.MANY_ROWS, 0):
         monkeypatch.setattr(reading_found, "MANY_ROWS", many)
         problems = "\n".join(expected.problems(warehouse))
