@@ -22,6 +22,7 @@ import dagster as dg
 from assets.reading.merges import ask
 from assets.reading.pipeline import DAYS, USER_INTERACTION_KEY
 from assets.reading.rules import FIRST_DAY, READ_BEYOND
+from resources.advisory_locks import Lock, held
 
 if TYPE_CHECKING:
     import psycopg
@@ -228,7 +229,7 @@ def _report_days(
     report: Callable[[dg.AssetMaterialization], None], conn: Connection
 ) -> list[ChangedDay]:
     """Report some changed days, oldest day first, and let them go; the days."""
-    with _reporting(conn):
+    with held(conn, Lock.CHANGE_REPORT):
         rows = conn.execute(
             """
             SELECT day, events, changed_at FROM reading.changed_day
@@ -274,13 +275,3 @@ def _let_go(conn: Connection, changes: Sequence[ChangedDay]) -> None:
                 [change.changed_at for change in changes],
             ),
         )
-
-
-@contextmanager
-def _reporting(conn: Connection) -> Iterator[None]:
-    """One reporter at a time: two would report the same days twice."""
-    conn.execute("SELECT pg_advisory_lock(%s, 0)", (REPORT_LOCK,))
-    try:
-        yield
-    finally:
-        conn.execute("SELECT pg_advisory_unlock(%s, 0)", (REPORT_LOCK,))

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from assets.frame import pictures
-from assets.reading.session.progress import SessionTimeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from assets.reading.session.progress import Course
+    from assets.reading.session.progress import SessionTimeline
 
 
 def session_chart(timeline: SessionTimeline) -> str:

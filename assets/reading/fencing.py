@@ -21,9 +21,6 @@ from resources.advisory_locks import Lock, held
 if TYPE_CHECKING:
     import psycopg
 
-#: Class of the locks of tables; 81 to 84 are those of landing.
-FENCING_LOCK = 85
-
 
 @contextmanager
 def fencing_token(
@@ -36,8 +33,7 @@ def fencing_token(
     body raises, the id stays: whether its job still runs is not known. Raises what ``wait_for`` and
     psycopg raise.
     """
-    conn.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", (FENCING_LOCK, table))
-    try:
+    with held(conn, Lock.MERGE, table):
         row = conn.execute(
             "SELECT job_id FROM reading.merge_fence WHERE table_name = %s", (table,)
         ).fetchone()
@@ -53,5 +49,3 @@ def fencing_token(
         )
         yield job_id
         conn.execute("DELETE FROM reading.merge_fence WHERE table_name = %s", (table,))
-    finally:
-        conn.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", (FENCING_LOCK, table))

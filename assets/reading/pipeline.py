@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.frame.declared import LandedFiles, Pipeline, Steps, batches
+from assets.reading.reasons import MESSAGE_REASONS
 from assets.reading.rules import FIRST_DAY
 from assets.reading.settings import ReadingSettings
 from assets.reading.tables import HISTORY_ROWS

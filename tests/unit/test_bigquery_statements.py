@@ -100,7 +100,9 @@ def statements_of(source: str, place: str) -> Iterator[Statement]:
         for_postgres = id(node) in executed or names.get(id(node)) in executed_names
         if not for_postgres and (knows or MARKS.search(text)):
             filled = PLACEHOLDER.sub(r"\1", text)
-            yield Statement(f"{place}:{node.lineno}", filled, _is_whole(node, constants))
+            yield Statement(
+                f"{place}:{getattr(node, 'lineno', 0)}", filled, _is_whole(node, constants)
+            )
     for node in ast.walk(tree):
         if knows and isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mod)):
             begins = _text(node.left, constants)
@@ -221,7 +223,7 @@ def test_is_bigquery_sql(statement):
 @pytest.mark.parametrize("statement", of_reading(), ids=lambda one: one.place)
 def test_columns_are_those_of_the_tables(statement):
     """Names what every column is of; an unknown or ambiguous one raises."""
-    schema = {
+    schema: dict[str, object] = {
         table.name: {column.name: SPELLED[column.type] for column in table.columns}
         | ({INGESTION_HOUR: "TIMESTAMP"} if table.partition == INGESTION_HOUR else {})
         for table in TABLES.values()

@@ -1,6 +1,6 @@
 """History files: what a CSV file's first line says it holds, and reading it, compressed or not.
 
-Belongs here: compression, headers and their older names. Does not: CSV (``assets/formats``),
+Belongs here: headers and their older names. Does not: CSV, compression (``assets/formats``),
 what a value must be (``rows.py``).
 
 A file holds *events* when its columns include user_id, content_id, read_percent and updated_at, and
@@ -17,9 +17,12 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
 
-from assets.formats.csv_records import DATE, Limits, read_records
+from assets.formats import sniffed
+from assets.formats.csv_records import DATE, read_records
+from assets.formats.csv_rules import Limits
+from assets.formats.gzipped import plain
 from assets.reading.kinds import CATEGORIES, EVENTS, KINDS, Kind
 from landing.batch.chunks import Chunk, UnreadableObject, original_text
 

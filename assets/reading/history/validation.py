@@ -28,10 +28,17 @@ def read_history(stream: BinaryIO, _version: ObjectVersion | None = None) -> Ite
 
 def rules() -> FactRules:
     """What the history supplies to the shared validation: its rows are facts."""
+    from assets.formats.csv_rules import CSV_REASONS
+    from assets.formats.gzipped import GZIP_REASONS
     from assets.reading.pipeline import HISTORY
+    from assets.reading.reasons import VALUE_REASONS
     from assets.reading.tables import HISTORY_FIELDS
     from landing.batch.validation import FactRules
 
     return FactRules(
-        name=HISTORY.pipeline, columns=HISTORY_FIELDS, sinks=HISTORY.sinks, read=read_history
+        name=HISTORY.pipeline,
+        columns=HISTORY_FIELDS,
+        sinks=HISTORY.sinks,
+        read=read_history,
+        reasons=(*GZIP_REASONS, *CSV_REASONS, *VALUE_REASONS),
     )

@@ -118,6 +118,7 @@ class _Merge:
             Parameter("blanks", "STRING", BLANKS),
         ]
         self._since = Parameter("since", "TIMESTAMP", since or FIRST)
+        self._began = now
         self._now = Parameter("now", "TIMESTAMP", now)
 
     def count(self) -> tuple[int, set[date], Counter[str]]:
@@ -158,7 +159,7 @@ class _Merge:
                     "Delivery",
                     LandedMessage(
                         row.source.removeprefix("message:"),
-                        row.publish_time or self._now.value,
+                        row.publish_time or self._began,
                         (row.data or "").encode(),
                         json.loads(row.attributes or "{}"),
                     ),

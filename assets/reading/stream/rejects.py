@@ -15,9 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from assets.reading.reasons import MESSAGE_REASONS
 from assets.reading.rules import Rejection
 from assets.reading.stream.micro_batch import Delivery
 from assets.reading.stream.requests import in_requests
+from landing.batch.reasons import warn_of_unknown
 
 if TYPE_CHECKING:
     import psycopg

@@ -17,9 +17,11 @@ import sqlglot
 from google.cloud.bigquery import Row, ScalarQueryParameter
 from sqlglot import exp
 
+from assets.frame.tables import Table
 from assets.reading.affinity import computation as affinity
 from assets.reading.affinity.computation import Days, replace_counts, replace_shares, window
 from assets.reading.answers import ANSWER, category_shares
+from assets.reading.merges import run_merge
 from assets.reading.tables import DAILY_COUNTS, INTERACTIONS, META, SHARES
 from resources.bigquery import BigQueryResource, run
 from tests.integration.reading.affinity_world import (
@@ -59,7 +61,7 @@ def conn(env: dict[str, str]) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def stored(world: World, table: str) -> Iterator[Row]:
+def stored(world: World, table: Table) -> Iterator[Row]:
     return iter(run(world.warehouse.client, f"SELECT * FROM `{world.warehouse.table(table.name)}`"))
 
 
@@ -156,7 +158,7 @@ def test_a_partition_is_replaced_whole_and_no_other_is_touched(world, conn):
 def test_what_is_wrong_is_told(world, conn, monkeypatch):
     fill(world, 200)
     days = Days(LAST, LAST)
-    replace = affinity.run_merge
+    replace = run_merge
     monkeypatch.setattr(affinity, "run_merge", lambda *_: None)
     lost = replace_counts(world.warehouse, conn, days)
     assert set(lost.wrong) == {LAST}

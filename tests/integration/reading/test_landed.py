@@ -177,7 +177,8 @@ def test_the_rules_are_those_of_a_session_and_the_result_is_exact(warehouse, env
     land(warehouse, META_LANDED, CATEGORIES, 1001)
     parsed = [parse(EVENT, data.encode(), PUBLISHED) for data in EVENTS]
     named = [parse(CATEGORY, data.encode(), PUBLISHED) for data in CATEGORIES]
-    good = {tuple(found) for found in parsed if not isinstance(found, Rejection)}
+    read = [found for found in parsed if not isinstance(found, Rejection)]
+    good: set[tuple[Any, ...]] = {tuple(found) for found in read}
     pairs = {tuple(found) for found in named if not isinstance(found, Rejection)}
     bad = Counter(f.reason for f in (*parsed, *named) if isinstance(f, Rejection))
     assert (len(good), len(pairs)) == (14, 3)

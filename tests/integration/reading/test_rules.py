@@ -10,6 +10,7 @@ import csv
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -169,7 +170,7 @@ EVENT_ROWS = [
     (("1_0", "2", "3", "2022-03-04"), "wrong_type"),
 ]
 
-KINDS = {
+KINDS: dict[Any, Any] = {
     EVENTS: (EVENT_CASES, EVENT_MESSAGES, EVENT_ROWS),
     CATEGORIES: (CATEGORY_CASES, CATEGORY_MESSAGES, []),
 }

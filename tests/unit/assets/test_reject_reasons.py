@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from assets.pipelines import PIPELINES, reject_reasons
-from assets.reading.stream.messages import Reason
+from assets.reading.rules import Reason
 
 DOCS = Path(__file__).parents[3] / "docs"
 ROW = re.compile(r"^\| `(\w+)` \| (.+) \| (.+) \|$", re.MULTILINE)
