@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from assets.frame.worker import Worker
 from assets.music.bronze import parallel_reading
 from landing.batch.failures import PermanentError, TransientError
 from local.process import alive
@@ -64,7 +65,7 @@ def test_the_same_rows_in_the_same_order(world):
 
 def test_a_reading_process_that_dies_is_a_transient_failure(world, monkeypatch):
     batch = world.batch(FILES)
-    original, count = parallel_reading.Worker.next, [0]
+    original, count = Worker.next, [0]
 
     def murdered(self):
         count[0] += 1
@@ -72,7 +73,7 @@ def test_a_reading_process_that_dies_is_a_transient_failure(world, monkeypatch):
             self._process.kill()
         return original(self)
 
-    monkeypatch.setattr(parallel_reading.Worker, "next", murdered)
+    monkeypatch.setattr(Worker, "next", murdered)
     with pytest.raises(TransientError, match="ended with status -9"):
         world.validate(batch, access=minio_of(world.env).access)
     assert children() == []

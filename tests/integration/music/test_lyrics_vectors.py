@@ -117,9 +117,9 @@ def test_never_two_models_nor_two_schemas(index):
     language = Column("language", "text", "Language of the passage.")
     table = replace(index.store.table, columns=(*index.store.table.columns, language))
     other = replace(index.store, table=table)
-    with pytest.raises(AnotherSchemaError, match=r"language.*drop this one.*--job music") as caught:
+    with pytest.raises(AnotherSchemaError, match=r"language.*drop this one.*--job music") as unlike:
         lyrics_vectors.write(index.pages("b1"), other, index.pg, index.openai)
-    assert classify(caught.value) == "permanent"
+    assert classify(unlike.value) == "permanent"
     index.assert_holds_the_world()
 
 

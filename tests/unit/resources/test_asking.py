@@ -106,7 +106,7 @@ def test_a_defect_is_raised():
 
 def test_nothing_is_asked_any_more_when_the_caller_stops():
     service = Service(seconds=0.002)
-    groups = ask_all(range(1_000), service, concurrency=4, seconds=60, patience=PATIENCE)
+    groups: Any = ask_all(range(1_000), service, concurrency=4, seconds=60, patience=PATIENCE)
     next(groups)
     groups.close()
     asked = len(service.asked)

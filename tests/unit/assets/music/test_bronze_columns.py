@@ -10,7 +10,7 @@ from assets.music.bronze.records import SCHEMA
 from assets.music.registry.bronze import STAGED
 
 _TERMS = pl.List(pl.Struct({"name": pl.String, "weight": pl.Float64}))
-WRITTEN = {
+WRITTEN: dict[str, Any] = {
     **dict.fromkeys(
         (
             "record_key", "row_hash", "format", "song_id", "track_id", "fingerprint", "title",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,8 @@ class Bucket(MemoryStore):
 
 @pytest.mark.parametrize("size", [0, 1, MEMORY_BYTES, MEMORY_BYTES + 1, 3 * MEMORY_BYTES])
 def test_what_is_fetched_can_be_written_again(size):
-    source, target = Bucket("raw", "minio"), Bucket("processed", "minio")
+    source = Bucket("raw", "minio")
+    target: Any = Bucket("processed", "minio")
     data = (bytes(range(251)) * (size // 251 + 1))[:size]
     content = fetch(source, source.put("a", data))
     assert (content.size, content.sha256) == (size, hashlib.sha256(data).hexdigest())
@@ -41,7 +43,7 @@ def test_what_is_fetched_can_be_written_again(size):
 
 
 def test_objects_of_others_and_none():
-    bucket = Bucket("processed", "minio")
+    bucket: Any = Bucket("processed", "minio")
     bucket.kept = {}
     bucket.put("foreign", b"x")
     assert digest_of(bucket, "foreign") == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typesense import exceptions
@@ -13,7 +14,7 @@ from assets.sinks.typesense import DocumentStore, asking
 from landing.batch.failures import PermanentError, TransientError, classify
 from resources.typesense import TypesenseResource, in_address
 
-DOCUMENTS = [{"id": "SO1", "year": 1999}, {"id": "SO2"}]
+DOCUMENTS: list[dict[str, Any]] = [{"id": "SO1", "year": 1999}, {"id": "SO2"}]
 TABLE = Table(
     "orders", "songs", "Documents.", ("id",),
     (Column("id", "text", "Key."), Column("year", "integer", "Year.")),
@@ -22,16 +23,17 @@ TABLE = Table(
 
 def importing(answer: str) -> DocumentStore:
     documents = SimpleNamespace(import_=lambda body, parameters: answer)
-    client = SimpleNamespace(collections={"songs": SimpleNamespace(documents=documents)})
+    client: Any = SimpleNamespace(collections={"songs": SimpleNamespace(documents=documents)})
     return DocumentStore(client, "songs", TABLE)
 
 
-def lines(*outcomes: dict[str, object]) -> str:
+def lines(*outcomes: dict[str, Any]) -> str:
     return "\n".join(json.dumps(outcome) for outcome in outcomes)
 
 
 def test_every_line_of_the_answer_counts() -> None:
-    good, bad = {"success": True}, {"success": False, "code": 400, "error": "Field `year` must be"}
+    good: dict[str, Any] = {"success": True}
+    bad = {"success": False, "code": 400, "error": "Field `year` must be"}
     importing(lines(good, good)).upsert(DOCUMENTS)
     with pytest.raises(PermanentError, match=r"refused 1 of 2 .* SO2: 1 x 400 Field `year` must"):
         importing(lines(good, bad)).upsert(DOCUMENTS)
