@@ -70,6 +70,11 @@ class SessionRun:
         return self.row.silent >= DEAD_SECONDS
 
 
+    def heard_within(self, seconds: float) -> bool:
+        """Whether its row was written in the last ``seconds``."""
+        return self.row is not None and self.row.silent < seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A session's run that has ended. Seconds: of life, and since its end."""
@@ -109,8 +114,15 @@ def decide(
     ``ended`` has the runs that have ended, the last one first; ``now`` is on the clock of
     ``before``, in seconds. Pure.
     """
-    known = before.missing_since if now - before.at < BLIND_SECONDS else {}
-    missing = {run.run_id: known.get(run.run_id, now) for run in runs if run.missed}
+    passed = now - before.at
+    known = before.missing_since if passed < BLIND_SECONDS else {}
+    # One that has spoken since the last look is newly missing: two outages in quick succession made
+    # a living session silent at both looks, and it was reported dead.
+    missing = {
+        run.run_id: now if run.heard_within(passed) else known.get(run.run_id, now)
+        for run in runs
+        if run.missed
+    }
     dead = tuple(run_id for run_id, since in missing.items() if now - since >= DEAD_SECONDS)
     still = {run_id: since for run_id, since in missing.items() if run_id not in dead}
     alive = [run for run in runs if run.run_id not in dead]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sensors.session_liveness import Ended, Seen, SessionRow, SessionRun, decide, is_lost
@@ -202,6 +202,7 @@ EVENTS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(EVENTS)
+@example([("outage", 37), ("outage", 5), ("outage", 5)])
 def test_whatever_happens_at_most_one_serves_and_soon_one_does_again(events):
     world = World()
     for what, seconds in events:
