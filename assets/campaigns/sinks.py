@@ -70,6 +70,7 @@ def raw_messages(
         kinds={"milvus", "openai"},
         pool="milvus_messages",
         schema=tables.MESSAGE_EMBEDDINGS.column_schema(),
+        code_version="1",
         priority=2,
     )
 )
@@ -116,6 +117,7 @@ def message_embeddings(
         kinds={"milvus"},
         pool="milvus_profiles",
         schema=tables.USER_PROFILES.column_schema(),
+        code_version="1",
     )
 )
 def user_profiles(
@@ -236,6 +238,7 @@ def engagement_analytics(
         kinds={"bigquery", "milvus", "neo4j"},
         pool="campaigns_bigquery",
         schema=tables.RECOMMENDATIONS.column_schema(),
+        code_version="1",
     )
 )
 def campaign_recommendations(

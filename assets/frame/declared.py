@@ -93,7 +93,9 @@ class Steps:
     ) -> AssetKeywords:
         """Keywords of ``@dg.asset``. ``deps`` are names within the pipeline, or Dagster's own.
 
-        The higher ``priority`` starts first. ``more`` are Dagster's keywords and win.
+        The higher ``priority`` starts first. ``more`` are Dagster's keywords and win. What computes
+        gives its ``code_version``, which goes up when the same input gives another result: Dagster
+        then shows what was made by the version before.
         """
         tags = {"dagster/priority": str(priority)} | (
             {WRITER_TAG: self.writer} if self.writer else {}

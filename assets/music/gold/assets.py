@@ -31,6 +31,7 @@ def _gold(table: Table) -> dg.AssetsDefinition:
             kinds={"postgres", "gold"},
             pool="postgres",
             schema=table.column_schema(),
+            code_version="1",
             holds="What the batch touched, recounted from silver by another query.",
             description=table.description,
         )

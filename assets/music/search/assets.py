@@ -78,6 +78,7 @@ def song_search(
         kinds={"milvus", "openai"},
         pool="milvus",
         schema=PASSAGES.column_schema(),
+        code_version="1",
     )
 )
 def lyrics_vectors(

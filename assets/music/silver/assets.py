@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         kinds={"postgres", "silver"},
         pool="postgres",
         schema=FACT_SONG.column_schema(),
+        code_version="1",
         holds="Every current record of the batch is in song_source with the same hash, every song "
         "of theirs is whole, and songs without a record are gone; read back before the commit.",
     )

@@ -12,6 +12,9 @@ from assets.frame.execution import UNFINISHED, in_process
 from assets.reading.managed_ingestion.assets import EVERY_STREAM_INGESTED, JOBS_KEY, LANDED_KEY
 from assets.reading.settings import ReadingSettings
 
+#: Where sessions take the messages it would only say so, every minute.
+_INGESTS = ReadingSettings.current().stream != "session"
+
 #: One run at a time: two would only wait for each other's merges.
 INGESTION_TAG = "quintet/ingestion"
 
@@ -33,7 +36,9 @@ reading_dataflow_job = dg.define_asset_job(
     job=reading_dataflow_job,
     cron_schedule="* * * * *",
     execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+    default_status=(
+        dg.DefaultScheduleStatus.RUNNING if _INGESTS else dg.DefaultScheduleStatus.STOPPED
+    ),
     description="Asks for a run a minute while READING_STREAM is not `session`.",
 )
 def reading_dataflow_schedule(
