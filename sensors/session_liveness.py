@@ -69,7 +69,6 @@ class SessionRun:
             return self.age >= START_SECONDS
         return self.row.silent >= DEAD_SECONDS
 
-
     def heard_within(self, seconds: float) -> bool:
         """Whether its row was written in the last ``seconds``."""
         return self.row is not None and self.row.silent < seconds

@@ -79,6 +79,3 @@ class MemoryStore:
 
     def delete(self, key: str) -> None:
         self.objects.pop(key, None)
-
-    def ensure_bucket(self) -> None:
-        pass

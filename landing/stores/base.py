@@ -94,7 +94,3 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove the current version; nothing happens when there is none."""
         ...
-
-    def ensure_bucket(self) -> None:
-        """Create the bucket when it is missing."""
-        ...

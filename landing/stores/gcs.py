@@ -118,17 +118,6 @@ class GcsStore(Bucket):
         except NotFound:
             self.stat(key)
 
-    def ensure_bucket(self) -> None:
-        """Create the bucket when it is missing."""
-        from google.api_core.exceptions import Conflict
-
-        if self._client.lookup_bucket(self.bucket, timeout=self._timeout) is None:
-            try:
-                self._client.create_bucket(self.bucket, timeout=self._timeout)
-            except Conflict:
-                # Someone else made it since the look-up; not ours if we cannot see it.
-                self._client.get_bucket(self.bucket, timeout=self._timeout)
-
     def _stream(self, version: ObjectVersion) -> io.BufferedReader:
         from google.api_core.exceptions import NotFound
 

@@ -170,18 +170,6 @@ class MinioStore(Bucket):
         """Remove the current version; nothing happens when there is none."""
         self._client.remove_object(self.bucket, key)
 
-    def ensure_bucket(self) -> None:
-        """Create the bucket when it is missing."""
-        from minio.error import S3Error
-
-        if self._client.bucket_exists(self.bucket):
-            return
-        try:
-            self._client.make_bucket(self.bucket)
-        except S3Error as error:
-            if error.code != "BucketAlreadyOwnedByYou":
-                raise
-
     def _remove_by_id(self, version: ObjectVersion) -> Removal:
         listed = self._client.list_objects(
             self.bucket, prefix=version.key, recursive=True, include_version=True

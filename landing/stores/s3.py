@@ -100,27 +100,6 @@ class S3Store(Bucket):
         """Remove the current version; nothing happens when there is none."""
         self._client.delete_object(Bucket=self.bucket, Key=key)
 
-    def ensure_bucket(self) -> None:
-        """Create the bucket, in the client's region, when it is missing."""
-        from botocore.exceptions import ClientError
-
-        try:
-            self._client.head_bucket(Bucket=self.bucket)
-        except ClientError as error:
-            if error_code(error) not in {*_ABSENT, "NoSuchBucket"}:
-                raise
-        else:
-            return
-        region = self._client.meta.region_name
-        extra: dict[str, Any] = {}
-        if region and region not in {"us-east-1", "aws-global"}:
-            extra["CreateBucketConfiguration"] = {"LocationConstraint": region}
-        try:
-            self._client.create_bucket(Bucket=self.bucket, **extra)
-        except ClientError as error:
-            if error_code(error) != "BucketAlreadyOwnedByYou":
-                raise
-
     @cached_property
     def _keeps_versions(self) -> bool:
         from botocore.exceptions import ClientError

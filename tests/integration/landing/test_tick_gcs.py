@@ -20,7 +20,6 @@ def test_campaign_files_arrive(connection: psycopg.Connection[Any], env: dict[st
     from google.cloud import storage
 
     store = GcsStore(storage.Client(), env["CAMPAIGNS_BUCKET"])
-    store.ensure_bucket()
     source = CAMPAIGNS.source(store.bucket, "campaigns/")
 
     def tick(cursor: str | None) -> Tick:

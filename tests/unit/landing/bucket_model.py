@@ -109,6 +109,3 @@ class BucketModel:
 
     def delete(self, key: str) -> None:
         self.current.pop(key, None)
-
-    def ensure_bucket(self) -> None:
-        return None
