@@ -1,6 +1,6 @@
 """Which sessions are alive, and whether the next one has to be asked for: the decision alone.
 
-Belongs here: what follows from what is seen of sessions. Does not: seeing it (``reading_session``).
+Belongs here: what follows from what is seen of sessions. Does not: seeing it (``session.py``).
 """
 
 from __future__ import annotations

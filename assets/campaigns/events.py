@@ -1,7 +1,7 @@
 """What a file of campaign events must be.
 
 Belongs here: what campaigns supply to the shared validation. Does not: the steps themselves
-(``landing/batch/validation.py``), CSV (``assets/formats/csv_records.py``), rules (``schema.py``).
+(``landing/batch/validation.py``), CSV (``assets/formats/csv_records.py``), rules (``rules.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def read_events(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
     """Validated chunks of one CSV object. Raises UnreadableObject (``bad_header``)."""
-    from assets.campaigns.schema import COLUMNS, validated
+    from assets.campaigns.rules import COLUMNS, validated
     from assets.formats.csv_records import read_records
 
     for chunk in read_records(stream, COLUMNS, anchor="timestamp"):
@@ -27,7 +27,7 @@ def read_events(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
 def rules() -> RecordRules:
     """What campaigns supply to the shared validation."""
     from assets.campaigns.pipeline import CAMPAIGNS
-    from assets.campaigns.schema import COLUMNS, RULES
+    from assets.campaigns.rules import COLUMNS, RULES
     from assets.formats.csv_rules import CSV_REASONS
     from landing.batch.validation import RecordRules
 

@@ -19,6 +19,7 @@ import dagster as dg
 
 from assets.frame.checks import REJECTED_SHARE, ROWS_BALANCE, validation_checks
 from assets.frame.execution import WRITER_TAG
+from assets.frame.retry_policy import RETRY
 from assets.frame.settings import LandingPlaces, Settings
 from assets.sinks.result import HOLDS_BATCH
 from landing.arrival.identity import ObjectVersion, StoreKind
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 
 # Known to be beta; the version is pinned, and tests hold what is used of it.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
-
-#: For transient failures only: permanent ones end the step at once. Seconds.
-RETRY = dg.RetryPolicy(
-    max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
-)
 
 HOLDS = "Every winning row of the batch, read back with the same content hash."
 

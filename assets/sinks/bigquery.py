@@ -62,7 +62,10 @@ class Warehouse:
         return run(self.client, self.sql(template), parameters)
 
     def ensure(self) -> None:
-        """Create the dataset and the tables where they are missing."""
+        """Create the dataset and the tables where they are missing, and columns that are new.
+
+        A column that is added to a table which has rows can only be nullable.
+        """
         from google.cloud import bigquery
 
         self.client.create_dataset(self.dataset, exists_ok=True, timeout=REQUEST_TIMEOUT)
@@ -71,7 +74,11 @@ class Warehouse:
             made.description = table.description
             made.time_partitioning = _partitioning(table)
             made.clustering_fields = list(table.cluster) or None
-            self.client.create_table(made, exists_ok=True, timeout=REQUEST_TIMEOUT)
+            found = self.client.create_table(made, exists_ok=True, timeout=REQUEST_TIMEOUT)
+            known = {field.name for field in found.schema}
+            for one in (one for one in table.columns if one.name not in known):
+                added = f"ADD COLUMN IF NOT EXISTS `{one.name}` {_sql_type(one)}"
+                self.run(f"ALTER TABLE `{self.table(table.name)}` {added}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,15 @@ def staging_of(table: Table, *further: Column) -> Table:
     """The table's staging table; Parquet says of no column that it is required."""
     made = table.staging(*further)
     return replace(made, columns=tuple(replace(one, nullable=True) for one in made.columns))
+
+
+def _sql_type(column: Column) -> str:
+    """The type as statements spell it. Raises KeyError for a type that BigQuery does not have."""
+    spelled = SPELLED[column.type.removesuffix("[]")].replace("FLOAT", "FLOAT64")
+    if column.fields:
+        fields = ", ".join(f"`{one.name}` {_sql_type(one)}" for one in column.fields)
+        spelled = f"STRUCT<{fields}>"
+    return f"ARRAY<{spelled}>" if column.type.endswith("[]") else spelled
 
 
 def schema_fields(columns: Iterable[Column]) -> list[SchemaField]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from assets.frame import declared
+from assets.frame import retry_policy
 from tests.faults.batch_runs import selected
 from tests.faults.campaign_runs import SERVERS, SINKS, CampaignRuns
 from tests.faults.end_state import assert_profiles_are_means, assert_same, end_state
@@ -51,7 +51,7 @@ def test_only_the_failed_sink_runs_again(
     rows = sample()
     with monkeypatch.context() as fault:
         # A connection error is retried by the step: not for real seconds here.
-        fault.setattr(declared.RETRY, "delay_calc", None, raising=False)
+        fault.setattr(retry_policy.RETRY, "delay_calc", None, raising=False)
         fault.setattr("dagster._core.definitions.policy.calculate_delay", lambda **_: 0.0)
         tries = _fail(fault, sink, AutoReconnect("connection refused by the test"))
         runs.land("a.csv", rows)

@@ -1,6 +1,6 @@
 """When counts and shares are computed anew: what has changed, once, and not while it is going on.
 
-Belongs here: the conditions. Does not: who evaluates them (``sensors/reading_affinity.py``).
+Belongs here: the conditions. Does not: who evaluates them (``job.py``).
 
 A partition is wanted from the moment at which something that it is made of changes until it is
 *requested*, and not until it is next materialized, as Dagster's own ``since_last_handled`` has it:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from assets.campaigns import schema
+from assets.campaigns import rules
 from assets.campaigns.pipeline import CAMPAIGNS
 from landing.arrival.tick import evaluate_tick
 from landing.stores.gcs import GcsStore
@@ -92,7 +92,7 @@ def test_rows_come_back_under_new_rules_with_counts_of_their_own(landing, env, m
 
     # A new release that knows what "sometime" means.
     monkeypatch.setattr(
-        schema, "parsed_timestamp", lambda value: pl.lit(datetime(2025, 11, 3, tzinfo=UTC))
+        rules, "parsed_timestamp", lambda value: pl.lit(datetime(2025, 11, 3, tzinfo=UTC))
     )
     (second,) = tick(landing, env)
     sinks = {sink: {} for sink in ("raw_messages",)}

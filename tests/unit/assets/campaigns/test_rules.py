@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.campaigns.schema import COLUMNS, validated
+from assets.campaigns.rules import COLUMNS, validated
 from landing.batch.chunks import REJECT_SCHEMA, Chunk
 
 GOOD = ("r1", "u1", "Hello", "Sale", "2025-11-03 22:34:41.495680")
