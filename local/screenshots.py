@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 from playwright.sync_api import Page, sync_playwright
@@ -42,16 +43,18 @@ class Shot:
     height: int = SIZE["height"]
 
 
+def graph(name: str, pipeline: str, groups: Sequence[str], wait_for: str) -> Shot:
+    """The lineage of a pipeline's assets, all its groups expanded."""
+    expanded = [f"quintet:__repository__:{pipeline}_{group}" for group in groups]
+    query = {"asset-selection": f'key:"{pipeline}/*"', "expanded": ",".join(expanded)}
+    return Shot(name, f"/asset-groups?{urlencode(query)}", wait_for, height=1150)
+
+
 def campaigns(run_id: str) -> list[Shot]:
     """What the documentation shows of campaigns."""
     asset = "/assets/campaigns"
     return [
-        Shot(
-            "graph",
-            "/locations/quintet/asset-groups/campaigns",
-            "campaign_recommendations",
-            height=1150,
-        ),
+        graph("graph", "campaigns", ("landing", "stores", "answers"), "campaign_recommendations"),
         Shot("run", f"/runs/{run_id}", "engagement_graph"),
         Shot("plots", f"{asset}/events?view=overview", "rows_written", "Plots", height=1800),
         Shot("chart", f"{asset}/engagement_analytics", "rows_written", "[Show Markdown]"),
@@ -64,7 +67,7 @@ def music(run_id: str) -> list[Shot]:
     """What the documentation shows of music."""
     asset = "/assets/music"
     return [
-        Shot("music_graph", "/locations/quintet/asset-groups/music", "lyrics_vectors", height=1150),
+        graph("music_graph", "music", ("landing", "silver", "gold", "search"), "lyrics_vectors"),
         Shot("music_run", f"/runs/{run_id}", "gold_song_details"),
         Shot("music_chart", f"{asset}/gold_tempo_key_profile", "rows_written", "[Show Markdown]"),
         Shot("music_bronze", f"{asset}/bronze_records", "rows_written", height=1400),
@@ -75,11 +78,8 @@ def reading(run_id: str) -> list[Shot]:
     """What the documentation shows of reading."""
     asset = "/assets/reading"
     return [
-        Shot(
-            "reading_graph",
-            "/locations/quintet/asset-groups/reading",
-            "history_rows",
-            height=1150,
+        graph(
+            "reading_graph", "reading", ("landing", "history", "stream", "answers"), "history_rows"
         ),
         Shot("reading_session", f"{asset}/user_interaction_raw?view=events", "micro_batches"),
         Shot(
