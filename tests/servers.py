@@ -135,7 +135,8 @@ def _postgres(stack: Stack, _variables: Mapping[str, str], mark: str) -> Iterato
         templates = _templates(connection, lambda name: postgres.url(place, name))
         for variable, name in names.items():
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                # Copied as files, not row by row through the log: half the time without fsync.
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
                     sql.Identifier(name), sql.Identifier(templates[variable])
                 )
             )
