@@ -45,7 +45,7 @@ class Shot:
 
 def graph(name: str, pipeline: str, groups: Sequence[str], wait_for: str) -> Shot:
     """The lineage of a pipeline's assets, all its groups expanded."""
-    expanded = [f"quintet:__repository__:{pipeline}_{group}" for group in groups]
+    expanded = [f"global@global:{pipeline}_{group}" for group in groups]
     query = {"asset-selection": f'key:"{pipeline}/*"', "expanded": ",".join(expanded)}
     return Shot(name, f"/asset-groups?{urlencode(query)}", wait_for, height=1150)
 
@@ -54,7 +54,7 @@ def campaigns(run_id: str) -> list[Shot]:
     """What the documentation shows of campaigns."""
     asset = "/assets/campaigns"
     return [
-        graph("graph", "campaigns", ("landing", "stores", "answers"), "campaign_recommendations"),
+        graph("graph", "campaigns", ("landing", "stores", "answers"), "user_profiles"),
         Shot("run", f"/runs/{run_id}", "engagement_graph"),
         Shot("plots", f"{asset}/events?view=overview", "rows_written", "Plots", height=1800),
         Shot("chart", f"{asset}/engagement_analytics", "rows_written", "[Show Markdown]"),
