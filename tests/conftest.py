@@ -99,8 +99,12 @@ def _variables_kept() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _variables() -> Iterator[None]:
-    """What code under test sets in this process (a ``.env`` read, defaults) ends with the test."""
+    """A test starts without variables of quintet's, whatever ran before it in this process.
+
+    What code under test sets (a ``.env`` read, defaults) ends with the test.
+    """
     with _variables_kept():
+        processes.isolate()
         yield
 
 

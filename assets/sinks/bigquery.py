@@ -34,6 +34,8 @@ SPELLED = {
     "text": "STRING",
     "timestamptz": "TIMESTAMP",
 }
+#: ``string``: its type.
+ADD_COLUMN = "ALTER TABLE `{table}` ADD COLUMN IF NOT EXISTS `{column}` {string}"
 #: In place of a column to partition by: the hour in which a row came in, which BigQuery keeps.
 INGESTION_HOUR = "_PARTITIONTIME"
 #: Rows per load job: a table takes 1,500 load jobs a day, and a file is uploaded from disk.
@@ -77,8 +79,8 @@ class Warehouse:
             found = self.client.create_table(made, exists_ok=True, timeout=REQUEST_TIMEOUT)
             known = {field.name for field in found.schema}
             for one in (one for one in table.columns if one.name not in known):
-                added = f"ADD COLUMN IF NOT EXISTS `{one.name}` {_sql_type(one)}"
-                self.run(f"ALTER TABLE `{self.table(table.name)}` {added}")
+                where = {"table": self.table(table.name), "column": one.name}
+                run(self.client, ADD_COLUMN.format(**where, string=_sql_type(one)))
 
 
 @dataclass(frozen=True, slots=True)
