@@ -33,6 +33,10 @@ ALLOWED = frozenset({
 _PATHS = frozenset({"QUINTET_DATA_DIR", "QUINTET_SERVERS_VENV", "QUINTET_TEST_STACK"})
 _ALLOWED_PREFIXES = ("PYTEST_", "COV_", "COVERAGE_")
 
+#: pymilvus reads a `.env` when it is imported, from its own folder upwards: a checkout's, where the
+#: virtual environment lies in it.
+_OWN = {"PYTHONPATH": str(REPOSITORY), "PYTHON_DOTENV_DISABLED": "1"}
+
 Process = subprocess.Popen
 PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
 BIN = Path(sys.executable).parent
@@ -45,7 +49,7 @@ def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in ALLOWED or name.startswith(_ALLOWED_PREFIXES)
     }
-    return {**kept, "PYTHONPATH": str(REPOSITORY), **(variables or {})}
+    return {**kept, **_OWN, **(variables or {})}
 
 
 def isolate() -> None:
