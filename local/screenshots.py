@@ -68,8 +68,8 @@ def music(run_id: str) -> list[Shot]:
     asset = "/assets/music"
     return [
         graph("music_graph", "music", ("landing", "silver", "gold", "search"), "lyrics_vectors"),
-        Shot("music_run", f"/runs/{run_id}", "gold_song_details"),
-        Shot("music_chart", f"{asset}/gold_tempo_key_profile", "rows_written", "[Show Markdown]"),
+        Shot("music_run", f"/runs/{run_id}", "song_details"),
+        Shot("music_chart", f"{asset}/tempo_key_profile", "rows_written", "[Show Markdown]"),
         Shot("music_bronze", f"{asset}/bronze_records", "rows_written", height=1400),
     ]
 

@@ -227,9 +227,9 @@ def lyrics_failed_share(postgres: PostgresResource) -> dg.AssetCheckResult:
 
 # -- indexes -----------------------------------------------------------------------------------
 
-_SONGS = "SELECT count(*) FROM music.gold_song_details"
+_SONGS = "SELECT count(*) FROM music.song_details"
 _SONGS_WITH_LYRICS = r"""
-SELECT count(*) FROM music.gold_song_details AS g
+SELECT count(*) FROM music.song_details AS g
 JOIN music.song_lyrics AS l ON l.song_key = g.song_key
 WHERE g.has_lyrics AND (l.text ~ '\S' OR jsonb_path_exists(l.words, '$[*]'))
 """
@@ -271,7 +271,7 @@ def _index_counts(
     from assets.music.gold.recount import changed_songs, under_way
 
     with _snapshot(postgres) as conn:
-        waiting = len(under_way(conn, "gold_song_details", sink)) + changed_songs(conn)
+        waiting = len(under_way(conn, "song_details", sink)) + changed_songs(conn)
         row = conn.execute(expected).fetchone()
     songs = int(row[0]) if row else 0
     passed = waiting > 0 or held == songs

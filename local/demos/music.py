@@ -48,11 +48,11 @@ _COUNTS = {
     "songs with a hymn's text": (
         "SELECT count(*) FROM music.song_lyrics WHERE source_record LIKE 'lyrics:%'"
     ),
-    "gold songs": "SELECT count(*) FROM music.gold_song_details",
-    "songs by genre and year": "SELECT coalesce(sum(songs), 0) FROM music.gold_genre_by_year",
+    "gold songs": "SELECT count(*) FROM music.song_details",
+    "songs by genre and year": "SELECT coalesce(sum(songs), 0) FROM music.genre_by_year",
     "songs with a genre": "SELECT count(*) FROM music.fact_song WHERE genre_key IS NOT NULL",
     "song sources": "SELECT count(*) FROM music.song_source",
-    "songs with lyrics": "SELECT count(*) FROM music.gold_song_details WHERE has_lyrics",
+    "songs with lyrics": "SELECT count(*) FROM music.song_details WHERE has_lyrics",
     "archived files still in raw": (
         "SELECT count(*) FROM music.archived_object WHERE removal IS NULL"
     ),
@@ -61,7 +61,7 @@ _COUNTS = {
 }
 _REJECTED = "SELECT key FROM landing.object_version WHERE bucket = %s AND outcome = 'rejected'"
 _LANDED = "SELECT count(DISTINCT key) FROM landing.object_version WHERE bucket = %s"
-_BY_KEY = "SELECT title, artist, year FROM music.gold_song_details WHERE song_key = %s"
+_BY_KEY = "SELECT title, artist, year FROM music.song_details WHERE song_key = %s"
 
 
 class MusicDemo(PipelineDemo):

@@ -88,7 +88,7 @@ def test_killed_and_run_again(runs: MusicRuns, tmp_path: Path, point: str) -> No
         key for (key,) in runs.query("SELECT song_key FROM music.song_lyrics WHERE status='found'")
     }
     assert runs.query(
-        "SELECT (SELECT count(*) FROM music.gold_song_details),"
+        "SELECT (SELECT count(*) FROM music.song_details),"
         " (SELECT count(*) FROM music.archived_object WHERE removal IS NULL)"
     ) == [(figures["songs"], 0)]
     assert runs.tick() == []

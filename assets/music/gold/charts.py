@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 MOST_GENRES = 11
 
 _TEMPOS = """
-SELECT tempo_from::integer, sum(songs)::bigint FROM music.gold_tempo_key_profile
+SELECT tempo_from::integer, sum(songs)::bigint FROM music.tempo_key_profile
 GROUP BY tempo_from ORDER BY tempo_from
 """
 _YEARS = """
-SELECT year::integer, count(*) FROM music.gold_song_details WHERE year IS NOT NULL
+SELECT year::integer, count(*) FROM music.song_details WHERE year IS NOT NULL
 GROUP BY year ORDER BY year
 """
 _GENRES = """
-SELECT genre, sum(songs)::bigint AS songs FROM music.gold_genre_by_year
+SELECT genre, sum(songs)::bigint AS songs FROM music.genre_by_year
 GROUP BY genre ORDER BY songs DESC, genre COLLATE "C"
 """
 

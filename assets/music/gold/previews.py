@@ -22,31 +22,31 @@ PREVIEW_ROWS = 10
 
 #: Columns shown, and the order in which the first rows are those to look at.
 _PREVIEWS = {
-    "gold_song_details": (
+    "song_details": (
         ("title", "artist", "album", "genre", "year", "duration", "tempo", "lyrics_status"),
         "song_key",
     ),
-    "gold_artist_performance": (
+    "artist_performance": (
         ("artist", "songs", "average_tempo", "average_loudness", "total_duration"),
         "songs DESC, artist_key",
     ),
-    "gold_album_performance": (
+    "album_performance": (
         ("album", "artists", "songs", "average_duration"),
         "songs DESC, album_key",
     ),
-    "gold_genre_by_year": (
+    "genre_by_year": (
         ("genre", "year", "songs", "average_tempo", "average_loudness"),
         "songs DESC, genre, year",
     ),
-    "gold_tempo_key_profile": (
+    "tempo_key_profile": (
         ("key", "mode", "tempo_from", "songs", "average_loudness"),
         "songs DESC, key, mode, tempo_from",
     ),
 }
 _CHARTS: dict[str, Callable[[psycopg.Connection[Any]], str]] = {
-    "gold_song_details": charts.years_chart,
-    "gold_genre_by_year": charts.genres_chart,
-    "gold_tempo_key_profile": charts.tempo_chart,
+    "song_details": charts.years_chart,
+    "genre_by_year": charts.genres_chart,
+    "tempo_key_profile": charts.tempo_chart,
 }
 
 

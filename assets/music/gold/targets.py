@@ -72,9 +72,9 @@ def _narrowed(mark: re.Match[str]) -> str:
 
 
 _POPULATIONS = {
-    "gold_song_details": "fact_song",
-    "gold_artist_performance": "dim_artist",
-    "gold_album_performance": "dim_album",
+    "song_details": "fact_song",
+    "artist_performance": "dim_artist",
+    "album_performance": "dim_album",
 }
 
 TARGETS = {

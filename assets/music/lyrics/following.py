@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Songs that are brought up to date, and crossed off, together.
 PAGE_SONGS = 5_000
 #: Gold tables that lyrics and genres are part of.
-_GOLD = ("gold_song_details", "gold_genre_by_year")
+_GOLD = ("song_details", "genre_by_year")
 #: No batch: rows of ``music.touched`` under it never outlive the transaction that wrote them.
 _SCRATCH = "lyrics_changed"
 

@@ -41,7 +41,7 @@ _AVERAGE_LOUDNESS = _AUDIO["loudness"].named(
 
 SONG_DETAILS = Table(
     PIPELINE,
-    "gold_song_details",
+    "song_details",
     "One row per song, with names instead of keys, and how its lyrics stand.",
     ("song_key",),
     (
@@ -85,12 +85,12 @@ SONG_DETAILS = Table(
             sources=("song_lyrics.text", "song_lyrics.words", f"{_SONGS}.row_hash"),
         ),
     ),
-    asset="gold_song_details",
+    asset="song_details",
 )
 
 ARTIST_PERFORMANCE = Table(
     PIPELINE,
-    "gold_artist_performance",
+    "artist_performance",
     "Per artist who has a song (one of several artists counts for each): songs, mean tempo and "
     "loudness of those that have one, total duration.",
     ("artist_key",),
@@ -106,12 +106,12 @@ ARTIST_PERFORMANCE = Table(
             above=0,
         ),
     ),
-    asset="gold_artist_performance",
+    asset="artist_performance",
 )  # fmt: skip
 
 ALBUM_PERFORMANCE = Table(
     PIPELINE,
-    "gold_album_performance",
+    "album_performance",
     "Per album that has a song: artists, songs, mean duration.",
     ("album_key",),
     (
@@ -121,12 +121,12 @@ ALBUM_PERFORMANCE = Table(
         _COUNT,
         _AUDIO["duration"].named("average_duration", "Mean of the known durations in seconds."),
     ),
-    asset="gold_album_performance",
+    asset="album_performance",
 )
 
 GENRE_BY_YEAR = Table(
     PIPELINE,
-    "gold_genre_by_year",
+    "genre_by_year",
     "Per genre and release year: songs, mean tempo and loudness; replaced as a whole. Songs "
     "without a genre are in none.",
     ("genre", "year"),
@@ -141,12 +141,12 @@ GENRE_BY_YEAR = Table(
         _AVERAGE_TEMPO,
         _AVERAGE_LOUDNESS,
     ),
-    asset="gold_genre_by_year",
+    asset="genre_by_year",
 )
 
 TEMPO_KEY_PROFILE = Table(
     PIPELINE,
-    "gold_tempo_key_profile",
+    "tempo_key_profile",
     "Songs by key, mode and bin of 10 beats per minute; replaced as a whole. Songs that lack one "
     "of the three are in none.",
     ("key", "mode", "tempo_from"),
@@ -162,7 +162,7 @@ TEMPO_KEY_PROFILE = Table(
         _COUNT,
         _AVERAGE_LOUDNESS,
     ),
-    asset="gold_tempo_key_profile",
+    asset="tempo_key_profile",
 )  # fmt: skip
 
 TABLES = (

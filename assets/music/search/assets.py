@@ -31,7 +31,7 @@ _HOLDS = (
     **MUSIC.sink(
         "song_search",
         group="search",
-        deps=["gold_song_details"],
+        deps=["song_details"],
         holds=_HOLDS,
         kinds={"typesense"},
         pool="typesense",
@@ -73,7 +73,7 @@ def song_search(
     **MUSIC.sink(
         "lyrics_vectors",
         group="search",
-        deps=["gold_song_details"],
+        deps=["song_details"],
         holds=_HOLDS,
         kinds={"milvus", "openai"},
         pool="milvus",

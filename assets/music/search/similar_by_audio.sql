@@ -7,7 +7,7 @@ WITH feature AS (
     SELECT song_key, tempo, loudness, duration, mode::double precision AS mode,
         time_signature::double precision AS time_signature,
         cos(key * pi() / 6) AS key_cos, sin(key * pi() / 6) AS key_sin
-    FROM music.gold_song_details
+    FROM music.song_details
     WHERE num_nulls(tempo, loudness, duration, mode, time_signature, key) = 0
 ), deviation AS (
     SELECT nullif(stddev_pop(tempo), 0) AS tempo, nullif(stddev_pop(loudness), 0) AS loudness,

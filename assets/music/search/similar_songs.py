@@ -25,7 +25,7 @@ SELECT array_remove(ARRAY[
     CASE WHEN duration IS NULL THEN 'duration' END, CASE WHEN key IS NULL THEN 'key' END,
     CASE WHEN mode IS NULL THEN 'mode' END,
     CASE WHEN time_signature IS NULL THEN 'time_signature' END], NULL)
-FROM music.gold_song_details WHERE song_key = %s
+FROM music.song_details WHERE song_key = %s
 """
 
 

@@ -30,7 +30,7 @@ FROM music.touched AS t JOIN music.bridge_song_artist AS b ON b.artist_key = t.k
 WHERE t.batch_id = %(batch)s AND t.kind = 'artist'
 UNION
 SELECT g.song_key
-FROM music.touched AS t JOIN music.gold_song_details AS g ON g.album_key = t.key
+FROM music.touched AS t JOIN music.song_details AS g ON g.album_key = t.key
 WHERE t.batch_id = %(batch)s AND t.kind = 'album'
 """
 _INDEX = "CREATE INDEX ON touched_song (key); ANALYZE touched_song"
@@ -40,7 +40,7 @@ SELECT key FROM touched_song WHERE key > %(after)s COLLATE "C" ORDER BY key LIMI
 _SONGS = """
 SELECT g.song_key, g.title, g.artist, g.artists, g.album, g.genre, g.year, g.row_hash,
     l.text, l.words
-FROM music.gold_song_details AS g
+FROM music.song_details AS g
 LEFT JOIN music.song_lyrics AS l ON l.song_key = g.song_key AND l.status = 'found'
 WHERE g.song_key = ANY(%(keys)s)
 ORDER BY g.song_key

@@ -80,7 +80,7 @@ class World:
                 ],
             )
             cursor.executemany(
-                "INSERT INTO music.gold_song_details (song_key, title, artist, artists, album,"
+                "INSERT INTO music.song_details (song_key, title, artist, artists, album,"
                 " genre, year, tempo, loudness, duration, key, mode, time_signature, track_ids,"
                 " lyrics_status, has_lyrics, row_hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s,"
                 " %s, %s, %s, %s, '{}', %s, %s, %s)",
@@ -116,7 +116,7 @@ class World:
             renamed = self.songs[song.key]
             with psycopg.connect(self.url) as connection:
                 connection.execute(
-                    "UPDATE music.gold_song_details SET artist = %s, artists = %s, row_hash = %s"
+                    "UPDATE music.song_details SET artist = %s, artists = %s, row_hash = %s"
                     " WHERE song_key = %s",
                     (artists[0], list(artists), renamed.row_hash, song.key),
                 )
@@ -134,7 +134,7 @@ class World:
 
     @staticmethod
     def _remove(cursor: Any, keys: list[str]) -> None:
-        cursor.execute("DELETE FROM music.gold_song_details WHERE song_key = ANY(%s)", [keys])
+        cursor.execute("DELETE FROM music.song_details WHERE song_key = ANY(%s)", [keys])
         cursor.execute("DELETE FROM music.fact_song WHERE song_key = ANY(%s)", [keys])
 
     @staticmethod

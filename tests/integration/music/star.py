@@ -18,11 +18,11 @@ from typing import Any
 import psycopg
 
 GOLD = (
-    "gold_song_details",
-    "gold_artist_performance",
-    "gold_album_performance",
-    "gold_genre_by_year",
-    "gold_tempo_key_profile",
+    "song_details",
+    "artist_performance",
+    "album_performance",
+    "genre_by_year",
+    "tempo_key_profile",
 )
 SILVER = (
     "song_lyrics", "bridge_song_artist", "bridge_album_artist", "fact_song", "dim_artist",
@@ -150,15 +150,15 @@ class Star:
             if None not in {song.pitch, song.mode, song.tempo}:
                 by_bin[song.pitch, song.mode, int(song.tempo // 10) * 10].append(song)
         return {
-            "gold_song_details": {key: self._details(song) for key, song in self.songs.items()},
-            "gold_artist_performance": {
+            "song_details": {key: self._details(song) for key, song in self.songs.items()},
+            "artist_performance": {
                 key: (
                     self.names[key], len(songs), mean(s.tempo for s in songs),
                     mean(s.loudness for s in songs), total(s.duration for s in songs),
                 )
                 for key, songs in by_artist.items()
             },
-            "gold_album_performance": {
+            "album_performance": {
                 key: (
                     self.titles[key],
                     [name for name, _ in sorted({
@@ -169,11 +169,11 @@ class Star:
                 )
                 for key, songs in by_album.items()
             },
-            "gold_genre_by_year": {
+            "genre_by_year": {
                 key: (len(songs), mean(s.tempo for s in songs), mean(s.loudness for s in songs))
                 for key, songs in by_genre.items()
             },
-            "gold_tempo_key_profile": {
+            "tempo_key_profile": {
                 key: (len(songs), mean(s.loudness for s in songs)) for key, songs in by_bin.items()
             },
         }  # fmt: skip
@@ -240,30 +240,27 @@ def held(url: str) -> dict[str, dict[Any, Any]]:
         details = conn.execute(
             "SELECT song_key, title, artist, artists, artist_key, album, album_key, genre, year,"
             " duration, tempo, loudness, key, mode, time_signature, song_hotttnesss, track_ids,"
-            " lyrics_status, has_lyrics FROM music.gold_song_details"
+            " lyrics_status, has_lyrics FROM music.song_details"
         ).fetchall()
         artists = conn.execute(
             "SELECT artist_key, artist, songs, average_tempo, average_loudness, total_duration"
-            " FROM music.gold_artist_performance"
+            " FROM music.artist_performance"
         ).fetchall()
         albums = conn.execute(
-            "SELECT album_key, album, artists, songs, average_duration"
-            " FROM music.gold_album_performance"
+            "SELECT album_key, album, artists, songs, average_duration FROM music.album_performance"
         ).fetchall()
         genres = conn.execute(
-            "SELECT genre, year, songs, average_tempo, average_loudness"
-            " FROM music.gold_genre_by_year"
+            "SELECT genre, year, songs, average_tempo, average_loudness FROM music.genre_by_year"
         ).fetchall()
         bins = conn.execute(
-            "SELECT key, mode, tempo_from, songs, average_loudness"
-            " FROM music.gold_tempo_key_profile"
+            "SELECT key, mode, tempo_from, songs, average_loudness FROM music.tempo_key_profile"
         ).fetchall()
     return {
-        "gold_song_details": {key: rest for key, *rest in details},
-        "gold_artist_performance": {key: rest for key, *rest in artists},
-        "gold_album_performance": {key: rest for key, *rest in albums},
-        "gold_genre_by_year": {(genre, year): rest for genre, year, *rest in genres},
-        "gold_tempo_key_profile": {(k, m, t): rest for k, m, t, *rest in bins},
+        "song_details": {key: rest for key, *rest in details},
+        "artist_performance": {key: rest for key, *rest in artists},
+        "album_performance": {key: rest for key, *rest in albums},
+        "genre_by_year": {(genre, year): rest for genre, year, *rest in genres},
+        "tempo_key_profile": {(k, m, t): rest for k, m, t, *rest in bins},
     }
 
 

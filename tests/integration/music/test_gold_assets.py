@@ -116,8 +116,8 @@ def test_batch_is_taken_and_shown(star):
         assert shown["seconds"] >= 0
         assert len(shown["preview"].splitlines()) == min(len(expected[name]), 10) + 2
         assert ("chart" in shown) == (name not in GOLD[1:3])
-    assert "Rock" in metadata(result, "gold_genre_by_year")["preview"]
-    assert "'ü\\|\\` |" in metadata(result, "gold_song_details")["preview"]
+    assert "Rock" in metadata(result, "genre_by_year")["preview"]
+    assert "'ü\\|\\` |" in metadata(result, "song_details")["preview"]
 
 
 def test_second_batch_is_incremental_and_again_changes_nothing(star):
@@ -128,13 +128,13 @@ def test_second_batch_is_incremental_and_again_changes_nothing(star):
     star.commit("b2")
     ledger(star, "b2")
     result = run(star, "b2")
-    shown = metadata(result, "gold_song_details")
+    shown = metadata(result, "song_details")
     assert (shown["mode"], shown["keys_in_scope"], shown["updated"]) == ("incremental", 1, 1)
-    assert metadata(result, "gold_artist_performance")["mode"] == "incremental"
-    assert metadata(result, "gold_tempo_key_profile")["mode"] == "full"
+    assert metadata(result, "artist_performance")["mode"] == "incremental"
+    assert metadata(result, "tempo_key_profile")["mode"] == "full"
     before = versions(star.url)
     again = run(star, "b2")
-    assert metadata(again, "gold_song_details")["rows_already_there"] == 1
+    assert metadata(again, "song_details")["rows_already_there"] == 1
     assert versions(star.url) == before
 
 
@@ -145,7 +145,7 @@ def test_batch_without_rows_reads_nothing(star, monkeypatch):
     result = run(star, "b1")
     assert result.success
     assert set(sinks(star, "b1").values()) == {("done", 0)}
-    assert "preview" not in metadata(result, "gold_song_details")
+    assert "preview" not in metadata(result, "song_details")
 
 
 def test_mismatch_is_rolled_back_and_the_sink_is_not_done(star, monkeypatch):
@@ -153,12 +153,12 @@ def test_mismatch_is_rolled_back_and_the_sink_is_not_done(star, monkeypatch):
     ledger(star, "b1")
     wrong = Verification(expected=3, missing=1, sample=("SO1",))
     monkeypatch.setattr(recount, "recount", lambda _conn, _target: wrong)
-    result = run(star, "b1", "gold_song_details", raise_on_error=False)
+    result = run(star, "b1", "song_details", raise_on_error=False)
     assert not result.success
     evaluations = result.get_asset_check_evaluations()  # of every retry
     assert [e.metadata["missing"].value for e in evaluations if not e.passed] == [1, 1, 1]
-    assert held(star.url)["gold_song_details"] == {}
-    assert sinks(star, "b1")["gold_song_details"] == ("failed", None)
+    assert held(star.url)["song_details"] == {}
+    assert sinks(star, "b1")["song_details"] == ("failed", None)
 
 
 def test_rows_and_the_ledgers_mark_are_committed_together(star, monkeypatch):
@@ -178,9 +178,9 @@ def test_rows_and_the_ledgers_mark_are_committed_together(star, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(recount, "recount", dying)
         with pytest.raises(Killed):
-            run(star, "b1", "gold_song_details")
-    assert held(star.url)["gold_song_details"] == {}
-    assert sinks(star, "b1")["gold_song_details"][0] != "done"
-    run(star, "b1", "gold_song_details")
-    assert len(held(star.url)["gold_song_details"]) == len(star.songs)
-    assert sinks(star, "b1")["gold_song_details"] == ("done", len(star.songs))
+            run(star, "b1", "song_details")
+    assert held(star.url)["song_details"] == {}
+    assert sinks(star, "b1")["song_details"][0] != "done"
+    run(star, "b1", "song_details")
+    assert len(held(star.url)["song_details"]) == len(star.songs)
+    assert sinks(star, "b1")["song_details"] == ("done", len(star.songs))

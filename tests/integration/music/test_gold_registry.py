@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 
 from assets.music import tables
+from assets.music.pipeline import GOLD
+from local.service import REPOSITORY
+from migrations.upgrade import upgrade
 
 pytestmark = pytest.mark.servers("postgres")
 
@@ -80,3 +85,40 @@ def test_allowed_values_are_those_of_the_check_constraints(conn):
         column = text.split("((")[1].split(" ")[0].strip("(")
         values = tuple(part.split("'")[1] for part in text.split("ARRAY[")[1].split(","))
         assert tables.TABLES[table].column(column).allowed == values
+
+
+def named_after_gold(conn):
+    """The indexes and constraints of gold's tables, and the sinks of a batch."""
+    rows = conn.execute(
+        "SELECT indexname FROM pg_indexes WHERE schemaname = 'music' AND tablename ~ %(gold)s"
+        " UNION SELECT k.conname FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid"
+        " WHERE c.relnamespace = 'music'::regnamespace AND c.relname ~ %(gold)s"
+        " UNION SELECT sink FROM landing.batch_sink",
+        {"gold": f"^(gold_)?({'|'.join(GOLD)})$"},
+    )
+    return {name for (name,) in rows}
+
+
+def test_gold_of_a_database_in_use_loses_its_prefix_with_all_that_is_named_after_it(env, conn):
+    config = Config()
+    config.set_main_option("script_location", str(REPOSITORY / "migrations"))
+    config.attributes["url"] = env["POSTGRES_URL"]
+    today = named_after_gold(conn)
+    conn.rollback()
+    command.downgrade(config, "0005")
+    conn.execute(
+        "INSERT INTO landing.batch (batch_id, source, pipeline, objects, bytes, created_at)"
+        " VALUES ('b', 'music_minio', 'music', 1, 1, now())"
+    )
+    conn.execute(
+        "INSERT INTO landing.batch_sink (batch_id, sink)"
+        " SELECT 'b', unnest(%s || ARRAY['silver_songs'])",
+        ([f"gold_{name}" for name in GOLD],),
+    )
+    before = named_after_gold(conn)
+    conn.commit()
+    assert "gold_song_details_artist" in before
+    upgrade(env["POSTGRES_URL"])
+    after = named_after_gold(conn)
+    assert after == {name.removeprefix("gold_") for name in before}
+    assert after == {*today, *GOLD, "silver_songs"}

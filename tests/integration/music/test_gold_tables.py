@@ -134,14 +134,14 @@ def test_a_song_that_moves_leaves_its_old_artist_and_album(star):
     )
     star.commit("b1")
     follow(star, "b1")
-    assert held(star.url)["gold_artist_performance"]["AR1"] == ["Name of AR1", 2, None, None, 40.0]
+    assert held(star.url)["artist_performance"]["AR1"] == ["Name of AR1", 2, None, None, 40.0]
     star.change("S1", artists=("AR3",), album="r-3")
     star.commit("b2")
     follow(star, "b2", rebuild_share=1.0)
     assert_right(star)
     found = held(star.url)
-    assert sorted(found["gold_artist_performance"]) == ["AR1", "AR3"]
-    assert found["gold_album_performance"]["r-1"] == ["Title of r-1", ["Name of AR1"], 1, 30.0]
+    assert sorted(found["artist_performance"]) == ["AR1", "AR3"]
+    assert found["album_performance"]["r-1"] == ["Title of r-1", ["Name of AR1"], 1, 30.0]
 
 
 def test_averages_leave_out_what_is_unknown(star):
@@ -153,13 +153,13 @@ def test_averages_leave_out_what_is_unknown(star):
     star.commit("b1")
     follow(star, "b1")
     found = held(star.url)
-    assert found["gold_artist_performance"] == {
+    assert found["artist_performance"] == {
         "AR1": ["Name of AR1", 2, 100.0, -15.0, 60.0],
         "AR9": ["Name of AR9", 1, None, None, None],
     }
-    assert found["gold_album_performance"]["r-1"][2:] == [2, 60.0]
-    assert found["gold_album_performance"]["r-9"][2:] == [1, None]
-    assert found["gold_genre_by_year"] == {
+    assert found["album_performance"]["r-1"][2:] == [2, 60.0]
+    assert found["album_performance"]["r-9"][2:] == [1, None]
+    assert found["genre_by_year"] == {
         ("Rock", 0): [2, 100.0, -15.0],
         ("Rock", 2000): [1, None, None],
     }
@@ -171,7 +171,7 @@ def test_bins_are_closed_on_the_left(star):
     star.put(Song("no key", tempo=99.0, mode=1), Song("no mode", tempo=99.0, pitch=0))
     star.commit("b1")
     follow(star, "b1")
-    found = held(star.url)["gold_tempo_key_profile"]
+    found = held(star.url)["tempo_key_profile"]
     assert {key[2]: row[0] for key, row in found.items()} == {
         0: 2, 10: 1, 110: 1, 120: 2, 130: 1, 500: 1
     }  # fmt: skip
@@ -202,7 +202,7 @@ def test_a_new_name_reaches_every_song_and_what_follows_gold(star):
 def test_digest_follows_the_lyrics(star):
     def digests() -> dict[str, str]:
         with psycopg.connect(star.url) as conn:
-            rows = conn.execute("SELECT song_key, row_hash FROM music.gold_song_details")
+            rows = conn.execute("SELECT song_key, row_hash FROM music.song_details")
             return dict(rows.fetchall())
 
     star.put(Song("S1", status="found", text="one"), Song("S2", status="found", text="two"))
@@ -216,7 +216,7 @@ def test_digest_follows_the_lyrics(star):
     star.change("S3", words=(("love", 2),))
     star.change("S4", status="missing")
     star.commit("b2")
-    assert follow(star, "b2")["gold_song_details"].updated == 3
+    assert follow(star, "b2")["song_details"].updated == 3
     after = digests()
     assert {key for key in after if after[key] != before[key]} == {"S1", "S3", "S4"}
     star.change("S1", text="one")
@@ -237,7 +237,7 @@ def test_mode_is_chosen_by_share(star):
         for share in (0.09, 0.1)
     }
     assert modes == {0.09: ["full"] * 3, 0.1: ["incremental"] * 3}
-    details = follow(star, "b2")["gold_song_details"]
+    details = follow(star, "b2")["song_details"]
     assert (details.in_scope, details.population, details.computed) == (2, 20, 2)
 
 
@@ -282,7 +282,7 @@ def test_recount_finds_what_is_wrong(star, name):
     missing = spoiled(f"DELETE FROM music.{name} WHERE ({key})::text = %s", one)
     assert (missing.missing, missing.differing, missing.unexpected) == (1, 0, 0)
     assert missing.sample == (one,)
-    shown = "title" if name == "gold_song_details" else "songs"
+    shown = "title" if name == "song_details" else "songs"
     value = "'other'" if shown == "title" else "songs + 1"
     differing = spoiled(f"UPDATE music.{name} SET {shown} = {value} WHERE ({key})::text = %s", one)
     assert (differing.missing, differing.differing, differing.unexpected) == (0, 1, 0)

@@ -70,9 +70,7 @@ def test_a_song_that_changes_meanwhile_stays_noted(world):
 
 
 def gold(world: LyricsWorld) -> dict[str, tuple[str | None, str, bool]]:
-    rows = world.query(
-        "SELECT song_key, genre, lyrics_status, has_lyrics FROM music.gold_song_details"
-    )
+    rows = world.query("SELECT song_key, genre, lyrics_status, has_lyrics FROM music.song_details")
     return {key: tuple(rest) for key, *rest in rows}
 
 
@@ -82,7 +80,7 @@ def test_gold_shows_what_the_retry_found(world):
     world.admin.set_faults(rates={"401": 1.0})
     world.enrich()
     with world.database() as connection:
-        for table in ("gold_song_details", "gold_genre_by_year"):
+        for table in ("song_details", "genre_by_year"):
             following.refresh_gold(connection, table, ["s", "t"])
     assert gold(world) == {"s": ("rock", "failed", False), "t": ("rock", "failed", False)}
     world.admin.end_faults()
@@ -93,13 +91,11 @@ def test_gold_shows_what_the_retry_found(world):
     with world.database() as connection:
         follow: dict[str, Any] = {
             table: lambda keys, table=table: following.refresh_gold(connection, table, keys)
-            for table in ("gold_song_details", "gold_genre_by_year")
+            for table in ("song_details", "genre_by_year")
         }
         assert following.follow(connection, follow) == 2
     assert gold(world) == {"s": ("rock", "found", True)}
-    assert world.query("SELECT genre, year, songs FROM music.gold_genre_by_year") == [
-        ("rock", 0, 1)
-    ]
+    assert world.query("SELECT genre, year, songs FROM music.genre_by_year") == [("rock", 0, 1)]
     assert world.query("SELECT count(*) FROM music.touched WHERE batch_id NOT LIKE '2026%'") == [
         (0,)
     ]

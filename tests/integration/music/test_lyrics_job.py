@@ -122,7 +122,7 @@ def test_gold_and_search_follow_what_the_retry_finds(env, world, instance):
     assert result.success
     assert world.stored() == world.expected()
     assert world.noted() == set()
-    assert world.query("SELECT lyrics_status, has_lyrics FROM music.gold_song_details") == [
+    assert world.query("SELECT lyrics_status, has_lyrics FROM music.song_details") == [
         ("found", True)
     ]
     name = env["MUSIC_TYPESENSE_COLLECTION"]

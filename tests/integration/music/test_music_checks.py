@@ -108,12 +108,10 @@ def song(number: int) -> str:
     return f"WHERE song_key = 'SO{number:06}'"
 
 
-NO_ARTIST_KEY = (
-    "ALTER TABLE music.gold_artist_performance DROP CONSTRAINT gold_artist_performance_pkey"
-)
+NO_ARTIST_KEY = "ALTER TABLE music.artist_performance DROP CONSTRAINT artist_performance_pkey"
 ARTIST_TWICE = (
-    "INSERT INTO music.gold_artist_performance"
-    " SELECT * FROM music.gold_artist_performance WHERE artist_key = 'AR1'"
+    "INSERT INTO music.artist_performance"
+    " SELECT * FROM music.artist_performance WHERE artist_key = 'AR1'"
 )
 
 #: A statement or several, the check that fails by it, and a line of its sample.
@@ -182,27 +180,27 @@ BROKEN = [
         "| song_lyrics.song_key is in fact_song.song_key | 1 | SOgone |",
     ),
     (
-        (f"UPDATE music.gold_song_details SET tempo = 501 {SOUND}",),
-        ("gold_song_details", "values_in_range"),
-        "| gold_song_details.tempo > 0 and \\<= 500 | 1 | SOund |",
+        (f"UPDATE music.song_details SET tempo = 501 {SOUND}",),
+        ("song_details", "values_in_range"),
+        "| song_details.tempo > 0 and \\<= 500 | 1 | SOund |",
     ),
     (
-        (f"UPDATE music.gold_song_details SET album_key = 'none' {SOUND}",),
-        ("gold_song_details", "references_hold"),
-        "| gold_song_details.album_key is in dim_album.album_key | 1 | SOund |",
+        (f"UPDATE music.song_details SET album_key = 'none' {SOUND}",),
+        ("song_details", "references_hold"),
+        "| song_details.album_key is in dim_album.album_key | 1 | SOund |",
     ),
     (
         (NO_ARTIST_KEY, ARTIST_TWICE),
-        ("gold_artist_performance", "keys_unique"),
-        "| gold_artist_performance has one row per artist_key | 2 | AR1, AR1 |",
+        ("artist_performance", "keys_unique"),
+        "| artist_performance has one row per artist_key | 2 | AR1, AR1 |",
     ),
     (
         (
-            "ALTER TABLE music.gold_album_performance ALTER artists DROP NOT NULL",
-            "UPDATE music.gold_album_performance SET artists = NULL WHERE album_key = 'r-1'",
+            "ALTER TABLE music.album_performance ALTER artists DROP NOT NULL",
+            "UPDATE music.album_performance SET artists = NULL WHERE album_key = 'r-1'",
         ),
-        ("gold_album_performance", "nothing_missing"),
-        "| gold_album_performance.artists is set | 1 | r-1 |",
+        ("album_performance", "nothing_missing"),
+        "| album_performance.artists is set | 1 | r-1 |",
     ),
 ]
 
@@ -222,25 +220,25 @@ def test_what_breaks_a_rule_is_found_and_named(star):
     ranges = evaluations["silver_songs", "values_in_range"].metadata
     assert (ranges["rules_broken"].value, ranges["rows_breaking_rules"].value) == (4, 5)
     for untouched in ("values_in_range", "references_hold"):
-        assert evaluations["gold_album_performance", untouched].passed
+        assert evaluations["album_performance", untouched].passed
 
 
 def test_gold_that_differs_from_silver_is_found_and_named(star):
     broken = {
-        "gold_song_details": (f"DELETE FROM music.gold_song_details {SOUND}", "SOund"),
-        "gold_artist_performance": (
-            "UPDATE music.gold_artist_performance SET songs = 99 WHERE artist_key = 'AR1'", "AR1",
+        "song_details": (f"DELETE FROM music.song_details {SOUND}", "SOund"),
+        "artist_performance": (
+            "UPDATE music.artist_performance SET songs = 99 WHERE artist_key = 'AR1'", "AR1",
         ),
-        "gold_album_performance": (
-            "INSERT INTO music.gold_album_performance VALUES ('r-none', 'x', '{}', 1, 2.0)",
+        "album_performance": (
+            "INSERT INTO music.album_performance VALUES ('r-none', 'x', '{}', 1, 2.0)",
             "r-none",
         ),
-        "gold_genre_by_year": (
-            "UPDATE music.gold_genre_by_year SET songs = 99 WHERE (genre, year) = ('Rock', 2000)",
+        "genre_by_year": (
+            "UPDATE music.genre_by_year SET songs = 99 WHERE (genre, year) = ('Rock', 2000)",
             "Rock 2000",
         ),
-        "gold_tempo_key_profile": (
-            "DELETE FROM music.gold_tempo_key_profile WHERE (key, mode, tempo_from) = (3, 1, 120)",
+        "tempo_key_profile": (
+            "DELETE FROM music.tempo_key_profile WHERE (key, mode, tempo_from) = (3, 1, 120)",
             "3 1 120",
         ),
     }  # fmt: skip
@@ -252,13 +250,13 @@ def test_gold_that_differs_from_silver_is_found_and_named(star):
         assert not found.passed
         assert REMEDY in found.description
         assert text(found).splitlines()[2:] == [f"| {key} |"]
-    counted = evaluations["gold_album_performance", "equals_silver"].metadata
+    counted = evaluations["album_performance", "equals_silver"].metadata
     assert [counted[n].value for n in ("missing", "differing", "unexpected")] == [0, 0, 1]
 
 
 def test_a_gold_row_that_differs_fails_one_check(star):
-    execute(star, f"UPDATE music.gold_song_details SET title = 'Other' {SOUND}")
-    assert failed(star.url) == {("gold_song_details", "equals_silver")}
+    execute(star, f"UPDATE music.song_details SET title = 'Other' {SOUND}")
+    assert failed(star.url) == {("song_details", "equals_silver")}
 
 
 def ledger(star: Star, *, state: str = "running", gold: str = "pending") -> None:
@@ -283,24 +281,24 @@ def test_a_batch_under_way_is_left_aside(star):
     star.commit(BATCH)
     execute(star, "DELETE FROM landing.batch")
     assert failed(star.url) == {
-        (name, "equals_silver") for name in GOLD if name != "gold_album_performance"
+        (name, "equals_silver") for name in GOLD if name != "album_performance"
     }
     ledger(star)
     found = audit(star.url)
     assert [key for key, e in found.items() if not e.passed] == []
-    assert found["gold_song_details", "equals_silver"].metadata["batches_under_way"].value == 1
-    assert "Not compared" in found["gold_genre_by_year", "equals_silver"].description
-    execute(star, "UPDATE music.gold_song_details SET title = 'x' WHERE song_key = 'SOother'")
-    assert failed(star.url) == {("gold_song_details", "equals_silver")}
+    assert found["song_details", "equals_silver"].metadata["batches_under_way"].value == 1
+    assert "Not compared" in found["genre_by_year", "equals_silver"].description
+    execute(star, "UPDATE music.song_details SET title = 'x' WHERE song_key = 'SOother'")
+    assert failed(star.url) == {("song_details", "equals_silver")}
 
 
 def test_a_song_changed_outside_any_batch_is_left_aside(star):
     execute(star, f"UPDATE music.song_lyrics SET text = NULL, status = 'missing' {SOUND}")
-    assert failed(star.url) == {("gold_song_details", "equals_silver")}
+    assert failed(star.url) == {("song_details", "equals_silver")}
     execute(star, "INSERT INTO music.lyrics_changed (song_key) VALUES ('SOund')")
     found = audit(star.url)
     assert [key for key, e in found.items() if not e.passed] == []
-    assert found["gold_song_details", "equals_silver"].metadata["songs_under_way"].value == 1
+    assert found["song_details", "equals_silver"].metadata["songs_under_way"].value == 1
 
 
 def test_raw_objects_left_waiting(star):

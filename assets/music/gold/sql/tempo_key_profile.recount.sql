@@ -4,7 +4,7 @@ SELECT
         coalesce(g.tempo_from, r.tempo_from)) AS key,
     CASE WHEN r.key IS NULL THEN 'unexpected' WHEN g.key IS NULL THEN 'missing'
         ELSE 'differing' END AS problem
-FROM music.gold_tempo_key_profile AS g
+FROM music.tempo_key_profile AS g
 FULL JOIN (
     SELECT s.key, s.mode, e.tempo_from, count(*) AS songs,
         sum(s.loudness) / nullif(count(s.loudness), 0) AS loudness

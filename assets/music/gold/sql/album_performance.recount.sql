@@ -9,7 +9,7 @@ CROSS JOIN LATERAL (
     FROM music.fact_song AS s
     WHERE s.album_key = c.key
 ) AS r
-LEFT JOIN music.gold_album_performance AS g ON g.album_key = c.key
+LEFT JOIN music.album_performance AS g ON g.album_key = c.key
 WHERE (r.songs = 0) <> (g.album_key IS NULL) OR (
     g.album_key IS NOT NULL AND (
         g.songs <> r.songs

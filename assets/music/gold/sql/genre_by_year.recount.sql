@@ -3,7 +3,7 @@ SELECT
     coalesce(g.genre, r.genre) || ' ' || coalesce(g.year, r.year) AS key,
     CASE WHEN r.genre IS NULL THEN 'unexpected' WHEN g.genre IS NULL THEN 'missing'
         ELSE 'differing' END AS problem
-FROM music.gold_genre_by_year AS g
+FROM music.genre_by_year AS g
 FULL JOIN (
     SELECT DISTINCT
         (SELECT d.name FROM music.dim_genre AS d WHERE d.genre_key = s.genre_key) AS genre,

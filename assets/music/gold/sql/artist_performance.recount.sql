@@ -14,7 +14,7 @@ CROSS JOIN LATERAL (
     WHERE s.song_key IN (
         SELECT b.song_key FROM music.bridge_song_artist AS b WHERE b.artist_key = c.key)
 ) AS r
-LEFT JOIN music.gold_artist_performance AS g ON g.artist_key = c.key
+LEFT JOIN music.artist_performance AS g ON g.artist_key = c.key
 WHERE (r.songs = 0) <> (g.artist_key IS NULL) OR (
     g.artist_key IS NOT NULL AND (
         g.songs <> r.songs

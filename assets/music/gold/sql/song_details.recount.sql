@@ -5,7 +5,7 @@ SELECT
         ELSE 'differing' END AS problem
 FROM pg_temp.gold_scope AS c
 LEFT JOIN music.fact_song AS s ON s.song_key = c.key
-LEFT JOIN music.gold_song_details AS g ON g.song_key = c.key
+LEFT JOIN music.song_details AS g ON g.song_key = c.key
 WHERE (s.song_key IS NULL) <> (g.song_key IS NULL) OR (
     s.song_key IS NOT NULL AND (
         (g.title, g.artist_key, g.album_key, coalesce(g.year, 0), g.duration, g.tempo, g.loudness,
