@@ -1,12 +1,14 @@
 """Milvus, through pymilvus.
 
-Belongs here: how to connect and how a string is written into a filter. Does not: any collection
-of ours.
+Belongs here: how to import it, to connect, and to write a string into a filter. Does not: any
+collection of ours.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -21,7 +23,27 @@ TIMEOUT = 30.0
 #: client off for less than 5 minutes ("too many pings").
 KEEPALIVE = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
 
+_NO_DOTENV = "PYTHON_DOTENV_DISABLED"
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+def sdk() -> ModuleType:
+    """Pymilvus, to be imported by this only.
+
+    Its import reads the `.env` that is found from its own folder upwards: variables of a checkout
+    would appear in the middle of a process. Who has set PYTHON_DOTENV_DISABLED has decided.
+    """
+    decided = _NO_DOTENV in os.environ
+    if not decided:
+        os.environ[_NO_DOTENV] = "1"
+    try:
+        import pymilvus
+    finally:
+        if not decided:
+            # Another thread's import may have been quicker.
+            os.environ.pop(_NO_DOTENV, None)
+    module: ModuleType = pymilvus
+    return module
 
 
 class MilvusResource(dg.ConfigurableResource[Any]):
@@ -43,11 +65,10 @@ class MilvusResource(dg.ConfigurableResource[Any]):
 
         Raises pymilvus.MilvusException when the server cannot be reached.
         """
-        from pymilvus import MilvusClient
-
-        return MilvusClient(
+        client: MilvusClient = sdk().MilvusClient(
             uri=self.uri, token=self.token, timeout=self.timeout, grpc_options=KEEPALIVE
         )
+        return client
 
     def check(self) -> str:
         """Who is reachable, in one line. Raises pymilvus.MilvusException."""

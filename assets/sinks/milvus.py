@@ -14,10 +14,10 @@ from assets.embeddings import Space
 from assets.frame.tables import ROW_HASH, Table
 from assets.sinks.result import Verification
 from landing.batch.failures import PermanentError
-from resources.milvus import one_of
+from resources.milvus import one_of, sdk
 
 if TYPE_CHECKING:
-    from pymilvus import CollectionSchema, MilvusClient
+    from pymilvus import CollectionSchema, DataType, MilvusClient
 
     from assets.embeddings import VectorCache
 
@@ -167,19 +167,18 @@ class VectorStore:
         return f"{self.space.model}/{self.space.dimensions}"
 
     def _schema(self) -> CollectionSchema:
-        from pymilvus import DataType, Function, FunctionType, MilvusClient
-
-        schema = MilvusClient.create_schema(
+        pymilvus = sdk()
+        schema: CollectionSchema = pymilvus.MilvusClient.create_schema(
             auto_id=False, enable_dynamic_field=False, description=f"vectors of {self._model}"
         )
         # Words in lower case: the one analyzer that every server has.
         searched = {"enable_analyzer": True, "enable_match": True, "max_length": TEXT_BYTES,
                     "analyzer_params": {"type": "standard"}}  # fmt: skip
         kinds: dict[str, tuple[DataType, dict[str, Any]]] = {
-            "text": (DataType.VARCHAR, {"max_length": _KEY_BYTES}),
-            "bigint": (DataType.INT64, {}),
-            "real[]": (DataType.FLOAT_VECTOR, {"dim": self.space.dimensions}),
-            "sparsevec": (DataType.SPARSE_FLOAT_VECTOR, {}),
+            "text": (pymilvus.DataType.VARCHAR, {"max_length": _KEY_BYTES}),
+            "bigint": (pymilvus.DataType.INT64, {}),
+            "real[]": (pymilvus.DataType.FLOAT_VECTOR, {"dim": self.space.dimensions}),
+            "sparsevec": (pymilvus.DataType.SPARSE_FLOAT_VECTOR, {}),
         }
         for column in self.table.columns:
             kind, settings = kinds[column.type]
@@ -188,9 +187,9 @@ class VectorStore:
             schema.add_field(column.name, kind, is_primary=column.name == self.key, **settings)
         if self.text:
             schema.add_function(
-                Function(
+                pymilvus.Function(
                     name="bm25",
-                    function_type=FunctionType.BM25,
+                    function_type=pymilvus.FunctionType.BM25,
                     input_field_names=[self.text],
                     output_field_names=[SPARSE],
                 )
