@@ -13,10 +13,8 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from google.cloud.bigquery import Client
 
-from assets.reading.session.job import SESSION_TAG
-from assets.reading.tables import INTERACTIONS, warehouse_of
-from assets.sinks.bigquery import Warehouse
 from landing.batch.locks import run_lock_held
 from local.dagster_processes import DagsterProcesses
 from local.service import REPOSITORY
@@ -36,6 +34,7 @@ load_from:
       working_directory: {REPOSITORY}
 """
 
+SESSION_TAG = "quintet/session"
 #: Seconds in which a daemon has to come up and start a session, on a machine with other work.
 START = 180.0
 #: Seconds from a kill to the next session's service.
@@ -49,7 +48,7 @@ class SessionDaemon:
     env: dict[str, str]
     processes: DagsterProcesses
     instance: dg.DagsterInstance
-    warehouse: Warehouse
+    bigquery: Client
 
     def publish(self, users: range) -> None:
         """One event per user, and every tenth of them twice."""
@@ -69,10 +68,9 @@ class SessionDaemon:
 
     def users(self) -> list[int]:
         """The users in the table, each as often as it is there."""
-        statement = (
-            f"SELECT user_id FROM `{self.warehouse.table(INTERACTIONS.name)}` ORDER BY user_id"
-        )
-        return [row["user_id"] for row in run(self.warehouse.client, statement)]
+        table = f"{self.bigquery.project}.{self.env['READING_DATASET']}.user_interaction"
+        rows = run(self.bigquery, f"SELECT user_id FROM `{table}` ORDER BY user_id")
+        return [row["user_id"] for row in rows]
 
     def serving(self) -> list[dg.DagsterRun]:
         """Runs of sessions that serve: with their lock, by their own account."""
@@ -129,9 +127,7 @@ def daemon(env, tmp_path) -> Iterator[SessionDaemon]:
     dagster.start(webserver=False)
     try:
         with dg.DagsterInstance.get() as instance, resource.client() as client:
-            yield SessionDaemon(
-                env, dagster, instance, warehouse_of(client, env["READING_DATASET"])
-            )
+            yield SessionDaemon(env, dagster, instance, client)
     finally:
         dagster.stop()
 
