@@ -11,8 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from local import process
-from local.service import HOST, REPOSITORY, Command, Place, Service, StackError, answers_http
+from local.service import (
+    HOST,
+    REPOSITORY,
+    Command,
+    Place,
+    Service,
+    StackError,
+    Workers,
+    answers_http,
+)
 from local.supervisor import Say, Spawned, Supervisor, log_end, silent
 
 _PORT = "webserver"
@@ -21,8 +32,40 @@ _BIN = Path(sys.executable).parent
 _MAKE_TABLES = "import dagster as dg\nwith dg.DagsterInstance.get() as i: i.get_runs_count()"
 
 
+#: Seconds that runs in progress get to end: a streaming session drains for 20 s at most.
+RUNS_GRACE = 30.0
+
+
 class DagsterDied(RuntimeError):
     """A Dagster process ended while it was needed."""
+
+
+def run_workers(family: list[psutil.Process]) -> list[psutil.Process]:
+    """The processes that execute runs: those that a code server has spawned.
+
+    An interrupt is what cancelling a run sends them, too: a streaming session drains and ends.
+    """
+    words = {one: _words(one) for one in family}
+    servers = {one.pid for one, said in words.items() if {"api", "grpc"} <= set(said)}
+    return [
+        one
+        for one, said in words.items()
+        if "--multiprocessing-fork" in said and _parent(one) in servers
+    ]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
 
 
 def declared(
@@ -50,6 +93,7 @@ def declared(
         ready=lambda _: True,
         stop_signal="SIGINT",
         grace=20.0,
+        workers=Workers(run_workers, RUNS_GRACE),
     )
     ui = Service(
         name="webserver",
@@ -150,7 +194,7 @@ class DagsterProcesses:
         return {name: process.pid for name, process in running.items() if process}
 
     def stop(self) -> None:
-        """End both processes and all that they started: politely, then by force."""
+        """End both processes, then the runs in progress: politely, then by force."""
         self._spawned.clear()
         self.supervisor.stop(list(self.services.values()))
 

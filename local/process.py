@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from local.service import Command
+from local.service import Command, Workers
 
 #: Seconds by which two readings of one process's start time may differ.
 _SAME_START = 0.05
@@ -184,13 +184,23 @@ def run(command: Command, log: Path, timeout: float) -> int:
         kill(running)
 
 
-def stop(running: Running, stop_signal: str, grace: float) -> None:
-    """Ask the process to stop, wait ``grace`` seconds, then kill what is left of its family."""
+def stop(running: Running, stop_signal: str, grace: float, workers: Workers | None = None) -> None:
+    """Ask the process to stop, wait ``grace`` seconds, then kill what is left of its family.
+
+    In between ``workers`` of the family are let end: once nobody is left who would start others.
+    """
     process = running.process()
     family = running.family()
+    asked = workers.among(family) if workers else []
     if process and not ask(running, stop_signal, grace):
         _signal(process, signal.SIGKILL)
     family = list({*family, *running.family()})
+    if workers:
+        asked = list({*asked, *workers.among(family)})
+        for worker in asked:
+            _signal(worker, signal.SIGINT)
+        _gone(asked, workers.grace)
+        family = list({*family, *running.family()})
     if not _gone(family, 1.0):
         for member in family:
             _signal(member, signal.SIGKILL)

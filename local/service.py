@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 PROJECT = "quintet-local"
@@ -77,6 +79,17 @@ class Command:
     directory: Path | None = None
 
 
+@dataclass(frozen=True)
+class Workers:
+    """What a server started, and what has an end of its own: SIGINT, and ``grace`` seconds for it.
+
+    ``among`` finds them in the server's family.
+    """
+
+    among: Callable[[list[psutil.Process]], list[psutil.Process]]
+    grace: float
+
+
 def _nothing(_: Place) -> None:
     return None
 
@@ -93,7 +106,7 @@ class Service:
     the status), ``usual_port`` the number that it gets where that is free. ``prepare`` runs before
     each start, ``ready`` is the readiness probe, and ``populate`` runs once it is ready; all three
     must be repeatable. ``stop_signal`` asks for an orderly stop within ``grace`` seconds, ``hint``
-    is what to do when it does not start.
+    is what to do when it does not start. ``workers`` end after it.
     """
 
     name: str
@@ -108,6 +121,7 @@ class Service:
     grace: float = 10.0
     patience: float = 90.0
     usual_port: int | None = None
+    workers: Workers | None = None
     hint: str = "run `make reset` for a fresh state, or `make install` when a package is missing"
 
 

@@ -248,7 +248,7 @@ class Supervisor:
         if recorded:
             began = time.monotonic()
             alive = recorded.process() is not None
-            process.stop(recorded, service.stop_signal, service.grace)
+            process.stop(recorded, service.stop_signal, service.grace, service.workers)
             if alive:
                 self.say(f"{service.name:14} stopped after {time.monotonic() - began:.1f} s")
         self._pids(service).remove()

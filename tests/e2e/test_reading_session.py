@@ -1,4 +1,4 @@
-"""The session under a real daemon: started by the sensor, killed, replaced; nothing lost."""
+"""The session under a real daemon: started by the sensor, killed, replaced, ended; nothing lost."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def daemon(env, tmp_path) -> Iterator[SessionDaemon]:
         dagster.stop()
 
 
-def test_a_killed_session_is_replaced_in_time_and_the_table_holds_every_event_once(daemon):
+def test_a_killed_session_is_replaced_in_time_and_its_successor_ends_with_the_daemon(daemon):
     daemon.publish(range(200))
     (first,) = daemon.wait("a session serves", daemon.serving, START)
     daemon.wait("the events are there", lambda: len(daemon.users()) == 200, 60)
@@ -156,3 +156,9 @@ def test_a_killed_session_is_replaced_in_time_and_the_table_holds_every_event_on
     assert {one.run_id for one in runs} == {first.run_id, second.run_id}
     states = {first.run_id: "failed", second.run_id: "serving"}
     daemon.wait("the dead session's row is closed", lambda: daemon.states() == states, 30)
+
+    daemon.publish(range(1_200, 1_300))
+    daemon.wait("the second session has some", lambda: len(set(daemon.users())) > 1_200, 90)
+    daemon.processes.stop()
+    assert daemon.instance.get_run_by_id(second.run_id).status == dg.DagsterRunStatus.SUCCESS
+    assert daemon.states()[second.run_id] == "ended"

@@ -15,7 +15,7 @@ import pytest
 
 from local import process
 from local.process import PidFile, Running
-from local.service import Command
+from local.service import Command, Workers
 from tests import processes
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -36,6 +36,24 @@ WITH_CHILD = [
         "print('up', child.pid, flush=True); time.sleep(60)"
     ),
 ]
+#: Its child ends a while after it is interrupted, and says so; or never does.
+WITH_WORKER = """
+import subprocess, sys, time
+worker = '''
+import signal, sys, time
+def drain(*_):
+    if sys.argv[1] == "drains":
+        time.sleep(0.5)
+        print("drained", flush=True)
+        sys.exit()
+signal.signal(signal.SIGINT, drain)
+print("up", flush=True)
+while True:
+    time.sleep(0.05)
+'''
+subprocess.Popen([sys.executable, "-c", worker, sys.argv[1]])
+time.sleep(60)
+"""
 
 
 def wait(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -94,6 +112,29 @@ def test_children_do_not_outlive_a_stopped_server(tmp_path: Path) -> None:
     assert process.alive(child)
     process.stop(running, "SIGTERM", 5)
     wait(lambda: not process.alive(child))
+
+
+@pytest.mark.parametrize(("kind", "drained"), [("drains", True), ("never", False)])
+def test_workers_are_let_end_after_their_server_in_bounded_time(
+    tmp_path: Path, kind: str, drained: bool
+) -> None:
+    log = tmp_path / "x.log"
+    running = process.start(Command([sys.executable, "-c", WITH_WORKER, kind]), log)
+    wait(lambda: b"up" in log.read_bytes())
+    (worker,) = psutil.Process(running.pid).children()
+    found: list[int] = []
+
+    def among(family: list[psutil.Process]) -> list[psutil.Process]:
+        found.append(len(family))
+        return [one for one in family if one.pid == worker.pid]
+
+    began = time.monotonic()
+    process.stop(running, "SIGTERM", 5, Workers(among, grace=2.0))
+    assert (b"drained" in log.read_bytes()) == drained
+    assert time.monotonic() - began < 6
+    assert found == [2, 2], "the second time as an orphan"
+    assert not process.alive(worker)
+    assert running.process() is None
 
 
 def test_an_ended_process_that_nobody_collects_is_not_alive() -> None:
