@@ -61,7 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for left in directory.glob(f"{_PREFIX}*"):
         # A session that was killed: its servers are still there.
         if not _owner_lives(left):
-            _discard(left)
+            # Another session that starts now removes the same.
+            with contextlib.suppress(FileNotFoundError):
+                _discard(left)
     me = psutil.Process()
     os.environ[_SHARED] = str(directory / f"{_PREFIX}{me.pid}-{int(me.create_time())}")
 
