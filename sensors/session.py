@@ -57,7 +57,7 @@ def reading_session_sensor(
 ) -> dg.SensorResult | dg.SkipReason:
     """A session that died is reported and replaced within about 15 s."""
     if reading.stream != "session":
-        return dg.SkipReason(f"READING_STREAM is {reading.stream}: Google carries the messages.")
+        return dg.SkipReason(f"READING_STREAM is {reading.stream}: ingestion is managed.")
     instance, now = context.instance, time.time()
     with postgres.connect(autocommit=True) as conn:
         rows = session_rows(conn)

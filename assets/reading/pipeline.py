@@ -87,7 +87,7 @@ def _definitions() -> dg.Definitions:
         ),
         asset_checks=dg.load_asset_checks_from_modules([session_checks, affinity_checks]),
         jobs=[reading_stream_job, reading_affinity_job, reading_dataflow_job],
-        # Where sessions carry the messages, a schedule would only say so once a minute.
+        # Where sessions ingest the messages, a schedule would only say so once a minute.
         schedules=[]
         if ReadingSettings.current().stream == "session"
         else [reading_dataflow_schedule],

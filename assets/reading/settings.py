@@ -14,8 +14,8 @@ from assets.frame.settings import Settings
 class ReadingSettings(Settings):
     """Topics, subscriptions, dataset and bucket by name, without the project.
 
-    ``stream`` chooses who carries messages to BigQuery: ``session`` (the job ``reading_stream``),
-    ``dataflow`` or ``bigquery_subscription`` (Google's own, observed by ``reading_dataflow_jobs``).
+    ``stream`` chooses what ingests messages: ``session`` (the job ``reading_stream``), or managed
+    ingestion, which is ``dataflow`` or ``bigquery_subscription`` (the job ``reading_dataflow``).
     ``merge_milliseconds`` is the least time between two MERGEs of a session into one table,
     ``session_seconds`` how long a session serves before it hands over, ``max_attempts`` after how
     many deliveries a message that cannot be written by itself is given up.

@@ -192,7 +192,7 @@ WAREHOUSE = (
     INTERACTIONS_RAW, INTERACTIONS, INTERACTIONS_HISTORY, META_RAW, META, META_HISTORY,
     DAILY_COUNTS, SHARES,
 )  # fmt: skip
-#: What is there too where Google's own services carry the messages.
+#: What is there too under managed ingestion, by Dataflow or a BigQuery subscription.
 LANDED = (INTERACTIONS_LANDED, META_LANDED)
 
 

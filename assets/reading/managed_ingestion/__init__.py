@@ -1,1 +1,1 @@
-"""Google's own services that bring messages to BigQuery, and what becomes of what they land."""
+"""Managed ingestion, by Dataflow or BigQuery subscriptions, and what becomes of what it lands."""

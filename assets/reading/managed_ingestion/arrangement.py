@@ -1,4 +1,4 @@
-"""Who is to carry the messages, as READING_STREAM says, arranged with Google.
+"""Managed ingestion as READING_STREAM asks for it, arranged with Google.
 
 Belongs here: the order of the steps, for both streams. Does not: one step (``services.py``), what
 Dagster shows (``assets.py``).

@@ -1,4 +1,4 @@
-"""The assets that let Google carry the messages, for more of them than one machine takes.
+"""The assets of managed ingestion, for more messages than one machine takes.
 
 Belongs here: what each is called, needs and shows. Does not: how anything is done (``services.py``,
 ``landed.py``).
@@ -96,7 +96,7 @@ def reading_dataflow_jobs(
     )
     if lost:
         raise dg.Failure(
-            description="Nothing carries "
+            description="Nothing ingests "
             + "; ".join(f"{c.stream} ({c.kind} {c.state} {c.detail})" for c in lost)
             + ". Mend the cause, then launch this asset with `relaunch: true`.",
             metadata=metadata,
@@ -123,7 +123,7 @@ def reading_landed_messages(
 ) -> dg.MaterializeResult[Any]:
     """What Google's services landed, merged into `user_interaction` and `content_meta`, each once.
 
-    Does nothing where they never carried anything; after a change back to sessions it still brings
+    Does nothing where they never ingested anything; after a change back to sessions it still brings
     in what they landed last.
     """
     from dataclasses import asdict

@@ -1,6 +1,6 @@
-"""The job that lets Google carry the messages, and merges what it landed, every minute.
+"""The job that keeps up managed ingestion, and merges what it landed, every minute.
 
-Belongs here: selection, tags, when. Does not: who carries
+Belongs here: selection, tags, when. Does not: what ingests
 (``assets/reading/managed_ingestion/arrangement.py``).
 """
 
@@ -44,9 +44,9 @@ reading_dataflow_job = dg.define_asset_job(
 def reading_dataflow_schedule(
     context: dg.ScheduleEvaluationContext, reading: dg.ResourceParam[ReadingSettings]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """One run, unless sessions carry the messages or the last run still goes on."""
+    """One run, unless sessions ingest the messages or the last run still goes on."""
     if reading.stream == "session":
-        yield dg.SkipReason("READING_STREAM is session: nothing of Google's carries messages.")
+        yield dg.SkipReason("READING_STREAM is session: there is no managed ingestion.")
         return
     unfinished = dg.RunsFilter(
         job_name=reading_dataflow_job.name,

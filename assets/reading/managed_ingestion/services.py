@@ -49,7 +49,7 @@ Verdict = Literal["launch", "ingesting", "stopping", "gave_up", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What is carried: full names of a subscription and its dead-letter topic, and a table."""
+    """What is ingested: full names of a subscription and its dead-letter topic, and a table."""
 
     subscription: str
     dead_topic: str
@@ -59,7 +59,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Ingestion:
-    """What carries one stream: ``state`` in Google's words, ``detail`` what went wrong."""
+    """What ingests one stream: ``state`` in Google's words, ``detail`` what went wrong."""
 
     stream: str
     kind: str
@@ -123,7 +123,7 @@ def job_name(stream: Stream) -> str:
 
 
 def ingest_by_dataflow(client: DataflowClient, stream: Stream, plan: DataflowPlan) -> Ingestion:
-    """See to it that one job carries the stream. Raises resources.dataflow's errors."""
+    """See to it that one job ingests the stream. Raises resources.dataflow's errors."""
     name = job_name(stream)
     jobs = client.jobs(name)
     verdict = judge(jobs, relaunch=plan.relaunch)
@@ -146,7 +146,7 @@ def ingest_by_dataflow(client: DataflowClient, stream: Stream, plan: DataflowPla
 
 
 def stop_dataflow(client: DataflowClient, stream: Stream) -> Ingestion | None:
-    """Drain what carries the stream; None when nothing ever did."""
+    """Drain the job that ingests the stream; None when there never was one."""
     jobs = client.jobs(job_name(stream))
     if not jobs:
         return None

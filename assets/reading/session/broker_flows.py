@@ -27,7 +27,7 @@ def flows(
     counts: PubSubCountsResource,
     reading: ReadingSettings,
 ) -> list[Flow] | None:
-    """One flow per topic; None where Pub/Sub has no counts of it, or Google carries the messages.
+    """One flow per topic; None where Pub/Sub has no counts of it, or ingestion is managed.
 
     A topic's messages count from its first on: its subscription must be as old. What is
     acknowledged when Pub/Sub is asked first is in a table by then: so it is asked, then the tables,

@@ -183,7 +183,7 @@ def one_row_per_category(
     description=f"A session serves, and its oldest message in hand is under {MOST_LAG:.0f} s old.",
 )
 def stream_keeps_up(postgres: PostgresResource, reading: ReadingSettings) -> dg.AssetCheckResult:
-    """Where a session carries the messages; a warning, for a backlog is no loss."""
+    """Where a session ingests the messages; a warning, for a backlog is no loss."""
     if reading.stream != "session":
         return dg.AssetCheckResult(
             passed=True, description=f"READING_STREAM is {reading.stream}: no session is wanted."

@@ -153,7 +153,7 @@ def test_nothing_is_requested_where_there_is_nothing_to_serve(ticks):
     assert not requested
     assert "subscriptions/nobody-made-it. Create it" in message
     ticks.stream = "dataflow"
-    assert ticks.tick() == (False, "READING_STREAM is dataflow: Google carries the messages.")
+    assert ticks.tick() == (False, "READING_STREAM is dataflow: ingestion is managed.")
 
 
 def test_nothing_is_requested_while_pubsub_is_out_of_reach(ticks, monkeypatch):

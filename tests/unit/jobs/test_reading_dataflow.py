@@ -1,4 +1,4 @@
-"""When Google's services are looked after: once a minute, while they are to carry anything."""
+"""When managed ingestion is looked after: once a minute, while it is asked for."""
 
 from __future__ import annotations
 
