@@ -1,4 +1,4 @@
-"""Starts bqemulator 1.4.0 with two corrections.
+"""Starts bqemulator 1.4.0 with four corrections.
 
 Runs with the interpreter of the servers' environment:
 ``bigquery_server.py REST GRPC DATA GCS_ROOT``.
@@ -14,6 +14,10 @@ What is wrong in bqemulator 1.4.0, and what is done about it here:
 2. *Every write copies the whole table.* ``SnapshotManager.capture`` keeps a full copy per write
    for time travel (``FOR SYSTEM_TIME AS OF``), so the cost of an append grows with the table.
    Nothing here uses time travel: capturing is switched off.
+3. *PARSE_JSON takes numbers that no float holds.* DuckDB reads NaN, Infinity, 1e400 and 400 digits;
+   BigQuery refuses the document. Such texts are kept from DuckDB.
+4. *ALTER TABLE does not reach the catalog.* tables.get shows the schema of the CREATE; it is read
+   anew.
 
 The corrections are for exactly this version: another one is refused.
 """
@@ -22,13 +26,18 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import json
+import math
 import os
+import re
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 VERSION = "1.4.0"
+#: What a text has in which a number is no float; most have nothing of it, and are not parsed here.
+_SUSPECT = re.compile(r"nan|inf|e\+?\d{3}|\d{200}", re.IGNORECASE)
 
 
 def check_version(installed: str) -> None:
@@ -85,6 +94,72 @@ def _keep_no_snapshots() -> None:
     SnapshotManager.capture = lambda *_arguments, **_options: None
 
 
+def _finite(number: str) -> float:
+    found = float(number)
+    if not math.isfinite(found):
+        raise ValueError(number)
+    return found
+
+
+def as_json(text: str) -> str:
+    """The text, or none at all when it holds a number that BigQuery's JSON has not."""
+    if _SUSPECT.search(text):
+        try:
+            # What else is wrong with it is DuckDB's to find.
+            json.loads(
+                text, parse_constant=_finite, parse_float=_finite, parse_int=_finite, strict=False
+            )
+        except ValueError:
+            return ""
+    return text
+
+
+def _refuse_numbers_beyond_a_float() -> None:
+    from bqemulator.sql import builtin_udfs
+    from sqlglot import exp
+    from sqlglot.dialects.duckdb import DuckDB
+
+    register = builtin_udfs.register_builtin_udfs
+
+    def register_ours_too(connection: Any) -> None:
+        register(connection)
+        connection.create_function("quintet_as_json", as_json, ["VARCHAR"], "VARCHAR")
+
+    def generate(generator: Any, node: Any) -> str:
+        return f"JSON(QUINTET_AS_JSON({generator.sql(node, 'this')}))"
+
+    builtin_udfs.register_builtin_udfs = register_ours_too
+    DuckDB.Generator.TRANSFORMS[exp.ParseJSON] = generate
+
+
+def _know_altered_tables() -> None:
+    from bqemulator.catalog.ddl_sync import _introspect_schema, _split_target
+    from bqemulator.jobs import executor
+    from sqlglot import exp, parse_one
+
+    created = executor.sync_created_table
+
+    def created_or_altered(statement: str, project: str, server: Any) -> None:
+        created(statement, project, server)
+        if statement.lstrip()[:5].upper() != "ALTER":
+            return
+        tree = parse_one(statement, read="bigquery")
+        if not isinstance(tree, exp.Alter) or not isinstance(tree.this, exp.Table):
+            return
+        name = _split_target(tree.this, project)
+        known = server.catalog.get_table(*name)
+        if known is None:
+            return
+        # Descriptions and modes of the columns that stay are in the catalog only.
+        declared = {field.name: field for field in known.schema_.fields}
+        found = _introspect_schema(*name, server)
+        fields = tuple(declared.get(field.name, field) for field in found.fields)
+        schema = found.model_copy(update={"fields": fields})
+        server.catalog.update_table(known.model_copy(update={"schema_": schema}))
+
+    executor.sync_created_table = created_or_altered
+
+
 def main(rest_port: str, grpc_port: str, data: Path, gcs_root: str) -> None:
     """Serve until SIGTERM."""
     check_version(importlib.metadata.version("bqemulator"))
@@ -98,6 +173,8 @@ def main(rest_port: str, grpc_port: str, data: Path, gcs_root: str) -> None:
         import_extension(extension)
     _write_on_the_event_loop()
     _keep_no_snapshots()
+    _refuse_numbers_beyond_a_float()
+    _know_altered_tables()
     from bqemulator.cli import main as serve
 
     serve(

@@ -147,6 +147,58 @@ def test_objects_load_from_the_bucket(env: Env) -> None:
     assert [tuple(row) for row in rows] == [("a", 1), ("b", 2)]
 
 
+@pytest.mark.servers("bigquery")
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [
+        ("1e308", True),
+        ("-1.5E+12", True),
+        ("9" * 308, True),
+        ('"1e400 and NaN"', True),
+        ("1e400", False),
+        ("-1E+400", False),
+        ("9" * 400, False),
+        ("9" * 250 + "e99", False),
+        ("NaN", False),
+        ("-Infinity", False),
+        ("inf", False),
+    ],
+)
+def test_json_has_no_number_that_no_float_holds(env: Env, number: str, kept: bool) -> None:
+    from google.cloud import bigquery
+
+    text = f'{{"a": 1, "b": [{number}]}}'
+    config = bigquery.QueryJobConfig(
+        query_parameters=[bigquery.ScalarQueryParameter("text", "STRING", text)]
+    )
+    client = bigquery_client(env)
+    for function in ("SAFE.PARSE_JSON(@text)", "SAFE.PARSE_JSON(@text, wide_number_mode=>'round')"):
+        query = f"SELECT {function} IS NOT NULL AS kept"
+        (row,) = client.query_and_wait(query, job_config=config)
+        assert row.kept == kept
+
+
+@pytest.mark.servers("bigquery")
+def test_an_added_column_is_shown(env: Env) -> None:
+    from google.cloud import bigquery
+
+    client, dataset = bigquery_client(env), env["CAMPAIGNS_DATASET"]
+    client.create_dataset(dataset)
+    name = f"{client.project}.{dataset}.grown"
+    declared = bigquery.SchemaField("n", "INTEGER", "REQUIRED", description="Which.")
+    client.create_table(bigquery.Table(name, schema=[declared]))
+    client.query_and_wait(f"ALTER TABLE `{name}` ADD COLUMN IF NOT EXISTS `word` STRING")
+    client.query_and_wait(f"ALTER TABLE `{name}` ADD COLUMN sizes ARRAY<FLOAT64>")
+    kept, word, sizes = client.get_table(name).schema
+    assert kept == declared
+    assert (word.name, word.field_type, word.mode) == ("word", "STRING", "NULLABLE")
+    assert (sizes.name, sizes.field_type, sizes.mode) == ("sizes", "FLOAT", "REPEATED")
+    # What writes by the schema of the catalog sees it, too.
+    assert client.insert_rows_json(name, [{"n": 1, "word": "a", "sizes": [1.5]}]) == []
+    (row,) = client.query_and_wait(f"SELECT * FROM `{name}`")
+    assert tuple(row) == (1, "a", [1.5])
+
+
 def test_writes_leave_no_copies_of_the_table(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "state")
     try:
