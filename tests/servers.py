@@ -363,13 +363,19 @@ class OpenAIAdmin:
         self._call("DELETE", "faults")
 
     def counters(self) -> dict[str, Any]:
-        """Calls, answered calls, faults, inputs, tokens since the last clearing."""
+        """What `local.openai.account` counts, since the last clearing."""
         counters: dict[str, Any] = self._call("GET", "counters")
         return counters
 
     def clear_counters(self) -> None:
         """Count from zero."""
         self._call("DELETE", "counters")
+
+    def prompts(self, *, messages: bool = False) -> dict[str, dict[str, Any]]:
+        """How often each prompt was asked, paid, answered well and received so, by its hash."""
+        name = "prompts?messages=1" if messages else "prompts"
+        prompts: dict[str, dict[str, Any]] = self._call("GET", name)
+        return prompts
 
     def messages(self) -> list[dict[str, Any]]:
         """What was sent to the Telegram endpoint with this key as the bot's token."""

@@ -42,3 +42,24 @@ def test_clearing_keeps_the_plan_and_what_is_open() -> None:
         assert account.counters()["calls"] == {}
     assert account.open_calls == 0
     assert account.plan.script == ["500"]
+
+
+def test_faults_within_batches_are_asked_for_by_name() -> None:
+    assert FaultPlan(script=["500"]).next("batch_line") == "ok"
+    assert FaultPlan(script=["500"], endpoints=["batch_line"]).next("batch_line") == "500"
+
+
+def test_latency_is_lognormal_and_what_is_refused_at_once_does_not_wait() -> None:
+    plan = FaultPlan(latency_p50=1.0, latency_sigma=0.5, latency=0.25)
+    drawn = sorted(plan.delay("ok") - 0.25 for _ in range(4001))
+    assert drawn[2000] == pytest.approx(1.0, rel=0.05)
+    # A lognormal's 84th percentile is the median times e to the sigma.
+    assert drawn[3365] == pytest.approx(1.6487, rel=0.07)
+    assert plan.delay("429") == 0.25
+
+
+def test_batch_modes_are_used_up_before_the_standing_one() -> None:
+    plan = FaultPlan(batch_modes=["mixed"], batch_mode="expired")
+    assert [plan.next_batch() for _ in range(3)] == ["mixed", "expired", "expired"]
+    with pytest.raises(ValueError, match="batch mode"):
+        FaultPlan(batch_mode="lost")

@@ -1,0 +1,67 @@
+"""``/v1/embeddings``: limits of the real service, vectors of `local.embedder`.
+
+Belongs here: what one request is answered. Does not: HTTP, nor how a vector is computed.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from local.embedder import DIMENSIONS, Embedder
+from local.openai.account import Account
+from local.openai.errors import invalid
+
+_MOST_INPUTS = 2048
+_MOST_TOKENS = 8192
+_MOST_TOKENS_IN_ALL = 300_000
+
+
+def embeddings(
+    body: dict[str, Any], account: Account, fault: str, embedder: Embedder
+) -> dict[str, Any]:
+    """The answer to an embeddings request. Raises RefusedError (400) as OpenAI does."""
+    texts = _texts(body.get("input"))
+    dimensions = body.get("dimensions") or DIMENSIONS
+    if not 1 <= dimensions <= DIMENSIONS:
+        raise invalid(f"dimensions: 1 to {DIMENSIONS}", param="dimensions")
+    counts = [len(embedder.tokens(text)) for text in texts]
+    if max(counts) > _MOST_TOKENS:
+        raise invalid(f"at most {_MOST_TOKENS} tokens a text", param="input")
+    if sum(counts) > _MOST_TOKENS_IN_ALL:
+        raise invalid(f"at most {_MOST_TOKENS_IN_ALL} tokens a request", param="input")
+    kept = {"empty": [], "truncated": texts[:-1]}.get(fault, texts)
+    encode = _base64 if body.get("encoding_format") == "base64" else _floats
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": encode(embedder.embed(text, dimensions)),
+        }
+        for index, text in enumerate(kept)
+    ]
+    if fault == "ok":
+        account.inputs += len(texts)
+        account.embedding_tokens += sum(counts)
+    usage = {"prompt_tokens": sum(counts), "total_tokens": sum(counts)}
+    return {"object": "list", "data": data, "model": body.get("model"), "usage": usage}
+
+
+def _texts(given: Any) -> list[str]:
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+        raise invalid("input: a string or a list of strings", param="input")
+    if not all(texts):
+        raise invalid("input: cannot be an empty string", param="input")
+    if len(texts) > _MOST_INPUTS:
+        raise invalid(f"input: at most {_MOST_INPUTS} texts", param="input")
+    return texts
+
+
+def _base64(vector: Any) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+
+
+def _floats(vector: Any) -> list[float]:
+    numbers: list[float] = vector.tolist()
+    return numbers
