@@ -189,12 +189,40 @@ def test_short_answers(env: Env, openai_admin: OpenAIAdmin) -> None:
     assert len(json.loads(raw.text)["data"] if isinstance(raw.text, str) else raw.parse().data) == 1
 
 
-def test_telegram_messages_are_recorded(env: Env, openai_admin: OpenAIAdmin) -> None:
+def bot(env: Env, method: str, token: str | None = None, **given: Any) -> tuple[int, Any]:
+    """Status and body of a call of Telegram's API."""
     base = env["OPENAI_BASE_URL"].removesuffix("/v1")
     request = urllib.request.Request(
-        f"{base}/bot{env['OPENAI_API_KEY']}/sendMessage",
-        data=json.dumps({"chat_id": 5, "text": "done"}).encode(),
+        f"{base}/bot{token or env['OPENAI_API_KEY']}/{method}", data=json.dumps(given).encode()
     )
-    with urllib.request.urlopen(request, timeout=5) as response:
-        assert json.load(response)["ok"] is True
-    assert openai_admin.messages() == [{"chat_id": 5, "text": "done"}]
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_telegram_messages_are_recorded(env: Env, openai_admin: OpenAIAdmin) -> None:
+    status, sent = bot(env, "sendMessage", chat_id=5, text="<b>done</b>", parse_mode="HTML")
+    assert (status, sent["ok"], sent["result"]["text"]) == (200, True, "done")
+    assert bot(env, "getMe")[1]["result"]["is_bot"]
+    given = {"chat_id": 5, "text": "<b>done</b>", "parse_mode": "HTML"}
+    assert openai_admin.messages() == [given]
+    assert openai_admin.counters()["statuses"] == {"telegram": {"200": 2}}
+
+
+def test_telegram_refuses_in_its_own_words(env: Env, openai_admin: OpenAIAdmin) -> None:
+    status, refused = bot(env, "sendMessage", chat_id=5, text="<br>", parse_mode="HTML")
+    assert status == refused["error_code"] == 400
+    assert refused["description"].startswith("Bad Request: can't parse entities")
+    unknown = {"ok": False, "error_code": 401, "description": "Unauthorized"}
+    assert bot(env, "sendMessage", token="1:wrong", chat_id=5, text="x") == (401, unknown)
+    assert bot(env, "sendPhoto", chat_id=5)[0] == 404
+    openai_admin.set_faults(chat_per_second=1)
+    assert bot(env, "sendMessage", chat_id=5, text="x")[0] == 200
+    status, limited = bot(env, "sendMessage", chat_id=5, text="x")
+    assert (status, limited["parameters"]) == (429, {"retry_after": 1})
+    openai_admin.set_faults(script=["429", "500"], retry_after=3)
+    assert bot(env, "getMe")[1]["parameters"] == {"retry_after": 3}
+    assert bot(env, "getMe")[0] == 500
+    assert len(openai_admin.messages()) == 1
