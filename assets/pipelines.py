@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from resources import environment
+from resources import environment, secrecy
 
 if TYPE_CHECKING:  # the declarations import Dagster, which the names alone do not need
     from assets.frame.declared import LandedFiles, Pipeline
@@ -85,6 +85,11 @@ def defaults() -> dict[str, str]:
 def required(names: Iterable[str] = PIPELINES) -> tuple[str, ...]:
     """The variables without which these pipelines cannot run."""
     return tuple(dict.fromkeys(one for name in names for one in declaration(name).requires))
+
+
+def without_secrets(text: str, env: Mapping[str, str]) -> str:
+    """``text`` without the values of the secrets that ``env`` has."""
+    return secrecy.blanked(text, env, {*defaults(), *required()})
 
 
 def apply_defaults() -> None:

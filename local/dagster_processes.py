@@ -75,12 +75,15 @@ def declared(
 ) -> dict[str, Service]:
     """The daemon and the webserver; for stopping and listing them nothing else has to be known."""
 
-    def command(program: str, *arguments: str) -> Command:
+    def command(place: Place, program: str, *arguments: str) -> Command:
         argv = [str(_BIN / program), *arguments, "-w", str(workspace)]
-        return Command(argv, environment=environment or {}, directory=cwd)
+        # Alerts link to it. A daemon may run without it.
+        port = place.ports.get(_PORT)
+        ui = {"QUINTET_UI_URL": f"http://{HOST}:{port}"} if port else {}
+        return Command(argv, environment={**ui, **(environment or {})}, directory=cwd)
 
     def webserver(place: Place) -> Command:
-        return command("dagster-webserver", "-h", HOST, "-p", str(place.ports[_PORT]))
+        return command(place, "dagster-webserver", "-h", HOST, "-p", str(place.ports[_PORT]))
 
     def answers(place: Place) -> bool:
         return answers_http(f"http://{HOST}:{place.ports[_PORT]}/server_info")
@@ -89,7 +92,7 @@ def declared(
         name="daemon",
         systems=("Dagster's daemon",),
         ports=(),
-        command=lambda _: command("dagster-daemon", "run"),
+        command=lambda place: command(place, "dagster-daemon", "run"),
         ready=lambda _: True,
         stop_signal="SIGINT",
         grace=20.0,

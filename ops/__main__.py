@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from assets.pipelines import without_secrets
 from ops import doctor, land, quarantine, replay
 from ops.environment import NotConfiguredError, load_environment
-from ops.secrecy import without_secrets
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,9 +15,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from assets.frame.buckets import StoreResource, opened
-from assets.pipelines import PIPELINES, chosen_pipelines, declaration, landed_files, required
+from assets.pipelines import (
+    PIPELINES,
+    chosen_pipelines,
+    declaration,
+    landed_files,
+    required,
+    without_secrets,
+)
 from landing.arrival.identity import StoreKind
-from ops.secrecy import without_secrets
 from ops.trouble import Trouble, trouble
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
@@ -31,6 +37,7 @@ from resources.neo4j import Neo4jResource
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
+from resources.telegram import TelegramResource
 from resources.typesense import TypesenseResource
 
 if TYPE_CHECKING:
@@ -135,6 +142,13 @@ SYSTEMS: dict[str, System] = {
         ("DAGSTER_POSTGRES_URL",),
         lambda e: PostgresResource(url=e["DAGSTER_POSTGRES_URL"]).check(),
         "check DAGSTER_POSTGRES_URL; it must be another database than POSTGRES_URL",
+    ),
+    "telegram": System(
+        ("TELEGRAM_URL", "TELEGRAM_BOT_TOKEN", "TELEGRAM_CHAT_ID"),
+        lambda e: TelegramResource(
+            url=e["TELEGRAM_URL"], bot_token=e["TELEGRAM_BOT_TOKEN"], chat_id=e["TELEGRAM_CHAT_ID"]
+        ).check(),
+        "check TELEGRAM_URL, TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID (empty for no alerts)",
     ),
     "gcs": System(
         ("GOOGLE_CLOUD_PROJECT",),

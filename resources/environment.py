@@ -25,6 +25,7 @@ DAGSTER_VARIABLES: dict[str, str] = {
 DEFAULTS: dict[str, str] = {
     **DAGSTER_VARIABLES,
     "QUINTET_SOURCE_URL": "",
+    "QUINTET_UI_URL": "http://127.0.0.1:3000",
     "NEO4J_DATABASE": "neo4j",
     "MILVUS_TOKEN": "",
     "BIGQUERY_API_ENDPOINT": "",
@@ -33,6 +34,9 @@ DEFAULTS: dict[str, str] = {
     "PUBSUB_COUNTS_URL": "",
     "OPENAI_BASE_URL": "https://api.openai.com/v1",
     "OPENAI_EMBEDDING_MODEL": "text-embedding-3-small",
+    "TELEGRAM_URL": "https://api.telegram.org",
+    "TELEGRAM_BOT_TOKEN": "",
+    "TELEGRAM_CHAT_ID": "",
     "COMPUTE_LOGS_BUCKET": "",
     "MUSIC_LYRICS_URL": "",
     "MUSIC_MUSICBRAINZ_URL": "",

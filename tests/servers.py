@@ -54,6 +54,10 @@ VARIABLES = (
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
     "OPENAI_EMBEDDING_MODEL",
+    "TELEGRAM_URL",
+    "TELEGRAM_BOT_TOKEN",
+    "TELEGRAM_CHAT_ID",
+    "QUINTET_UI_URL",
     "QUARANTINE_BUCKET",
     "COMPUTE_LOGS_BUCKET",
     "CAMPAIGNS_BUCKET",
@@ -312,7 +316,8 @@ def _pubsub(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[
 @contextlib.contextmanager
 def _openai(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
     # Counters and faults belong to the key.
-    yield {"OPENAI_API_KEY": f"{variables['OPENAI_API_KEY']}.{mark}"}
+    key = f"{variables['OPENAI_API_KEY']}.{mark}"
+    yield {"OPENAI_API_KEY": key, "TELEGRAM_BOT_TOKEN": key}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible API and a recording Telegram endpoint: ``local/openai_server.py``."""
+"""An OpenAI-compatible API and a Telegram endpoint that records: ``local/openai_server.py``."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ def _variables(place: Place) -> dict[str, str]:
         "OPENAI_BASE_URL": f"http://{HOST}:{place.ports['openai']}/v1",
         "OPENAI_API_KEY": place.secret("openai"),
         "OPENAI_EMBEDDING_MODEL": EMBEDDING_MODEL,
+        # The key is the bot's token, too: one account of the server has both.
+        "TELEGRAM_URL": f"http://{HOST}:{place.ports['openai']}",
+        "TELEGRAM_BOT_TOKEN": place.secret("openai"),
+        "TELEGRAM_CHAT_ID": "1",
     }
 
 

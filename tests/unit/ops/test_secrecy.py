@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.secrecy import without_secrets
+from assets.pipelines import without_secrets
 
 #: As the embedded stack has it: one word names a user, a database, a project and buckets.
 EMBEDDED = {

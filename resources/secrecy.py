@@ -1,4 +1,4 @@
-"""Text without secrets, for whatever an operator's terminal or log may show.
+"""Text without secrets, for whatever a terminal, a log or a message may show.
 
 Belongs here: which variables are secrets, and blanking their values. Does not: what is printed.
 """
@@ -6,10 +6,8 @@ Belongs here: which variables are secrets, and blanking their values. Does not: 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import unquote
-
-from assets.pipelines import defaults, required
 
 #: Kinds of variables that hold secrets. An access key is a name: its secret has its own variable.
 _SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|(?<!ACCESS)_KEY(_|$)")
@@ -21,17 +19,17 @@ _SHORTEST = 4
 _UNMISTAKABLE = 10
 
 
-def without_secrets(text: str, env: Mapping[str, str]) -> str:
+def blanked(text: str, env: Mapping[str, str], known: Collection[str]) -> str:
     """``text`` with the values of secret variables and passwords in URLs blanked.
 
     A password that is also part of a bucket's or database's name is blanked in URLs only: it would
-    make ``gs://***-campaigns`` of a bucket.
+    make ``gs://***-campaigns`` of a bucket. ``known`` names the variables that are ours.
     """
     text = _USERINFO.sub(r"\1***@", text)
     public = [
         _USERINFO.sub(r"\1@", value)
         for name, value in env.items()
-        if name in {*defaults(), *required()} and not _SECRET.search(name)
+        if name in known and not _SECRET.search(name)
     ]
     for secret in sorted(set(_secrets(env)), key=len, reverse=True):
         if len(secret) < _SHORTEST or any(secret in value for value in public):

@@ -1,0 +1,20 @@
+"""Dagster's UI, as people reach it.
+
+Belongs here: addresses of its pages. Does not: the webserver.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+
+class UserInterfaceResource(dg.ConfigurableResource[Any]):
+    """``url`` as it is typed into a browser."""
+
+    url: str
+
+    def run(self, run_id: str) -> str:
+        """The page of a run."""
+        return f"{self.url.rstrip('/')}/runs/{run_id}"
