@@ -36,6 +36,8 @@ class Lock(StrEnum):
     MERGE = "85, hashtext(%s)"
     #: One reporter of changed days of reading: two would tell the same days twice.
     CHANGE_REPORT = "86, 0"
+    #: One sender of alerts: two would send the same message twice.
+    ALERT_SENDER = "88, 0"
     #: One decision of winners at a time. Name: the pipeline's.
     DECISION = "7435630, hashtext(%s)"
     #: One batch at a time is written into music's star schema.
@@ -70,6 +72,17 @@ def held(connection: Connection, lock: Lock, name: str | None = None) -> Iterato
         yield
     finally:
         connection.execute(f"SELECT pg_advisory_unlock({lock})", _names(name))
+
+
+@contextmanager
+def held_at_once(connection: Connection, lock: Lock, name: str | None = None) -> Iterator[bool]:
+    """As :func:`held` without waiting: whether the lock was free, and is held by the body now."""
+    free = try_to_take(connection, lock, name)
+    try:
+        yield free
+    finally:
+        if free:
+            connection.execute(f"SELECT pg_advisory_unlock({lock})", _names(name))
 
 
 def is_held(connection: Connection, lock: Lock, name: str) -> bool:
