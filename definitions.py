@@ -37,7 +37,10 @@ from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
 from resources.pubsub_counts import PubSubCountsResource
+from resources.telegram import TelegramResource
 from resources.typesense import TypesenseResource
+from resources.user_interface import UserInterfaceResource
+from sensors.alerts import alert_delivery, run_alerts
 from sensors.landed import landed_sensor
 from sensors.outcomes import batch_run_canceled, batch_run_failed
 from sensors.reaper import dead_run_reaper
@@ -74,6 +77,12 @@ def build_resources() -> dict[str, Any]:
             access_key=env("MINIO_ACCESS_KEY"),
             secret_key=env("MINIO_SECRET_KEY"),
         ),
+        "telegram": TelegramResource(
+            url=env("TELEGRAM_URL"),
+            bot_token=env("TELEGRAM_BOT_TOKEN"),
+            chat_id=env("TELEGRAM_CHAT_ID"),
+        ),
+        "ui": UserInterfaceResource(url=env("QUINTET_UI_URL")),
         "typesense": TypesenseResource(url=env("TYPESENSE_URL"), api_key=env("TYPESENSE_API_KEY")),
         "lyrics_service": LyricsServiceResource(url=env("MUSIC_LYRICS_URL")),
         "musicbrainz": MusicBrainzResource(
@@ -133,7 +142,13 @@ def build_defs(
     shared = dg.Definitions(
         jobs=[maintenance_job(landed)],
         schedules=[maintenance_schedule],
-        sensors=[batch_run_failed, batch_run_canceled, dead_run_reaper],
+        sensors=[
+            batch_run_failed,
+            batch_run_canceled,
+            dead_run_reaper,
+            *run_alerts([one.name for one in chosen]),
+            alert_delivery,
+        ],
         resources={**build_resources(), **settings, **(resource_overrides or {})},
         executor=guarded_executor,
     )

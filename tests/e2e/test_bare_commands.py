@@ -62,7 +62,7 @@ def test_sensors_are_found_and_run_by_default(tree):
     names = (
         "campaigns_gcs_sensor", "music_minio_sensor", "reading_session_sensor",
         "reading_history_gcs_sensor", "reading_affinity_automation", "dead_run_reaper",
-        "batch_run_failed", "batch_run_canceled",
+        "batch_run_failed", "batch_run_canceled", "alert_delivery",
     )  # fmt: skip
     told = output_of(tree, "dagster sensor list", *names)
     assert told.count("[RUNNING]") == len(names)
