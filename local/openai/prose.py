@@ -64,7 +64,7 @@ def summary(given: Mapping[str, Any], flaw: str = "") -> str:
     """One line of 60 to 140 words; ``flaw`` is a kind of ``local.fault_plan.BAD_ANSWERS``."""
     text = json.dumps(given, sort_keys=True, ensure_ascii=False)
     chosen = random.Random(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
-    domain = "another-shop.example" if flaw == "other_domain" else _line(given["domain"])
+    domain = "elsewhere.example" if flaw == "other_domain" else _line(given["domain"])
     category = _line(given.get(_CATEGORY) or "")
     opening = chosen.choice(_OPENINGS)
     of = _OF.format(category=category) if category else ""
@@ -88,7 +88,7 @@ def flawed(text: str, flaw: str) -> str:
         case "bullets":
             return "\n".join(f"- {part}" for part in text.split("; "))
         case "other_domain":
-            return f"another-shop.example: {text}"
+            return f"elsewhere.example: {text}"
     return text
 
 

@@ -118,6 +118,6 @@ def test_flaws() -> None:
     assert len(prose.summary(PROMPT, "bullets").splitlines()) > 2
     other = prose.summary(PROMPT, "other_domain")
     assert PROMPT["domain"] not in other
-    assert "another-shop.example" in other
+    assert "elsewhere.example" in other
     for flaw in ("", "wrong_number", "other_domain"):
         assert 60 <= len(prose.summary(PROMPT, flaw).split()) <= 140
