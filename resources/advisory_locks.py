@@ -36,6 +36,8 @@ class Lock(StrEnum):
     MERGE = "85, hashtext(%s)"
     #: One reporter of changed days of reading: two would tell the same days twice.
     CHANGE_REPORT = "86, 0"
+    #: Held while a process asks OpenAI for what it has claimed. Name: the claims' owner.
+    ASKER = "87, hashtext(%s)"
     #: One sender of alerts: two would send the same message twice.
     ALERT_SENDER = "88, 0"
     #: One decision of winners at a time. Name: the pipeline's.

@@ -14,20 +14,32 @@ import dagster as dg
 from resources import retryable
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import AsyncOpenAI, OpenAI
 
-#: Seconds that a server's Retry-After is followed at most.
+#: Seconds that a server's Retry-After is followed at most, within a call of ``client``.
 LONGEST_RETRY_AFTER = 30.0
+#: Seconds that an idle connection is kept: calls that wait for a rate limit find it again.
+_KEPT_ALIVE = 60.0
 
 
 class OpenAIResource(dg.ConfigurableResource[Any]):
-    """One API and its key. ``timeout`` is seconds per call; retries are the caller's."""
+    """One API and its key. Timeouts are seconds per call; retries are the caller's.
+
+    ``concurrency`` is for calls of ``client``, ``chat_concurrency`` for those of ``async_client``.
+    The account's limits a minute are for callers that keep to them; 0 is what the server tells.
+    """
 
     base_url: str
     api_key: str
     embedding_model: str
+    organization: str = ""
     timeout: float = 30.0
+    connect_timeout: float = 5.0
     concurrency: int = 4
+    chat_timeout: float = 60.0
+    chat_concurrency: int = 200
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What pydantic shows of the resource: no key."""
@@ -41,7 +53,34 @@ class OpenAIResource(dg.ConfigurableResource[Any]):
         from openai import OpenAI
 
         return OpenAI(
-            base_url=self.base_url, api_key=self.api_key, timeout=self.timeout, max_retries=0
+            base_url=self.base_url,
+            api_key=self.api_key,
+            organization=self.organization or None,
+            timeout=self.timeout,
+            max_retries=0,
+        )
+
+    def async_client(
+        self, *, timeout: float | None = None, concurrency: int | None = None
+    ) -> AsyncOpenAI:
+        """A new client for one event loop; close it. Its own retries are off, too.
+
+        Through aiohttp, which takes half the CPU; without a number of connections its own limit
+        of 100 would apply.
+        """
+        import httpx2
+        from openai import AsyncOpenAI, DefaultAioHttpClient
+
+        connections = concurrency or self.chat_concurrency
+        seconds = timeout or self.chat_timeout
+        limits = httpx2.Limits(max_connections=connections, keepalive_expiry=_KEPT_ALIVE)
+        return AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=self.api_key,
+            organization=self.organization or None,
+            timeout=httpx2.Timeout(seconds, connect=min(seconds, self.connect_timeout)),
+            max_retries=0,
+            http_client=DefaultAioHttpClient(limits=limits),
         )
 
     def check(self) -> str:

@@ -48,6 +48,18 @@ class PostgresResource(dg.ConfigurableResource[Any]):
             keepalives_idle=10,
         )
 
+    async def connect_async(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        """As :meth:`connect`, for the running event loop, in autocommit mode."""
+        import psycopg
+
+        return await psycopg.AsyncConnection.connect(
+            self.url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT,
+            application_name="quintet",
+            keepalives_idle=10,
+        )
+
     def check(self) -> str:
         """Who we are, where, on which server. Raises psycopg.OperationalError."""
         with self.connect() as connection:

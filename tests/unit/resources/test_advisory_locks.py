@@ -19,6 +19,7 @@ KEYS = {
     "BATCH_ID": "84, 0",
     "MERGE": "85, hashtext(%s)",
     "CHANGE_REPORT": "86, 0",
+    "ASKER": "87, hashtext(%s)",
     "ALERT_SENDER": "88, 0",
     "DECISION": f"{0x71756E}, hashtext(%s)",
     "STAR_SCHEMA": f"{0x73696C76}",

@@ -1,0 +1,1 @@
+"""Asking OpenAI for thousands of summaries: none lost, none paid twice."""
