@@ -80,12 +80,10 @@ async def call(client: openai.AsyncOpenAI, body: Mapping[str, Any], seconds: flo
             response = await client.post(PATH, body=dict(body), cast_to=httpx2.Response)
     except openai.APIStatusError as error:
         return Answered(_refused(error), _told(error.response.headers))
-    except openai.APITimeoutError as error:
-        return Answered(Failure("timeout", "no" if never_sent(error) else "maybe"))
     except TimeoutError:
         return Answered(Failure("timeout", "maybe"))
     except openai.APIConnectionError as error:
-        return Answered(Failure("connection", "no" if never_sent(error) else "maybe"))
+        return Answered(lost_connection(error))
     told = _told(response.headers)
     try:
         return Answered(
@@ -98,22 +96,28 @@ async def call(client: openai.AsyncOpenAI, body: Mapping[str, Any], seconds: flo
         )
 
 
-def never_sent(error: BaseException) -> bool:
-    """Whether a connection's failure came before any of the request was sent.
+def lost_connection(error: openai.APIConnectionError) -> Failure:
+    """What became of a request without an answer: unpaid, if none of it was sent.
 
-    The transport's errors, not the client's: httpx's names for aiohttp's call a connection that
-    broke off in the middle a ConnectTimeout.
+    By the transport's error, not the client's: the adapter's name for a connection that broke off
+    in the middle is ConnectTimeout.
     """
     import aiohttp
     import httpx2
+    import openai
 
     causes = list(_causes(error))
     aio = [one for one in causes if isinstance(one, aiohttp.ClientError)]
     if aio:
-        unsent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-        return isinstance(aio[-1], unsent)
-    unsent_httpx = (httpx2.ConnectTimeout, httpx2.ConnectError, httpx2.PoolTimeout)
-    return any(isinstance(one, unsent_httpx) for one in causes)
+        never_sent = isinstance(
+            aio[-1], aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+        )
+        timeout = isinstance(aio[-1], TimeoutError)
+    else:
+        unsent = httpx2.ConnectTimeout | httpx2.ConnectError | httpx2.PoolTimeout
+        never_sent = any(isinstance(one, unsent) for one in causes)
+        timeout = isinstance(error, openai.APITimeoutError)
+    return Failure("timeout" if timeout else "connection", "no" if never_sent else "maybe")
 
 
 def _refused(error: openai.APIStatusError) -> Completion | Failure:

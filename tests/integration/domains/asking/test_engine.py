@@ -115,7 +115,7 @@ def test_many_faults_at_once(world, openai_admin):
 def test_a_wrong_key_costs_one_request(world, openai_admin):
     openai_admin.set_faults(rates={"401": 1})
     world.add(*(prompt(number) for number in range(100)))
-    with pytest.raises(PermanentError, match="401.*OPENAI_API_KEY.*100 of 100") as caught:
+    with pytest.raises(PermanentError, match=r"401.*OPENAI_API_KEY.*100 of 100") as caught:
         world.ask()
     assert classify(caught.value) == "permanent"
     assert chat_calls(openai_admin) == 1

@@ -24,7 +24,7 @@ INPUT, OUTPUT = 0.25, 2.0
 LOG = logging.getLogger("tests.asking")
 
 
-def prompt(number: int | str, *, text: str = "revenue 1M–2M", limit: int = 200) -> Prompt:
+def prompt(number: int | str, *, text: str = "revenue 1M to 2M", limit: int = 200) -> Prompt:
     """One that names its number; the stand-in's answer repeats it."""
     return Prompt(
         prompt_hash=f"hash-{number:05}" if isinstance(number, int) else number,
