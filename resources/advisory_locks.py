@@ -37,6 +37,9 @@ class Lock(StrEnum):
     #: One reporter of changed days of reading: two would tell the same days twice.
     CHANGE_REPORT = "86, 0"
     #: Held while a process asks OpenAI for what it has claimed. Name: the claims' owner.
+    OPENAI_ASKER = "87, hashtext(%s)"
+    #: One process at a time handles OpenAI's batches of a month. Name: its budget's key.
+    OPENAI_BATCHES = "88, hashtext(%s)"
     ASKER = "87, hashtext(%s)"
     #: One sender of alerts: two would send the same message twice.
     ALERT_SENDER = "88, 0"

@@ -96,6 +96,17 @@ async def call(client: openai.AsyncOpenAI, body: Mapping[str, Any], seconds: flo
         )
 
 
+def malformed_answer(error: MalformedError) -> Failure:
+    """A 200 that answers nothing: paid, if it names tokens all the same."""
+    tokens = error.prompt_tokens, error.completion_tokens
+    return Failure(
+        error.kind,
+        "yes" if any(tokens) else "maybe",
+        prompt_tokens=tokens[0],
+        completion_tokens=tokens[1],
+    )
+
+
 def lost_connection(error: openai.APIConnectionError) -> Failure:
     """What became of a request without an answer: unpaid, if none of it was sent.
 

@@ -83,7 +83,7 @@ def ownership(postgres: PostgresResource) -> Iterator[tuple[str, Connection]]:
     """
     owner = uuid.uuid4().hex
     with postgres.connect(autocommit=True) as session:
-        take(session, Lock.ASKER, owner)
+        take(session, Lock.OPENAI_ASKER, owner)
         yield owner, session
 
 
@@ -93,7 +93,7 @@ def recover(conn: Connection) -> int:
     Returns how many prompts. ``conn`` is in autocommit mode.
     """
     owners = [row[0] for row in conn.execute(statements.ASKERS)]
-    dead = [owner for owner in owners if not is_held(conn, Lock.ASKER, owner)]
+    dead = [owner for owner in owners if not is_held(conn, Lock.OPENAI_ASKER, owner)]
     found = 0
     for owner in dead:
         row = conn.execute(statements.RECOVER, {"owner": owner}).fetchone()
@@ -102,9 +102,13 @@ def recover(conn: Connection) -> int:
 
 
 def open_budget(conn: Connection, month: date, limits: AskingLimits) -> None:
-    """Set the month's budget to what is configured now, and forgive failures of earlier runs."""
+    """Set the month's budget to what is configured now."""
     maximum = {"budget": budget_key(month), "maximum": limits.budget_micros}
     conn.execute(statements.OPEN_BUDGET, maximum)
+
+
+def forgive(conn: Connection, month: date, limits: AskingLimits) -> None:
+    """Give prompts another chance that an earlier run had given up."""
     conn.execute(statements.FORGIVE, {"month": month, "failures": limits.attempts})
 
 

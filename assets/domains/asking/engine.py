@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from assets.domains.asking import ledger
 from assets.domains.asking.calling import RefusedError
-from assets.domains.asking.claims import Claims, open_budget, ownership, recover
+from assets.domains.asking.claims import Claims, forgive, open_budget, ownership, recover
 from assets.domains.asking.gate import NobodyAnsweredError
 from assets.domains.asking.limits import AskingLimits
 from assets.domains.asking.outcome import Review
@@ -71,6 +71,7 @@ def ask_month(
     with ownership(postgres) as (owner, session):
         recovered = recover(session)
         open_budget(session, month, limits)
+        forgive(session, month, limits)
         before = ledger.standing(session, month)
         tally = Tally(before.total, before.total - before.left)
         asked = _Month(postgres, openai, month, review, limits, log, progress)

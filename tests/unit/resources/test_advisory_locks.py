@@ -19,6 +19,8 @@ KEYS = {
     "BATCH_ID": "84, 0",
     "MERGE": "85, hashtext(%s)",
     "CHANGE_REPORT": "86, 0",
+    "OPENAI_ASKER": "87, hashtext(%s)",
+    "OPENAI_BATCHES": "88, hashtext(%s)",
     "ASKER": "87, hashtext(%s)",
     "ALERT_SENDER": "88, 0",
     "DECISION": f"{0x71756E}, hashtext(%s)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -75,6 +76,7 @@ class FakeOpenAI:
         self.times: list[float] = []
         self.open = self.most_open = 0
         self.url = ""
+        self.batches = FakeBatches(self)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -97,7 +99,129 @@ class FakeOpenAI:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._chat)
+        self.batches.add_to(app)
         return app
+
+
+class FakeBatches:
+    """The Batch API: a batch ends when it was looked at ``looks`` times.
+
+    ``line`` makes a line of the output or of the error file of a request, by the file's name, or
+    leaves it out. ``hang_create`` seconds pass before a creation is answered, once.
+    """
+
+    def __init__(self, fake: FakeOpenAI) -> None:
+        self._fake = fake
+        self.files: dict[str, dict[str, Any]] = {}
+        self.contents: dict[str, bytes] = {}
+        self.made: dict[str, dict[str, Any]] = {}
+        self.looks = 1
+        self.status = "completed"
+        self.errors: list[str] = []
+        self.without_error_file = False
+        self.hang_create = 0.0
+        self.line: Callable[[dict[str, Any], int], tuple[str, dict[str, Any]] | None] = self.good
+
+    def good(self, asked: dict[str, Any], number: int) -> tuple[str, dict[str, Any]] | None:
+        body = self._fake.rule(asked["body"], number).body
+        return "output", {"response": {"status_code": 200, "request_id": "r", "body": body}}
+
+    def add_to(self, app: web.Application) -> None:
+        app.router.add_post("/v1/files", self._upload)
+        app.router.add_get("/v1/files", self._list_files)
+        app.router.add_get("/v1/files/{id}/content", self._content)
+        app.router.add_post("/v1/batches", self._create)
+        app.router.add_get("/v1/batches", self._list)
+        app.router.add_get("/v1/batches/{id}", self._retrieve)
+
+    def _add_file(self, name: str, content: bytes, purpose: str) -> str:
+        file_id = f"file-{len(self.files)}"
+        self.contents[file_id] = content
+        self.files[file_id] = {
+            "id": file_id, "object": "file", "bytes": len(content), "filename": name,
+            "created_at": int(time.time()), "purpose": purpose, "status": "processed",
+        }  # fmt: skip
+        return file_id
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        given = form["file"]
+        assert isinstance(given, web.FileField)
+        file_id = self._add_file(given.filename, given.file.read(), str(form["purpose"]))
+        return web.json_response(self.files[file_id])
+
+    async def _list_files(self, request: web.Request) -> web.Response:
+        return _page(
+            [one for one in self.files.values() if one["purpose"] == request.query["purpose"]],
+            request,
+        )
+
+    async def _content(self, request: web.Request) -> web.Response:
+        content = self.contents.get(request.match_info["id"])
+        return web.Response(body=content) if content is not None else _not_found()
+
+    async def _create(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        batch_id = f"batch-{len(self.made)}"
+        self.made[batch_id] = {
+            **body, "id": batch_id, "object": "batch", "created_at": int(time.time()),
+            "status": "validating", "looks": 0,
+        }  # fmt: skip
+        hang, self.hang_create = self.hang_create, 0.0
+        await asyncio.sleep(hang)
+        return web.json_response(self.made[batch_id])
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return _page(list(self.made.values()), request)
+
+    async def _retrieve(self, request: web.Request) -> web.Response:
+        batch = self.made.get(request.match_info["id"])
+        if batch is None:
+            return _not_found()
+        batch["looks"] += 1
+        if batch["looks"] >= self.looks and batch["status"] == "validating":
+            self._end(batch)
+        return web.json_response(batch)
+
+    def _end(self, batch: dict[str, Any]) -> None:
+        asked = [json.loads(line) for line in self.contents[batch["input_file_id"]].splitlines()]
+        lines: dict[str, list[str]] = {"output": [], "error": []}
+        for number, one in enumerate(asked):
+            if made := self.line(one, number):
+                entry = {"custom_id": one["custom_id"], "response": None, "error": None, **made[1]}
+                lines[made[0]].append(json.dumps(entry))
+        for kind, found in lines.items():
+            if found and not (kind == "error" and self.without_error_file):
+                content = "\n".join(reversed(found)).encode()
+                batch[f"{kind}_file_id"] = self._add_file(f"{kind}.jsonl", content, "batch_output")
+        answered = len(lines["output"])
+        counts = {"total": len(asked), "completed": answered, "failed": len(asked) - answered}
+        batch |= {"status": self.status, "request_counts": counts}
+        if self.errors:
+            batch["errors"] = {"data": [{"code": code, "message": "no"} for code in self.errors]}
+
+    def requests(self) -> int:
+        """In all batches that were created."""
+        return sum(
+            len(self.contents[one["input_file_id"]].splitlines()) for one in self.made.values()
+        )
+
+
+def _page(oldest_first: list[dict[str, Any]], request: web.Request) -> web.Response:
+    """Newest first, as many as asked for after the one named."""
+    rows = oldest_first[::-1]
+    if after := request.query.get("after"):
+        rows = rows[[row["id"] for row in rows].index(after) + 1 :]
+    limit = int(request.query.get("limit", 20))
+    data = rows[:limit]
+    return web.json_response({
+        "object": "list", "data": data, "has_more": len(rows) > limit,
+        "first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None,
+    })  # fmt: skip
+
+
+def _not_found() -> web.Response:
+    return web.json_response({"error": {"message": "no such", "code": None}}, status=404)
 
 
 @contextlib.contextmanager
