@@ -1,0 +1,117 @@
+"""Asking killed with -9: what was answered stays, what was in flight is asked once more."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+import pytest
+
+from tests import processes
+from tests.faults import asking_runs
+from tests.faults.asking_runs import CONCURRENCY, POINTS, step, step_until_killed
+from tests.integration.domains.asking.world import World, prompt
+
+pytestmark = pytest.mark.servers("postgres", "openai")
+
+PROMPTS = 600
+
+
+@pytest.fixture
+def world(env) -> World:
+    return World(env)
+
+
+def until(condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def killed_at(world: World, admin, answered: int) -> None:
+    """A process that asks dies when so many are answered and many calls are in flight."""
+    process = processes.start([sys.executable, "-m", "tests.faults.asking_runs"])
+    try:
+        until(
+            lambda: (
+                world.states().get("answered", 0) >= answered
+                and admin.counters()["open_calls"] >= CONCURRENCY / 2
+            )
+        )
+    finally:
+        process.kill()
+    assert process.wait(10) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("rates", [{}, {"429": 0.1, "500": 0.02, "malformed": 0.01, "late": 0.005}])
+def test_killed_at_half_with_calls_in_flight(world, openai_admin, rates):
+    plan = {"latency_p50": 0.3, "rates": rates, "retry_after": 0.2, "hang_seconds": 8}
+    openai_admin.set_faults(**plan, seed=5)
+    world.add(*(prompt(number) for number in range(PROMPTS)))
+    killed_at(world, openai_admin, PROMPTS // 2)
+    states = world.states()
+    assert 0 < states["asked"] <= CONCURRENCY + 2 * 50, "in flight, and claimed beforehand"
+    before = states["answered"]
+
+    openai_admin.set_faults(**plan, seed=6)
+    report = world.ask(concurrency=CONCURRENCY)
+    assert (report.left, report.recovered) == (0, states["asked"])
+    assert report.unchanged == before
+    assert world.states() == {"answered": PROMPTS}
+
+    counters = openai_admin.counters()
+    faults = sum(counters["faults"].values())
+    assert counters["dispatched"] <= PROMPTS + CONCURRENCY + faults
+    assert counters["paid_twice"] <= CONCURRENCY + faults
+    assert counters["received_twice"] <= CONCURRENCY
+    assert len(openai_admin.prompts()) == PROMPTS
+    noted = world.query("SELECT count(*) FROM domains.openai_attempt WHERE result <> 'abandoned'")
+    assert noted[0][0] <= counters["dispatched"] <= noted[0][0] + CONCURRENCY
+    [[prompt_tokens, completion_tokens]] = [world.tokens()]
+    told = counters["prompt_tokens"] - counters["lost_prompt_tokens"]
+    assert told - prompt_tokens >= 0, "what the killed process did not live to note"
+    assert counters["completion_tokens"] >= completion_tokens
+    world.assert_sound()
+
+    openai_admin.clear_counters()
+    assert world.ask().requests == 0
+    assert openai_admin.counters()["calls"] == {}
+
+
+def test_a_living_worker_takes_over_from_a_killed_one(world, openai_admin):
+    openai_admin.set_faults(latency_p50=0.3)
+    world.add(*(prompt(number) for number in range(PROMPTS)))
+    asking = processes.start([sys.executable, "-m", "tests.faults.asking_runs"])
+    try:
+        killed_at(world, openai_admin, PROMPTS // 4)
+        # Ends with die(), once all are answered: those of the dead one, too.
+        assert asking.wait(60) == -signal.SIGKILL
+    finally:
+        asking.kill()
+        asking.wait()
+    assert world.states() == {"answered": PROMPTS}
+    assert openai_admin.counters()["dispatched"] <= PROMPTS + CONCURRENCY
+    world.assert_sound()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_batches_killed_make_one_batch(world, openai_admin, point):
+    openai_admin.set_faults(batch_delay=0.05)
+    world.add(*(prompt(number) for number in range(30)))
+    first, _ = POINTS[point]
+    if first == 2:
+        step(world)
+        time.sleep(0.5)
+    code = processes.exit_code_of(step_until_killed, point, preload=[asking_runs.__name__])
+    assert code == -signal.SIGKILL
+
+    until(lambda: step(world).left == 0)
+    counters = openai_admin.counters()
+    assert (counters["batches"], counters["batch_calls"]) == (1, 30)
+    assert counters["calls"]["file_upload"] == 1
+    assert (counters["paid_twice"], counters["paid_calls"]) == (0, 0)
+    assert world.tokens() == (counters["batch_prompt_tokens"], counters["batch_completion_tokens"])
+    assert world.states() == {"answered": 30}
+    world.assert_sound("0.5")
