@@ -96,6 +96,25 @@ def test_a_living_worker_takes_over_from_a_killed_one(world, openai_admin):
     world.assert_sound()
 
 
+def test_told_to_end_it_settles_what_it_has_asked(world, openai_admin):
+    openai_admin.set_faults(latency_p50=0.3)
+    world.add(*(prompt(number) for number in range(PROMPTS)))
+    process = processes.start(
+        [sys.executable, "-m", "tests.faults.asking_runs"], stderr=processes.DEVNULL
+    )
+    try:
+        until(lambda: world.states().get("answered", 0) >= PROMPTS // 4)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) != 0
+    finally:
+        process.kill()
+    states = world.states()
+    assert states.keys() == {"answered", "pending"}
+    counters = openai_admin.counters()
+    assert counters["dispatched"] == counters["paid_calls"] == states["answered"] < PROMPTS
+    world.assert_sound()
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_batches_killed_make_one_batch(world, openai_admin, point):
     openai_admin.set_faults(batch_delay=0.05)

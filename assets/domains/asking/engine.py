@@ -102,7 +102,9 @@ class _Month:
             claiming = await stack.enter_async_context(await self.postgres.connect_async())
             pacing = await stack.enter_async_context(await self.postgres.connect_async())
             client = await stack.enter_async_context(
-                self.openai.async_client(timeout=limits.timeout, concurrency=limits.concurrency)
+                self.openai.async_client(
+                    timeout=limits.timeout, concurrency=limits.concurrency + limits.spare
+                )
             )
             pace = Pace(limits.requests_per_minute, limits.tokens_per_minute)
             limiter = RateLimiter(pacing, limits.model, pace)

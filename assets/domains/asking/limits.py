@@ -76,6 +76,11 @@ class AskingLimits:
         Prices.of(self.input_price, self.output_price)
 
     @property
+    def spare(self) -> int:
+        """Slots that requests move to which the server seems to have forgotten."""
+        return max(1, self.concurrency // 20)
+
+    @property
     def prices(self) -> Prices:
         """What a token costs."""
         return Prices.of(self.input_price, self.output_price)

@@ -107,12 +107,19 @@ def of_failure(
         written_off=claim.reserved if failure.paid == "maybe" else 0,
         state="pending",
         failures=claim.failures if fatal else claim.failures + 1,
-        wait=0.0 if fatal else wait_after(claim.failures, failure.retry_after),
+        wait=0.0 if fatal else _wait(claim, failure),
         reask=claim.reask.stored(),
         prompt_bound=claim.bounds.prompt,
         completion_bound=claim.bounds.completion,
         error=failure.kind,
     )
+
+
+def _wait(claim: Claim, failure: Failure) -> float:
+    # What has timed out has waited already.
+    if failure.kind == "timeout" and failure.paid == "maybe" and not claim.failures:
+        return 0.0
+    return wait_after(claim.failures, failure.retry_after)
 
 
 def wait_after(failures: int, retry_after: float | None) -> float:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     AsyncConnection = psycopg.AsyncConnection[Any]
 
-#: Settlements in a transaction, and seconds between two: each costs as much CPU as an answer.
+#: Settlements in a transaction, and seconds between two: each costs about as much CPU as a call,
+#: and each holds its slots for so long.
 MOST = 500
-PAUSE = 0.02
+PAUSE = 0.006
 #: Seconds for which answers wait in memory for a database that is away.
 PATIENCE = 60.0
 
