@@ -13,6 +13,8 @@ from tests.faults.killed_run import die, die_after
 from tests.integration.domains.asking.world import LOG, MONTH, World, limits, names_its_number
 
 CONCURRENCY = 50
+#: Slots and spare ones.
+MOST_IN_FLIGHT = CONCURRENCY + limits(concurrency=CONCURRENCY).spare
 
 
 def step(world: World) -> batch_mode.BatchStep:

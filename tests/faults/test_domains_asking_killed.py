@@ -10,7 +10,7 @@ import pytest
 
 from tests import processes
 from tests.faults import asking_runs
-from tests.faults.asking_runs import CONCURRENCY, POINTS, step, step_until_killed
+from tests.faults.asking_runs import CONCURRENCY, MOST_IN_FLIGHT, POINTS, step, step_until_killed
 from tests.integration.domains.asking.world import World, prompt
 
 pytestmark = pytest.mark.servers("postgres", "openai")
@@ -52,7 +52,7 @@ def test_killed_at_half_with_calls_in_flight(world, openai_admin, rates):
     world.add(*(prompt(number) for number in range(PROMPTS)))
     killed_at(world, openai_admin, PROMPTS // 2)
     states = world.states()
-    assert 0 < states["asked"] <= CONCURRENCY + 2 * 50, "in flight, and claimed beforehand"
+    assert 0 < states["asked"] <= MOST_IN_FLIGHT + 2 * 50, "in flight, and claimed beforehand"
     before = states["answered"]
 
     openai_admin.set_faults(**plan, seed=6)
@@ -63,12 +63,12 @@ def test_killed_at_half_with_calls_in_flight(world, openai_admin, rates):
 
     counters = openai_admin.counters()
     faults = sum(counters["faults"].values())
-    assert counters["dispatched"] <= PROMPTS + CONCURRENCY + faults
-    assert counters["paid_twice"] <= CONCURRENCY + faults
-    assert counters["received_twice"] <= CONCURRENCY
+    assert counters["dispatched"] <= PROMPTS + MOST_IN_FLIGHT + faults
+    assert counters["paid_twice"] <= MOST_IN_FLIGHT + faults
+    assert counters["received_twice"] <= MOST_IN_FLIGHT
     assert len(openai_admin.prompts()) == PROMPTS
     noted = world.query("SELECT count(*) FROM domains.openai_attempt WHERE result <> 'abandoned'")
-    assert noted[0][0] <= counters["dispatched"] <= noted[0][0] + CONCURRENCY
+    assert noted[0][0] <= counters["dispatched"] <= noted[0][0] + MOST_IN_FLIGHT
     [[prompt_tokens, completion_tokens]] = [world.tokens()]
     told = counters["prompt_tokens"] - counters["lost_prompt_tokens"]
     assert told - prompt_tokens >= 0, "what the killed process did not live to note"
@@ -92,7 +92,7 @@ def test_a_living_worker_takes_over_from_a_killed_one(world, openai_admin):
         asking.kill()
         asking.wait()
     assert world.states() == {"answered": PROMPTS}
-    assert openai_admin.counters()["dispatched"] <= PROMPTS + CONCURRENCY
+    assert openai_admin.counters()["dispatched"] <= PROMPTS + MOST_IN_FLIGHT
     world.assert_sound()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 FIRST_PAUSE = 0.5
 
@@ -33,6 +34,7 @@ class Gate:
         self._closed_at = time.monotonic()
         self._waited = 0.0
         self._changed = asyncio.Event()
+        self._ended = False
 
     @property
     def is_open(self) -> bool:
@@ -44,14 +46,15 @@ class Gate:
 
         What entered must tell what came of it, with that. Raises NobodyAnsweredError.
         """
-        while not self._open:
+        while not (self._open or self._ended):
+            self._changed.clear()
             if self._probing:
-                self._changed.clear()
                 await self._changed.wait()
                 continue
             self._give_up()
             if (left := self._not_before - time.monotonic()) > 0:
-                await asyncio.sleep(left)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), left)
                 continue
             self._probing = True
             return True
@@ -76,6 +79,11 @@ class Gate:
         elif probe:
             self._pause_now(retry_after)
         self._end(probe=probe)
+
+    def end(self) -> None:
+        """Nothing more will be sent: nobody waits any longer."""
+        self._ended = True
+        self._changed.set()
 
     def _end(self, *, probe: bool) -> None:
         self._probing = self._probing and not probe

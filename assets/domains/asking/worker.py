@@ -77,6 +77,7 @@ class Worker:
     def stop(self, reason: BaseException) -> None:
         """Send nothing more; what is in flight is settled, then ``run`` raises ``reason``."""
         self._fatal = self._fatal or reason
+        self._gate.end()
         self._wake.set()
 
     def _stopped(self) -> bool:
@@ -146,6 +147,7 @@ class Worker:
             if self._ready:
                 continue
             if self._unaffordable:
+                self._wake.clear()
                 # Twice: between the two looks another worker may have given something back.
                 if not await self._claims.in_flight():
                     if dry:
@@ -177,6 +179,7 @@ class Worker:
 
     async def _nothing_left(self) -> bool:
         """Whether this worker can end; else it has slept until there may be something due."""
+        self._wake.clear()
         outlook = await self._claims.outlook()
         if not outlook.open and not self._tasks:
             if not outlook.elsewhere:
@@ -187,8 +190,7 @@ class Worker:
         return False
 
     async def _sleep(self, seconds: float) -> None:
-        """Or until an answer was settled."""
-        self._wake.clear()
+        """Or until an answer was settled since the last clearing."""
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -203,6 +205,7 @@ class Worker:
             with self._slot():
                 await self._writer.settle(await self._outcome(claim, probe=probe))
         except Exception as error:  # noqa: BLE001 - run() raises it once all slots are free
+            self._gate.unsent(probe=probe)
             self.stop(error)
         finally:
             self._tally.in_flight -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
+import time
 
 import pytest
 
@@ -315,6 +316,37 @@ def test_a_review_that_fails_loses_nothing(world, fake):
         world.ask(review=broken)
     assert world.states().keys() <= {"pending", "asked"}
     assert world.ask().left == 0
+    world.assert_sound()
+
+
+def test_a_database_that_ends_the_session_ends_the_asking(world, fake):
+    """Whose lock is gone is taken for dead: others would ask for the same again."""
+    import psycopg
+
+    fake.rule = lambda body, n: Reply(echo(body, n).body, delay=0.2)
+    world.add(*(prompt(number) for number in range(200)))
+
+    def cut_session() -> None:
+        end = time.monotonic() + 20
+        while len(fake.bodies) < 20:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        world.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            " AND classid = 87 AND objsubid = 2"
+        )
+
+    cutter = threading.Thread(target=cut_session)
+    cutter.start()
+    with pytest.raises(psycopg.OperationalError):
+        world.ask(concurrency=5, progress_seconds=0.1)
+    cutter.join()
+    assert len(fake.bodies) < 200
+    states = world.states()
+    assert states["answered"] == len(fake.bodies), "what was in flight is settled"
+    assert states.keys() == {"answered", "pending"}
+    assert world.ask().left == 0
+    assert len(fake.bodies) == 200
     world.assert_sound()
 
 

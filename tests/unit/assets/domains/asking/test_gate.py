@@ -79,3 +79,22 @@ def test_patience_ends_but_not_in_a_wait_that_was_asked_for():
         assert await patient.enter()
 
     asyncio.run(run())
+
+
+def test_its_end_keeps_nobody_waiting():
+    async def run():
+        one = gate()
+        await one.enter()
+        entering = asyncio.create_task(one.enter())
+        await asyncio.sleep(0)
+        one.end()
+        assert not await asyncio.wait_for(entering, 1)
+        paused = gate(longest_pause=600.0)
+        await paused.enter()
+        paused.failed(600.0, probe=True)
+        entering = asyncio.create_task(paused.enter())
+        await asyncio.sleep(0)
+        paused.end()
+        assert not await asyncio.wait_for(entering, 1)
+
+    asyncio.run(run())
