@@ -39,6 +39,7 @@ class Lock(StrEnum):
     #: Held while a process asks OpenAI for what it has claimed. Name: the claims' owner.
     OPENAI_ASKER = "87, hashtext(%s)"
     #: One process at a time handles OpenAI's batches of a month. Name: its budget's key.
+    OPENAI_BATCHES = "89, hashtext(%s)"
     OPENAI_BATCHES = "88, hashtext(%s)"
     ASKER = "87, hashtext(%s)"
     #: One sender of alerts: two would send the same message twice.

@@ -20,6 +20,7 @@ KEYS = {
     "MERGE": "85, hashtext(%s)",
     "CHANGE_REPORT": "86, 0",
     "OPENAI_ASKER": "87, hashtext(%s)",
+    "OPENAI_BATCHES": "89, hashtext(%s)",
     "OPENAI_BATCHES": "88, hashtext(%s)",
     "ASKER": "87, hashtext(%s)",
     "ALERT_SENDER": "88, 0",
