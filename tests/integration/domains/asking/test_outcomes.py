@@ -334,6 +334,7 @@ def test_a_database_that_ends_the_session_ends_the_asking(world, fake):
         world.query(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
             " AND classid = 87 AND objsubid = 2"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
 
     cutter = threading.Thread(target=cut_session)
