@@ -40,8 +40,6 @@ class Lock(StrEnum):
     OPENAI_ASKER = "87, hashtext(%s)"
     #: One process at a time handles OpenAI's batches of a month. Name: its budget's key.
     OPENAI_BATCHES = "89, hashtext(%s)"
-    OPENAI_BATCHES = "88, hashtext(%s)"
-    ASKER = "87, hashtext(%s)"
     #: One sender of alerts: two would send the same message twice.
     ALERT_SENDER = "88, 0"
     #: One decision of winners at a time. Name: the pipeline's.

@@ -21,8 +21,6 @@ KEYS = {
     "CHANGE_REPORT": "86, 0",
     "OPENAI_ASKER": "87, hashtext(%s)",
     "OPENAI_BATCHES": "89, hashtext(%s)",
-    "OPENAI_BATCHES": "88, hashtext(%s)",
-    "ASKER": "87, hashtext(%s)",
     "ALERT_SENDER": "88, 0",
     "DECISION": f"{0x71756E}, hashtext(%s)",
     "STAR_SCHEMA": f"{0x73696C76}",
