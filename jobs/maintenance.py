@@ -4,7 +4,7 @@ Belongs here: the job, its schedule, Dagster's partitions. Does not: what is due
 (``landing.batch.retention``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ import dagster as dg
 
 from assets.frame.buckets import StoreResource, opened
 from assets.frame.declared import LandedFiles
+from landing.arrival.identity import StoreKind
 from landing.batch import retention
 from resources.gcs import GcsResource
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
+from resources.s3 import S3Resource
 
 if TYPE_CHECKING:
     import psycopg
@@ -110,8 +112,13 @@ def _removes_staging(files: LandedFiles) -> dg.OpDefinition:
     ) -> None:
         remove(context, postgres, minio)
 
+    def on_s3(context: dg.OpExecutionContext, postgres: PostgresResource, s3: S3Resource) -> None:
+        remove(context, postgres, s3)
+
+    on_store: dict[StoreKind, Callable[..., None]]
+    on_store = {"gcs": on_gcs, "minio": on_minio, "s3": on_s3}
     return dg.op(
         name=f"remove_{files.job}_staging",
         description="Removes the staging of loaded batches after 7 days; a backfill validates "
         "again.",
-    )(on_gcs if files.store == "gcs" else on_minio)
+    )(on_store[files.store])

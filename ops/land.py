@@ -10,7 +10,6 @@ from pathlib import Path
 
 from assets.pipelines import PIPELINES, landed_of
 from landing.arrival.source import Source
-from ops.environment import require
 from ops.pipelines import landed_pipeline
 
 
@@ -33,7 +32,7 @@ def key_of(file: Path, source: Source) -> str:
     """The key under which the sensor finds the file. Raises CannotLandError when it would not."""
     if not file.is_file():
         raise CannotLandError(f"{file} is no file")
-    if not file.stat().st_size:
+    if not file.stat().st_size and not source.empty_objects:
         raise CannotLandError(f"{file} is empty: an empty object does not start anything")
     key = source.prefix + file.name
     if not source.pattern.fullmatch(key) or key.endswith(source.temporary_suffixes):
@@ -54,7 +53,6 @@ def run(path: str, pipeline: str) -> int:
     except CannotLandError as error:
         print(error, file=sys.stderr)
         return 1
-    require("MINIO_ENDPOINT" if source.store == "minio" else "GOOGLE_CLOUD_PROJECT")
     with landed_pipeline(pipeline) as landed, file.open("rb") as stream:
         version = landed.open_bucket(source.bucket).put(key, stream)
     print(

@@ -6,12 +6,13 @@ is done there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assets.frame.buckets import opened
+from assets.frame.buckets import StoreResource, opened
 from assets.pipelines import landed_of, reject_reasons
 from landing.batch.reasons import RejectReason
 from landing.stores.base import ObjectStore
@@ -19,6 +20,7 @@ from ops.environment import require
 from resources.gcs import GcsResource
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
+from resources.s3 import S3Resource
 
 if TYPE_CHECKING:
     from assets.frame.declared import LandedFiles
@@ -59,9 +61,11 @@ def landed_pipeline(name: str) -> Iterator[LandedPipeline]:
         yield LandedPipeline(name, open_bucket, put_back, reasons)
 
 
-def _resource(files: LandedFiles) -> GcsResource | MinioResource:
+def _resource(files: LandedFiles) -> StoreResource:
     if files.store == "gcs":
         return GcsResource(project=require("GOOGLE_CLOUD_PROJECT"))
+    if files.store == "s3":
+        return S3Resource(endpoint=os.environ["AWS_ENDPOINT_URL_S3"], region=require("AWS_REGION"))
     return _minio()
 
 

@@ -4,7 +4,7 @@ Belongs here: Dagster's words for a tick. Does not: any decision, or which sourc
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,12 @@ from assets.frame.buckets import StoreResource, opened
 from assets.frame.declared import LandedFiles
 from assets.frame.execution import BATCH_TAG, in_process, multiprocess
 from landing.arrival.events import LISTENERS, Listener
+from landing.arrival.identity import StoreKind
 from landing.arrival.scan import DEADLINE_SECONDS
 from resources.gcs import GcsResource
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
+from resources.s3 import S3Resource
 
 if TYPE_CHECKING:
     from landing.arrival.events import Status
@@ -68,6 +70,11 @@ def landed_sensor(files: LandedFiles) -> dg.SensorDefinition:
     ) -> dg.SensorResult:
         return _evaluate(files, context, postgres, minio, _minio_listener(files, minio))
 
+    def on_s3(
+        context: dg.SensorEvaluationContext, postgres: PostgresResource, s3: S3Resource
+    ) -> dg.SensorResult:
+        return _evaluate(files, context, postgres, s3, None)
+
     decorate = dg.sensor(
         name=files.sensor,
         job_name=files.job,
@@ -76,7 +83,9 @@ def landed_sensor(files: LandedFiles) -> dg.SensorDefinition:
         description=f"Requests one run of `{files.job}` for every batch of what lands: "
         f"{files.description}",
     )
-    return decorate(on_gcs if files.store == "gcs" else on_minio)
+    on_store: dict[StoreKind, Callable[..., dg.SensorResult]]
+    on_store = {"gcs": on_gcs, "minio": on_minio, "s3": on_s3}
+    return decorate(on_store[files.store])
 
 
 def _minio_listener(files: LandedFiles, minio: MinioResource) -> Listener:

@@ -131,6 +131,8 @@ class LandedFiles(Steps):
     columns that validation hands over and shows. ``unit`` gives an object's partition where that
     is not its batch (see landing.arrival.source.Source), and needs ``partitions``. ``limits`` are
     further fields of that Source. ``keeps_staging`` where staging is the pipeline's own archive.
+    ``starts_alone`` where a partition may be worked on of which nothing landed: what lands only
+    says when.
     """
 
     job: str
@@ -149,6 +151,7 @@ class LandedFiles(Steps):
     unit: Callable[[ObjectVersion], str] | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
     keeps_staging: bool = False
+    starts_alone: bool = False
 
     @property
     def landing_key(self) -> dg.AssetKey:

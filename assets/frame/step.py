@@ -5,7 +5,7 @@ inside it, what a pipeline is (``declared.py``), and the ledger itself (``landin
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,11 +19,13 @@ from assets.frame.declared import LandedFiles
 from assets.frame.execution import BATCH_TAG
 from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
 from landing.arrival import ledger
+from landing.arrival.identity import StoreKind
 from landing.batch.delivery import Delivery, deliver
 from landing.batch.failures import PermanentError, TransientError, classify
 from resources.gcs import GcsResource
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
+from resources.s3 import S3Resource
 
 StepEvents = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
@@ -183,7 +185,14 @@ def validation_asset(files: LandedFiles, description: str) -> dg.AssetsDefinitio
     ) -> StepEvents:
         yield from _validate(files, context, postgres, minio)
 
-    return dg.asset(**keywords)(on_gcs if files.store == "gcs" else on_minio)
+    def on_s3(
+        context: dg.AssetExecutionContext, postgres: PostgresResource, s3: S3Resource
+    ) -> StepEvents:
+        yield from _validate(files, context, postgres, s3)
+
+    on_store: dict[StoreKind, Callable[..., StepEvents]]
+    on_store = {"gcs": on_gcs, "minio": on_minio, "s3": on_s3}
+    return dg.asset(**keywords)(on_store[files.store])
 
 
 def _validate(
@@ -196,10 +205,14 @@ def _validate(
 
     places = files.places()
     with (
-        batch_step(files, context, postgres, "validation") as batch_id,
+        partition_step(files, context, postgres, "validation") as work,
         opened(resource, places.bucket) as store,
         opened(resource, places.quarantine_bucket) as quarantine,
     ):
+        if work.batch_id is None:
+            yield from _nothing_landed(files, work.partition)
+            return
+        batch_id = work.batch_id
         result = validate(
             postgres,
             store,
@@ -215,6 +228,15 @@ def _validate(
             yield dg.MaterializeResult(metadata=metadata)
         else:
             _nothing_staged(files, context, metadata)
+
+
+def _nothing_landed(files: LandedFiles, partition: str) -> StepEvents:
+    """A run that a person started: there is nothing to validate."""
+    if not files.starts_alone:
+        raise _unknown(files, partition)
+    for check in files.checks[files.validation]:
+        yield dg.AssetCheckResult(check_name=check, passed=True, metadata={"rows_read": 0})
+    yield dg.MaterializeResult(metadata={"objects": 0, "started_by": "hand or backfill"})
 
 
 def _nothing_staged(
@@ -273,6 +295,43 @@ def sink_events(
                 raise SinkMismatchError(found.problem(sink))
             delivery.done(rows_written=result.rows_written)
         yield dg.MaterializeResult(metadata={**_figures(result), **metadata()})
+
+
+def partition_events(
+    files: LandedFiles,
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    resource: StoreResource,
+    take: Callable[[str], tuple[SinkResult, Verification]],
+    *,
+    metadata: Callable[[], Mapping[str, Any]] = dict,
+) -> StepEvents:
+    """As :func:`sink_events`, for a sink that works on its partition, whatever was staged.
+
+    ``take`` is given the partition. Where a batch asked for the run, the ledger is told.
+    """
+    sink = context.asset_key.path[-1]
+    with partition_step(files, context, postgres, sink) as work, ExitStack() as stack:
+        delivery = None
+        if work.batch_id is not None:
+            store = stack.enter_context(opened(resource, files.places().staging_bucket))
+            delivery = stack.enter_context(
+                deliver(
+                    postgres,
+                    store,
+                    pipeline=files.pipeline,
+                    batch_id=work.batch_id,
+                    sink=sink,
+                    run_id=context.run.run_id,
+                )
+            )
+        result, found = take(work.partition)
+        yield _check(found)
+        if not found.ok:
+            raise SinkMismatchError(found.problem(sink))
+        if delivery is not None:
+            delivery.done(rows_written=result.rows_written)
+    yield dg.MaterializeResult(metadata={**_figures(result), **metadata()})
 
 
 def _check(found: Verification) -> dg.AssetCheckResult:

@@ -145,7 +145,7 @@ def skip_reason(version: ObjectVersion, source: Source, now: datetime) -> str | 
         "folder": key.endswith("/"),
         "temporary": key.endswith(source.temporary_suffixes),
         "pattern": source.pattern.fullmatch(key) is None,
-        "empty": version.size == 0,
+        "empty": version.size == 0 and not source.empty_objects,
         UNSETTLED: _may_still_change(version, now),
     }
     found = next((reason for reason, applies in reasons.items() if applies), None)

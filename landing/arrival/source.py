@@ -24,6 +24,7 @@ class Source:
     writing assets report a batch as done. ``ordered_keys`` declares that new keys always sort
     after older ones, less ``overlap_keys`` keys at the end that are listed again each time. Above
     ``large_bytes`` a batch is worth a process per sink: for CSV, that is about 20,000 rows.
+    ``empty_objects`` are taken where an object's name says all.
     ``unit`` gives the partition that an object's run works on (a month, a task), and a batch then
     holds objects of one unit only; it raises ValueError for an object that names none, which is
     not taken. Without it a batch's partition is its own id.
@@ -46,3 +47,4 @@ class Source:
     overlap_keys: int = 1_000
     unit: Callable[[ObjectVersion], str] | None = None
     temporary_suffixes: tuple[str, ...] = field(default=TEMPORARY_SUFFIXES)
+    empty_objects: bool = False

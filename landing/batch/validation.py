@@ -21,7 +21,7 @@ from landing.batch.counts import ObjectCounts, RowCounts, UnbalancedCounts, tota
 from landing.batch.decision import Decision, EveryRow, WinningRows
 from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
-from landing.batch.object_reading import Parse, Reader, Reading, from_store
+from landing.batch.object_reading import Parse, Reader, Reading, from_names, from_store
 from landing.batch.reasons import RejectReason, duplicate
 from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer
 from landing.batch.staging import StagedPart
@@ -82,7 +82,7 @@ class FactRules:
 
     ``read`` yields chunks whose accepted rows have the ``columns`` and ``line``. All of them are
     staged and count as written; a sink that has a row already takes it for what it has.
-    ``reasons`` are those for which ``read`` rejects.
+    ``reasons`` are those for which ``read`` rejects. ``names_only`` where objects are not opened.
     """
 
     name: str
@@ -90,6 +90,7 @@ class FactRules:
     sinks: tuple[str, ...]
     read: Parse
     reasons: tuple[RejectReason, ...] = ()
+    names_only: bool = False
 
     @property
     def by_code(self) -> dict[str, RejectReason]:
@@ -156,7 +157,7 @@ def validate(
             return _reuse(conn, store, pipeline, batch, parts, started=started)
         decision, reasons = pipeline.decision(conn), pipeline.by_code
         buffer = stack.enter_context(RowBuffer(pipeline.columns, decision, reasons, log))
-        read = reader or from_store(store, pipeline.read)
+        read = reader or _reader(store, pipeline)
         with read([version.version for version in batch.versions]) as reading:
             buffer.read_batch(reading, batch, started=started)
         result = _commit(
@@ -168,6 +169,12 @@ def validate(
         batch_id, run_id, result.mode, result.rows, result.staged_rows, result.seconds,
     )  # fmt: skip
     return result
+
+
+def _reader(store: ObjectStore, pipeline: Rules) -> Reader:
+    if isinstance(pipeline, FactRules) and pipeline.names_only:
+        return from_names(pipeline.read)
+    return from_store(store, pipeline.read)
 
 
 def _reusable(store: ObjectStore, batch: ValidationBatch, parts: tuple[StagedPart, ...]) -> bool:

@@ -39,18 +39,23 @@ class S3Store(Bucket):
     _client: S3Client
 
     def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
-        """The current versions of one request's worth of keys; see ObjectStore.
+        """The current versions of a page of keys; see ObjectStore.
 
-        In a bucket that keeps versions a page may hold fewer than ``limit``, even none, and still
-        not be the last.
+        A page may hold fewer than ``limit`` and still not be the last; in a bucket that keeps
+        versions, even none.
         """
         if self._keeps_versions:
             return self._list_versions(prefix, after, limit)
         extra: dict[str, Any] = {"StartAfter": after} if after else {}
-        answer = self._client.list_objects_v2(
-            Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **extra
-        )
-        objects = [self._version(item["Key"], item) for item in answer.get("Contents", [])]
+        while True:
+            answer = self._client.list_objects_v2(
+                Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **extra
+            )
+            objects = [self._version(item["Key"], item) for item in answer.get("Contents", [])]
+            if objects or not answer["IsTruncated"]:
+                break
+            # S3 may answer with nothing and yet not be at the end, after many deleted keys.
+            extra = {"ContinuationToken": answer["NextContinuationToken"]}
         return Page(objects, objects[-1].key if answer["IsTruncated"] and objects else None)
 
     def stat(self, key: str) -> ObjectVersion | None:
