@@ -15,7 +15,11 @@ CELL_TEXT = 60
 def cell(value: Any) -> str:
     """One value on one line that can neither end its cell nor become markup; empty for None."""
     text = "" if value is None else str(value)
-    text = text if len(text) <= CELL_TEXT else text[: CELL_TEXT - 1] + "…"
+    return escaped(text if len(text) <= CELL_TEXT else text[: CELL_TEXT - 1] + "…")
+
+
+def escaped(text: str) -> str:
+    """A text on one line, without markup of its own."""
     for character in ("\\", "|", "`", "<", "["):
         text = text.replace(character, "\\" + character)
     return " ".join(text.split())

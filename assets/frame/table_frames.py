@@ -16,6 +16,7 @@ _TYPES: dict[str, type[pl.DataType] | pl.DataType] = {
     "date": pl.Date,
     "double precision": pl.Float64,
     "integer": pl.Int32,
+    "numeric(20,2)": pl.Decimal(20, 2),
     "real": pl.Float32,
     "smallint": pl.Int16,
     "text": pl.String,

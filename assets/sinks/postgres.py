@@ -118,17 +118,69 @@ def reconcile(
         f"DELETE FROM {table.qualified} AS t WHERE {within}"
         f" AND NOT EXISTS (SELECT FROM {fresh} AS f WHERE {same})"
     )
-    updated = conn.execute(
-        f"UPDATE {table.qualified} AS t SET ({_listed(rest)}) = ROW({new})"
-        f" FROM {fresh} AS f WHERE {same} AND ({old}) IS DISTINCT FROM ({new})"
-    )
+    # Rows that are nothing but their key cannot differ.
+    updated = 0
+    if rest:
+        updated = conn.execute(
+            f"UPDATE {table.qualified} AS t SET ({_listed(rest)}) = ROW({new})"
+            f" FROM {fresh} AS f WHERE {same} AND ({old}) IS DISTINCT FROM ({new})"
+        ).rowcount
     # Not by NOT EXISTS: planned for an empty table, it would scan all that it has inserted so far
     # for every further row.
     inserted = conn.execute(
         f"INSERT INTO {table.qualified} ({_listed(table.names)})"
         f" SELECT {_listed(table.names)} FROM {fresh} ON CONFLICT ({_listed(table.key)}) DO NOTHING"
     )
-    return deleted.rowcount, updated.rowcount, inserted.rowcount
+    return deleted.rowcount, updated, inserted.rowcount
+
+
+def replace_within(
+    conn: psycopg.Connection[Any], table: Table, frame: pl.DataFrame, within: str
+) -> tuple[SinkResult, Verification]:
+    """Make the table's rows for which the condition ``within`` holds be those of the frame.
+
+    All in one transaction, of which nothing is kept when it does not read back as written. Equal
+    rows stay as they are and count as ``unchanged``. The table is created where it is missing;
+    ``frame`` has its columns, and all of its rows fulfil the condition. Raises AnotherTableError
+    and psycopg errors.
+    """
+    import psycopg
+
+    started = time.monotonic()
+    with conn.transaction() as transaction:
+        ensure(conn, table)
+        conn.execute(
+            f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS"
+            f" SELECT {_listed(table.names)} FROM {table.qualified} WITH NO DATA"
+        )
+        rows = copy_frames(conn, _INCOMING, table.names, [frame])
+        conn.execute(f"ANALYZE {_INCOMING}")
+        deleted, updated, inserted = reconcile(conn, table, _INCOMING, within=within)
+        found = _compared_within(conn, table, rows, within)
+        if not found.ok:
+            raise psycopg.Rollback(transaction)
+    seconds = time.monotonic() - started
+    return SinkResult(rows, rows - updated - inserted, deleted, seconds), found
+
+
+def _compared_within(
+    conn: psycopg.Connection[Any], table: Table, rows: int, within: str
+) -> Verification:
+    """What came in against what the table holds now, column by column."""
+    key, columns = _listed(table.key), _listed(table.names)
+    row = conn.execute(
+        f"""
+        WITH held AS (SELECT {columns} FROM {table.qualified} AS t WHERE {within}),
+            lacking AS (SELECT {columns} FROM {_INCOMING} EXCEPT SELECT {columns} FROM held),
+            surplus AS (SELECT {columns} FROM held EXCEPT SELECT {columns} FROM {_INCOMING}),
+            differing AS (SELECT {key} FROM lacking INTERSECT SELECT {key} FROM surplus)
+        SELECT (SELECT count(*) FROM lacking), (SELECT count(*) FROM surplus),
+            (SELECT count(*) FROM differing),
+            ARRAY(SELECT concat_ws(' ', {key}) FROM lacking LIMIT {SAMPLE})
+        """
+    ).fetchone()
+    lacking, surplus, differing, sample = row or (0, 0, 0, [])
+    return Verification(rows, lacking - differing, differing, surplus - differing, tuple(sample))
 
 
 def copy_frames(
