@@ -1,1 +1,1 @@
-"""The domains pipeline: metrics of domains become summaries for search engines, month by month."""
+"""Domains: e-commerce metrics of a month to SEO summaries, exact figures hidden."""
