@@ -37,6 +37,7 @@ from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
 from resources.pubsub_counts import PubSubCountsResource
+from resources.s3 import S3Resource
 from resources.telegram import TelegramResource
 from resources.typesense import TypesenseResource
 from resources.user_interface import UserInterfaceResource
@@ -45,9 +46,13 @@ from sensors.landed import landed_sensor
 from sensors.outcomes import batch_run_canceled, batch_run_failed
 from sensors.reaper import dead_run_reaper
 from sensors.session import reading_session_sensor
+from sensors.summary_batches import summary_batch_sensor
 
 #: Sensors that do not follow from a declaration, by pipeline.
-OTHER_SENSORS: Mapping[str, Sequence[dg.SensorDefinition]] = {"reading": [reading_session_sensor]}
+OTHER_SENSORS: Mapping[str, Sequence[dg.SensorDefinition]] = {
+    "reading": [reading_session_sensor],
+    "domains": [summary_batch_sensor],
+}
 
 
 def build_resources() -> dict[str, Any]:
@@ -55,6 +60,7 @@ def build_resources() -> dict[str, Any]:
     env = dg.EnvVar
     return {
         "postgres": PostgresResource(url=env("POSTGRES_URL")),
+        "domains_source": PostgresResource(url=env("DOMAINS_SOURCE_URL")),
         "gcs": GcsResource(project=env("GOOGLE_CLOUD_PROJECT")),
         "bigquery": BigQueryResource(
             project=env("GOOGLE_CLOUD_PROJECT"), api_endpoint=env("BIGQUERY_API_ENDPOINT")
@@ -77,6 +83,7 @@ def build_resources() -> dict[str, Any]:
             access_key=env("MINIO_ACCESS_KEY"),
             secret_key=env("MINIO_SECRET_KEY"),
         ),
+        "s3": S3Resource(endpoint=env("AWS_ENDPOINT_URL_S3"), region=env("AWS_REGION")),
         "telegram": TelegramResource(
             url=env("TELEGRAM_URL"),
             bot_token=env("TELEGRAM_BOT_TOKEN"),

@@ -62,7 +62,7 @@ class Answered:
     told: Told = Told()
 
 
-class RefusedError(PermanentError):
+class RequestRefusedError(PermanentError):
     """A status that no attempt will change; ``kind`` names it in the ledger."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -71,7 +71,7 @@ class RefusedError(PermanentError):
 
 
 async def call(client: openai.AsyncOpenAI, body: Mapping[str, Any], seconds: float) -> Answered:
-    """Send one request and read its answer, in at most ``seconds``. Raises RefusedError."""
+    """Send one request and read its answer, in at most ``seconds``. Raises RequestRefusedError."""
     import httpx2
     import openai
 
@@ -140,13 +140,13 @@ def _refused(error: openai.APIStatusError) -> Completion | Failure:
     if code in _FILTERED:
         return Completion("", "", "content_filter", 0, 0, {}, request_id)
     if "insufficient_quota" in {error.code, error.type}:
-        raise RefusedError(
+        raise RequestRefusedError(
             "insufficient_quota",
             "OpenAI says that the account has no credit left (insufficient_quota): add credit or"
             " raise its limit, then run this again; what was answered stays",
         ) from error
     if status not in retryable.OPENAI_STATUSES:
-        raise RefusedError(str(status), _advice(status, error)) from error
+        raise RequestRefusedError(str(status), _advice(status, error)) from error
     wait = retry_after(headers.get("retry-after"), time.time()) or _milliseconds(headers)
     full = status == _TOO_MANY and any(
         headers.get(f"x-ratelimit-remaining-{what}") == "0" for what in ("requests", "tokens")

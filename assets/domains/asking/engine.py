@@ -15,7 +15,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from assets.domains.asking import ledger
-from assets.domains.asking.calling import RefusedError
+from assets.domains.asking.calling import RequestRefusedError
 from assets.domains.asking.claims import Claims, forgive, open_budget, ownership, recover
 from assets.domains.asking.gate import NobodyAnsweredError
 from assets.domains.asking.limits import AskingLimits
@@ -158,7 +158,7 @@ def _run(month: _Month, owner: str, session: Connection, tally: Tally) -> Except
 
     try:
         asyncio.run(work())
-    except (RefusedError, BudgetUsedUpError, NobodyAnsweredError) as error:
+    except (RequestRefusedError, BudgetUsedUpError, NobodyAnsweredError) as error:
         return error
     return None
 
@@ -190,7 +190,7 @@ def _raise(
     failure: Exception | None, report: AskingReport, month: date, limits: AskingLimits
 ) -> None:
     left = f"{report.left} of {report.prompts} prompts of {month:%Y-%m} are left"
-    if isinstance(failure, RefusedError):
+    if isinstance(failure, RequestRefusedError):
         raise AskingRefusedError(f"{failure}; {left}", report) from failure
     if isinstance(failure, BudgetUsedUpError):
         raise AskingRefusedError(

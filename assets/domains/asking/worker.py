@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from assets.domains.asking.calling import Failure, RefusedError, call
+from assets.domains.asking.calling import Failure, RequestRefusedError, call
 from assets.domains.asking.claims import Claim, Claims
 from assets.domains.asking.gate import Gate
 from assets.domains.asking.limits import AskingLimits, likely_tokens
@@ -86,7 +86,7 @@ class Worker:
     async def run(self) -> None:
         """Return when no prompt of the month waits for an answer, but for those given up.
 
-        Raises RefusedError, BudgetUsedUpError, NobodyAnsweredError, psycopg.Error, what the
+        Raises RequestRefusedError, BudgetUsedUpError, NobodyAnsweredError, psycopg.Error, what the
         review raises; whatever it is, what was claimed and not asked is given back.
         """
         try:
@@ -241,7 +241,7 @@ class Worker:
         request, start = claim.request, time.monotonic()
         try:
             answered = await call(self._client, request, self._limits.timeout)
-        except RefusedError as error:
+        except RequestRefusedError as error:
             self._gate.unsent(probe=probe)
             self.stop(error)
             failure = Failure(error.kind, "no")

@@ -1,0 +1,42 @@
+"""What the outside asks of domains: the description of a domain, and how far a month is.
+
+Belongs here: all that an API, the demo or a command may call. Does not: anything that writes, and
+exact figures, which stay within.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from assets.domains.months import Month
+
+if TYPE_CHECKING:
+    import psycopg
+
+_DESCRIPTION = """
+SELECT month, domain, category, description FROM domains.published_description
+WHERE domain = %s AND (%s::date IS NULL OR month = %s) ORDER BY month DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is published of a domain; ``month`` as ``2025-03``."""
+
+    month: str
+    domain: str
+    category: str | None
+    description: str
+
+
+def description(
+    conn: psycopg.Connection[Any], domain: str, month: str | None = None
+) -> Description | None:
+    """Of that month, else of the latest one; None where nothing is published.
+
+    Raises ValueError for what is no month.
+    """
+    start = Month.parse(month).start if month else None
+    row = conn.execute(_DESCRIPTION, (domain, start, start)).fetchone()
+    return Description(str(Month(row[0])), *row[1:]) if row else None

@@ -1,0 +1,132 @@
+"""A month's summaries: asked for, reviewed, the rejected ones in quarantine.
+
+Belongs here: what the asset does, in order. Does not: asking (``asking``), the review.
+Imported lazily: needs polars.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import polars as pl  # noqa: TID253
+
+from assets.domains import metadata, review
+from assets.domains.asking.engine import ask_month
+from assets.domains.descriptions import Summary, read_summaries
+from assets.sinks.result import SAMPLE, SinkResult, Verification
+from landing.batch.failures import PermanentError, TransientError
+
+if TYPE_CHECKING:
+    from assets.domains.asking.limits import AskingLimits
+    from assets.domains.months import Month
+    from landing.stores.base import ObjectStore
+    from resources.openai import OpenAIResource
+    from resources.postgres import PostgresResource
+
+_REJECTS = {
+    "domain": pl.String,
+    "category": pl.String,
+    "reason": pl.String,
+    "text": pl.String,
+    "prompt_hash": pl.String,
+}
+
+
+#: Who looks after batches.
+BATCH_SENSOR = "summary_batch_sensor"
+
+
+class OverBudgetError(PermanentError):
+    """What is left of the month's budget is too little."""
+
+
+class WaitingForBatchError(TransientError):
+    """The Batch API has prompts of the month; a sensor looks after them."""
+
+
+def summarize(
+    postgres: PostgresResource,
+    openai: OpenAIResource,
+    quarantine: ObjectStore,
+    month: Month,
+    *,
+    limits: AskingLimits,
+    batch_from: int,
+    log: logging.Logger,
+    shown: dict[str, Any],
+) -> tuple[SinkResult, Verification]:
+    """Get every prompt of the month answered or rejected; ``shown`` gains metadata.
+
+    From ``batch_from`` open prompts on (0: never) the Batch API is asked. Raises
+    WaitingForBatchError while it works, what ask_month raises, and the store's own errors.
+    """
+    started = time.monotonic()
+    if batch_from:
+        _ask_by_batch(postgres, openai, month, limits=limits, batch_from=batch_from, log=log)
+    report = ask_month(postgres, openai, month.start, review=review.problem, limits=limits, log=log)
+    shown.update(metadata.asking_figures(report))
+    with postgres.connect() as connection:
+        found = read_summaries(connection, month)
+    shown.update(metadata.summaries_shown(found))
+    key = rejects_key(month)
+    if found.rejected:
+        quarantine.put(key, _parquet(found.rejected))
+        shown["quarantine"] = f"s3://{quarantine.bucket}/{key}"
+    else:
+        quarantine.delete(key)
+    open_ones = [one.domain for one in found.summaries if one.state not in {"answered", "rejected"}]
+    return (
+        SinkResult(
+            len(found.answered),
+            len(found.answered) - report.answered,
+            0,
+            time.monotonic() - started,
+        ),
+        Verification(len(found.summaries), len(open_ones), sample=tuple(open_ones[:SAMPLE])),
+    )
+
+
+def _ask_by_batch(
+    postgres: PostgresResource,
+    openai: OpenAIResource,
+    month: Month,
+    *,
+    limits: AskingLimits,
+    batch_from: int,
+    log: logging.Logger,
+) -> None:
+    from assets.domains.asking import batch_mode, ledger
+
+    with postgres.connect() as connection:
+        standing = ledger.standing(connection, month.start)
+    if not standing.batched and standing.left < batch_from:
+        return
+    done = batch_mode.step(
+        postgres, openai, month.start, review=review.problem, limits=limits, log=log
+    )
+    if done.unaffordable:
+        raise OverBudgetError(
+            f"the budget of {month} has no room for {done.unaffordable} of its prompts: raise "
+            "DOMAINS_BUDGET_DOLLARS, then materialize the month again"
+        )
+    if done.left:
+        raise WaitingForBatchError(
+            f"{done.left} prompts of {month} wait for the Batch API, which answers within a day; "
+            f"`{BATCH_SENSOR}` asks for the run that publishes them"
+        )
+
+
+def rejects_key(month: Month) -> str:
+    """Where the month's rejected summaries lie in quarantine."""
+    return f"summaries/{month}.parquet"
+
+
+def _parquet(rejected: Sequence[Summary]) -> bytes:
+    rows = [(one.domain, one.category, one.reason, one.text, one.prompt_hash) for one in rejected]
+    buffer = io.BytesIO()
+    pl.DataFrame(rows, schema=_REJECTS, orient="row").write_parquet(buffer)
+    return buffer.getvalue()
