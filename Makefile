@@ -72,7 +72,7 @@ doctor: $(APP) ## Check every configured system through its real client
 	@$(RUN) -m ops doctor
 
 .PHONY: land
-land: $(APP) ## Put a file where its pipeline's sensor looks (FILE=… PIPELINE=campaigns, music or reading)
+land: $(APP) ## Put a file where its pipeline's sensor looks (FILE=… PIPELINE=campaigns, music, reading or domains)
 	@$(RUN) -m ops land "$(FILE)" "$(PIPELINE)"
 
 .PHONY: quarantine
@@ -82,6 +82,10 @@ quarantine: $(APP) ## List rejected rows (BATCH=… shows them; REPLAY=1 puts th
 .PHONY: replay
 replay: $(APP) ## Request a batch again (BATCH=…), or all that wait for an operator
 	@$(RUN) -m ops replay $(BATCH)
+
+.PHONY: domains-dry-run
+domains-dry-run: $(APP) ## Print a month's prompts and what they would cost, asking nobody (MONTH=2025-03)
+	@$(RUN) -m ops domains-dry-run "$(MONTH)"
 
 .PHONY: check
 check: $(APP) ## Lint, types, import contracts, definitions, compose schema, secret scan

@@ -99,10 +99,21 @@ def reading(run_id: str) -> list[Shot]:
     ]
 
 
+def domains(_run_id: str) -> list[Shot]:
+    """What the documentation shows of domains."""
+    month = "/assets/domains/domain_features?view=partitions&partition=2025-03"
+    groups = ("landing", "features", "summaries", "publication")
+    return [
+        graph("domains_graph", "domains", groups, "domain_features"),
+        Shot("domains_bins", month, "revenue_bins", "[Show Markdown]"),
+    ]
+
+
 SHOTS: dict[str, Callable[[str], list[Shot]]] = {
     "campaigns": campaigns,
     "music": music,
     "reading": reading,
+    "domains": domains,
 }
 #: The job whose last run is shown, where it is not called like its pipeline.
 JOBS = {"reading": "reading_history"}

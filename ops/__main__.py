@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assets.pipelines import without_secrets
-from ops import doctor, land, quarantine, replay
+from ops import doctor, domains_dry_run, land, quarantine, replay
 from ops.environment import NotConfiguredError, load_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return land.run(arguments.file, arguments.pipeline)
         if arguments.command == "quarantine":
             return quarantine.run(arguments.batch, replay=arguments.replay, limit=arguments.limit)
+        if arguments.command == "domains-dry-run":
+            return domains_dry_run.run(arguments.month)
         return replay.run(arguments.batch)
     except NotConfiguredError as error:
         print(error, file=sys.stderr)
@@ -57,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     own = commands.add_parser("land", help="put a file where its pipeline's sensor looks")
     own.add_argument("file")
     own.add_argument("pipeline")
+    dry = commands.add_parser("domains-dry-run", help="what a month would ask, and what it costs")
+    dry.add_argument("month")
     again = commands.add_parser("replay", help="request batches again")
     again.add_argument("batch", nargs="?", help="batch id; without it all that failed")
     return parser

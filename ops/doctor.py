@@ -37,6 +37,7 @@ from resources.neo4j import Neo4jResource
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
+from resources.s3 import S3Resource
 from resources.telegram import TelegramResource
 from resources.typesense import TypesenseResource
 
@@ -48,6 +49,13 @@ PATIENCE = 15.0
 
 _ERROR_CHARACTERS = 200
 _MINIO = ("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
+_S3 = ("AWS_ENDPOINT_URL_S3", "AWS_REGION")
+#: The variables that lead to each kind of store.
+_LEADS: Mapping[StoreKind, tuple[str, ...]] = {
+    "gcs": ("GOOGLE_CLOUD_PROJECT",),
+    "minio": _MINIO,
+    "s3": _S3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,10 @@ def _minio(env: Mapping[str, str]) -> MinioResource:
     )
 
 
+def _s3(env: Mapping[str, str]) -> S3Resource:
+    return S3Resource(endpoint=env["AWS_ENDPOINT_URL_S3"], region=env["AWS_REGION"])
+
+
 def _bucket(env: Mapping[str, str], variable: str, files: LandedFiles) -> str:
     with opened(_store(env, files.store), env[variable]) as bucket:
         bucket.list_page("", None, 1)
@@ -78,14 +90,16 @@ def _bucket(env: Mapping[str, str], variable: str, files: LandedFiles) -> str:
 
 
 def _store(env: Mapping[str, str], kind: StoreKind) -> StoreResource:
-    return GcsResource(project=env["GOOGLE_CLOUD_PROJECT"]) if kind == "gcs" else _minio(env)
+    if kind == "gcs":
+        return GcsResource(project=env["GOOGLE_CLOUD_PROJECT"])
+    return _s3(env) if kind == "s3" else _minio(env)
 
 
 def _buckets() -> dict[str, System]:
     """Every bucket that a declaration names, once, with the pipelines that use it."""
     found: dict[str, System] = {}
     for files in landed_files():
-        lead = ("GOOGLE_CLOUD_PROJECT",) if files.store == "gcs" else _MINIO
+        lead = _LEADS[files.store]
         for field in files.settings.model_fields:
             variable = files.settings.variable(field)
             if not variable.endswith("_BUCKET"):
@@ -219,6 +233,18 @@ SYSTEMS: dict[str, System] = {
         lambda e: _minio(e).check(),
         "check MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY",
         pipelines=_users("s3"),
+    ),
+    "s3": System(
+        _S3,
+        lambda e: _s3(e).check(),
+        "check AWS_ENDPOINT_URL_S3 (empty for Amazon's own), AWS_REGION and the credentials",
+        pipelines=tuple(dict.fromkeys(f.pipeline for f in landed_files() if f.store == "s3")),
+    ),
+    "source of domains": System(
+        ("DOMAINS_SOURCE_URL",),
+        lambda e: PostgresResource(url=e["DOMAINS_SOURCE_URL"]).check(),
+        "check DOMAINS_SOURCE_URL",
+        pipelines=("domains",),
     ),
     **_buckets(),
     "typesense": System(

@@ -25,6 +25,8 @@ DAGSTER_VARIABLES: dict[str, str] = {
 DEFAULTS: dict[str, str] = {
     **DAGSTER_VARIABLES,
     "QUINTET_SOURCE_URL": "",
+    "AWS_ENDPOINT_URL_S3": "",
+    "AWS_REGION": "us-east-1",
     "QUINTET_UI_URL": "http://127.0.0.1:3000",
     "NEO4J_DATABASE": "neo4j",
     "MILVUS_TOKEN": "",

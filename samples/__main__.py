@@ -2,7 +2,8 @@
 
 ``python -m samples campaigns --rows N --out DIR [--dirty] [--seed S]``: campaign events;
 ``python -m samples music --songs N --out DIR [--seed S]``: songs in every format;
-``python -m samples reading --events N --out DIR [--seed S]``: reading history and messages.
+``python -m samples reading --events N --out DIR [--seed S]``: reading history and messages;
+``python -m samples domains --domains N --out DIR [--seed S]``: metrics and categories of shops.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from samples import campaigns, music, reading
+from samples import campaigns, domains, music, reading
 
 
 def main() -> None:
@@ -21,6 +22,7 @@ def main() -> None:
     _add_campaigns(pipelines.add_parser("campaigns", help="campaign events as CSV"))
     _add_music(pipelines.add_parser("music", help="songs in every format"))
     _add_reading(pipelines.add_parser("reading", help="reading history and messages"))
+    _add_domains(pipelines.add_parser("domains", help="metrics and categories of shops"))
     options = parser.parse_args()
     print(json.dumps(options.make(options)))
 
@@ -83,6 +85,17 @@ def _make_reading(options: argparse.Namespace) -> dict[str, object]:
         events=options.events,
         days=options.days,
     )
+
+
+def _add_domains(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--domains", type=int, default=60)
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(make=_make_domains)
+
+
+def _make_domains(options: argparse.Namespace) -> dict[str, object]:
+    return domains.main(options.out, options.domains, options.seed)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,19 @@ VARIABLES = (
     "READING_DATAFLOW_REGION",
     "READING_DATAFLOW_TEMP",
     "READING_DATAFLOW_ENDPOINT",
+    "AWS_REGION",
+    "DOMAINS_SOURCE_URL",
+    "DOMAINS_BUCKET",
+    "DOMAINS_PREFIX",
+    "DOMAINS_QUARANTINE_BUCKET",
+    "DOMAINS_OUTPUT_BUCKET",
+    "DOMAINS_OUTPUT_PREFIX",
+    "DOMAINS_MODEL",
+    "DOMAINS_INPUT_PRICE",
+    "DOMAINS_OUTPUT_PRICE",
+    "DOMAINS_BUDGET_DOLLARS",
+    "DOMAINS_MOST_MISSING_PERCENT",
+    "DOMAINS_BATCH_FROM",
 )
 
 
@@ -144,7 +157,9 @@ def _postgres(stack: Stack, _variables: Mapping[str, str], mark: str) -> Iterato
                     sql.Identifier(name), sql.Identifier(templates[variable])
                 )
             )
-    yield {variable: postgres.url(place, name) for variable, name in names.items()}
+    urls = {variable: postgres.url(place, name) for variable, name in names.items()}
+    # A database costs each test a copy; what domains reads has tables of its own in ours.
+    yield {**urls, "DOMAINS_SOURCE_URL": urls["POSTGRES_URL"]}
     with psycopg.connect(postgres.url(place, "postgres"), autocommit=True) as connection:
         for name in names.values():
             connection.execute(

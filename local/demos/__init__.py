@@ -6,6 +6,7 @@ Belongs here: one module per pipeline and the list of them. Does not: running th
 from __future__ import annotations
 
 from local.demos.campaigns import CampaignsDemo
+from local.demos.domains import DomainsDemo
 from local.demos.music import MusicDemo
 from local.demos.pipeline import PipelineDemo
 from local.demos.reading import ReadingDemo
@@ -14,4 +15,5 @@ DEMOS: dict[str, type[PipelineDemo]] = {
     "campaigns": CampaignsDemo,
     "music": MusicDemo,
     "reading": ReadingDemo,
+    "domains": DomainsDemo,
 }

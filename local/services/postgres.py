@@ -1,4 +1,4 @@
-"""PostgreSQL: Dagster's storage and quintet's own database.
+"""PostgreSQL: Dagster's storage, quintet's own database, and the shops' that domains reads.
 
 Belongs here: how the server is initialised and started. Does not: any table (``migrations``).
 """
@@ -16,7 +16,7 @@ import psutil
 from local.service import HOST, Command, Place, Service, StackError
 
 USER = "quintet"
-DATABASES = ("dagster", "quintet")
+DATABASES = ("dagster", "quintet", "shop")
 #: nobody: Postgres refuses to run as root.
 _UID = 65534
 
@@ -150,6 +150,7 @@ def _populate(place: Place) -> None:
     import psycopg
     from psycopg import sql
 
+    from local.shop_database import fill_if_empty
     from migrations.upgrade import upgrade
 
     with psycopg.connect(url(place, "postgres"), autocommit=True) as connection:
@@ -158,12 +159,15 @@ def _populate(place: Place) -> None:
             if name not in known:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     upgrade(url(place, "quintet"))
+    with psycopg.connect(url(place, "shop")) as connection:
+        fill_if_empty(connection)
 
 
 def _variables(place: Place) -> dict[str, str]:
     return {
         "DAGSTER_POSTGRES_URL": url(place, "dagster"),
         "POSTGRES_URL": url(place, "quintet"),
+        "DOMAINS_SOURCE_URL": url(place, "shop"),
     }
 
 

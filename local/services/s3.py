@@ -17,6 +17,9 @@ BUCKETS = {
     "MUSIC_RAW_BUCKET": "music-raw",
     "MUSIC_PROCESSED_BUCKET": "music-processed",
     "MUSIC_QUARANTINE_BUCKET": "music-quarantine",
+    "DOMAINS_BUCKET": "domains-updates",
+    "DOMAINS_QUARANTINE_BUCKET": "domains-quarantine",
+    "DOMAINS_OUTPUT_BUCKET": "domains-descriptions",
 }
 _OURS = "BucketAlreadyOwnedByYou"
 _FORMAT_SECONDS = 60

@@ -41,6 +41,7 @@ _BY_HAND = (*_OF_CI, "make check", "git clone", "cd ", "source ")
 _AT_GOOGLE = ("gcloud ", "for topic in ", "done")
 _NEEDS_STACK = (
     "make doctor",
+    "make domains-dry-run",
     "make land",
     "make status",
     "make quarantine",

@@ -1,0 +1,86 @@
+"""A shop's database and the domains job over it, on real servers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import psycopg
+
+from assets.domains.settings import DomainsSettings
+from definitions import build_defs
+from landing.stores.s3 import S3Store
+from resources.s3 import S3Resource
+
+MONTH, BEFORE = "2025-03", "2025-02"
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS domain_metrics (
+    date date, country text, domain text, transactionrevenue numeric, transactions bigint,
+    sessions bigint
+);
+CREATE TABLE IF NOT EXISTS domain_categories (domain text, category text, country text);
+"""
+
+
+@dataclass
+class MonthWorld:
+    """The variables of one test; the source's tables are in the test's own database."""
+
+    env: Mapping[str, str]
+
+    def fill(
+        self, metrics: Iterable[Sequence[Any]], categories: Iterable[Sequence[Any]] = ()
+    ) -> None:
+        """Rows as the source has them."""
+        with psycopg.connect(self.env["DOMAINS_SOURCE_URL"]) as conn:
+            conn.execute(TABLES)
+            with conn.cursor() as cursor:
+                cursor.executemany(
+                    "INSERT INTO domain_metrics VALUES (%s, %s, %s, %s, %s, %s)", list(metrics)
+                )
+                cursor.executemany(
+                    "INSERT INTO domain_categories VALUES (%s, %s, %s)", list(categories)
+                )
+
+    def run(self, month: str = MONTH, *, raises: bool = True) -> dg.ExecuteInProcessResult:
+        """The whole job, as a person starts it in the UI."""
+        defs = build_defs(pipelines=["domains"])
+        job = defs.resolve_job_def("domains")
+        with dg.DagsterInstance.get() as instance:
+            return job.execute_in_process(
+                partition_key=month, instance=instance, raise_on_error=raises
+            )
+
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.env["POSTGRES_URL"]) as conn:
+            return conn.execute(statement, values).fetchall()
+
+    def change(self, statement: str) -> None:
+        """Change the source."""
+        with psycopg.connect(self.env["DOMAINS_SOURCE_URL"]) as conn:
+            conn.execute(statement)
+
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """Everything in a bucket."""
+        s3 = S3Resource(endpoint=self.env["AWS_ENDPOINT_URL_S3"], region="us-east-1")
+        with closing(s3.client()) as client:
+            store = S3Store(client, bucket)
+            keys = [version.key for version in store.list_page("", None, 1000).objects]
+            return {key: store.get(key) for key in keys}
+
+    def published(self, month: str = MONTH) -> tuple[dict[str, Any], list[dict[str, str]]]:
+        """Manifest and rows, by the pointer."""
+        held = self.objects(DomainsSettings.current().output_bucket)
+        folder = json.loads(held[f"descriptions/{month}/latest.json"])["folder"]
+        text = held[f"{folder}{month}-descriptions.csv"].decode()
+        return (
+            json.loads(held[f"{folder}manifest.json"]),
+            list(csv.DictReader(io.StringIO(text, newline=""))),
+        )

@@ -1,0 +1,147 @@
+"""From an object on S3 to the ledger's word that its month is published."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+
+import dagster as dg
+import psycopg
+import pytest
+
+from assets.domains.pipeline import DOMAINS
+from assets.frame.execution import BATCH_TAG
+from definitions import build_defs
+from landing.arrival import ledger
+from landing.arrival.tick import Request, Tick, evaluate_tick
+from landing.stores.s3 import S3Store
+from resources.s3 import S3Resource
+from tests.integration.domains.month_world import MONTH, MonthWorld
+from tests.integration.domains.test_month import DOMAINS as NAMES
+from tests.integration.domains.test_month import categories, rows
+from tests.servers import OpenAIAdmin
+
+pytestmark = pytest.mark.servers("postgres", "s3", "openai")
+
+#: S3 tells times by the second: an object of this second may still change.
+SETTLED = 2.5
+
+
+class NoRuns:
+    def is_alive(self, _run_id: str) -> bool:
+        return False
+
+    def has_ended(self, _run_key: str) -> bool:
+        return False
+
+
+class Landing(MonthWorld):
+    """Markers on S3, ticks and the runs that they ask for."""
+
+    def put(self, key: str, data: bytes = b"") -> None:
+        with closing(self._s3().client()) as client:
+            S3Store(client, self.env["DOMAINS_BUCKET"]).put(key, data)
+
+    def remove(self, key: str) -> None:
+        with closing(self._s3().client()) as client:
+            S3Store(client, self.env["DOMAINS_BUCKET"]).delete(key)
+
+    def tick(self) -> Tick:
+        places = DOMAINS.places()
+        with (
+            closing(self._s3().client()) as client,
+            psycopg.connect(self.env["POSTGRES_URL"], autocommit=True) as connection,
+        ):
+            return evaluate_tick(
+                DOMAINS.source(places.bucket, places.prefix),
+                S3Store(client, places.bucket),
+                connection,
+                None,
+                now=lambda: datetime.now(UTC),
+                deadline=time.monotonic() + 20,
+                clock=time.monotonic,
+                runs=NoRuns(),
+            )
+
+    def follow(self, request: Request, *, raises: bool = True) -> dg.ExecuteInProcessResult:
+        """The run as the sensor asks for it."""
+        job = build_defs(pipelines=["domains"]).resolve_job_def("domains")
+        names = [] if request.whole else [DOMAINS.key(name) for name in request.sinks]
+        with dg.DagsterInstance.get() as instance:
+            return job.execute_in_process(
+                partition_key=request.partition_key,
+                instance=instance,
+                tags={BATCH_TAG: request.batch_id},
+                asset_selection=names or None,
+                raise_on_error=raises,
+            )
+
+    def batch(self, batch_id: str) -> ledger.Batch:
+        with psycopg.connect(self.env["POSTGRES_URL"]) as connection:
+            found = ledger.batch(connection, batch_id)
+        assert found is not None
+        return found
+
+    def _s3(self) -> S3Resource:
+        return S3Resource(endpoint=self.env["AWS_ENDPOINT_URL_S3"], region="us-east-1")
+
+
+@pytest.fixture
+def landing(env: dict[str, str]) -> Landing:
+    return Landing(env)
+
+
+def test_an_empty_marker_publishes_its_month(landing: Landing) -> None:
+    landing.fill(rows(), categories())
+    landing.put(f"updates/{MONTH}/metrics.done")
+    landing.put("updates/2031-01/too-early.done")
+    time.sleep(SETTLED)
+    tick = landing.tick()
+    (request,) = tick.requests
+    assert request.partition_key == MONTH
+    assert tick.scan.ignored == {"no_unit": 1}
+    # Who uploads may tidy up before we come: the name has said all.
+    landing.remove(f"updates/{MONTH}/metrics.done")
+    assert landing.follow(request).success
+    assert landing.batch(request.batch_id).state == "loaded"
+    assert {row["domain"] for row in landing.published()[1]} == NAMES
+    assert not landing.tick().requests
+
+
+def test_what_failed_is_done_again_from_where_it_stopped(
+    landing: Landing, openai_admin: OpenAIAdmin
+) -> None:
+    landing.fill(rows(), categories())
+    landing.put(f"updates/{MONTH}/a")
+    landing.put(f"updates/{MONTH}/b", b"two of one month are one batch")
+    time.sleep(SETTLED)
+    (request,) = landing.tick().requests
+    assert request.objects == 2
+    openai_admin.set_faults(rates={"401": 1.0}, endpoints=["chat"])
+    failed = landing.follow(request, raises=False)
+    assert not failed.success
+    noted = landing.batch(request.batch_id)
+    assert noted.error_class == "permanent"
+    openai_admin.end_faults()
+    with psycopg.connect(landing.env["POSTGRES_URL"]) as connection:
+        sinks = ledger.sinks(connection, [request.batch_id])[request.batch_id]
+        assert {one.sink: one.state for one in sinks} == {
+            "domain_metrics": "done", "domain_features": "done", "summary_prompts": "done",
+            "domain_summaries": "failed", "published_descriptions": "pending",
+        }  # fmt: skip
+        # As the sensor of failed runs does, and then an operator.
+        assert ledger.mark_failed(
+            connection,
+            request.batch_id,
+            run_id=failed.run_id,
+            error_class="permanent",
+            error=noted.error or "",
+            now=datetime.now(UTC),
+        )
+        assert ledger.reopen(connection, request.batch_id)
+    (again,) = landing.tick().requests
+    assert again.sinks == ("domain_summaries", "published_descriptions")
+    assert not again.validate
+    assert landing.follow(again).success
+    assert landing.batch(request.batch_id).state == "loaded"

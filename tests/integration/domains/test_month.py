@@ -1,0 +1,244 @@
+"""A month from the source's rows to files on S3: complete, once, and without an exact figure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import dagster as dg
+import psycopg
+import pytest
+
+from tests.integration.domains.month_world import BEFORE, MONTH, MonthWorld
+from tests.servers import OpenAIAdmin
+
+pytestmark = pytest.mark.servers("postgres", "s3", "openai")
+
+SHOES, BIRDS = "Lifestyle/Shoes", "Pets/Birds"
+
+#: Figures that occur nowhere else; orders are 1 in 159.36 dollars.
+CANARIES = ("7391246", "46381", "918273", "5.05", "159.36")
+
+
+@pytest.fixture
+def world(env: dict[str, str]) -> MonthWorld:
+    return MonthWorld(env)
+
+
+def rows(month: str = MONTH, *, scale: int = 1) -> list[tuple[object, ...]]:
+    """Twelve domains in two countries; the first one's figures are the canaries."""
+    first = (f"{month}-01", "US", "canary.com", "7391246.83", 46381, 918273)
+    others = [
+        (f"{month}-01", country, f"shop{n:02}.com", 1000.5 * n * scale, 7 * n, 900 * n)
+        for n in range(1, 12)
+        for country in ("US", "DE")
+    ]
+    return [first, *others]
+
+
+def categories() -> list[tuple[str, str, str]]:
+    """Eight in shoes with the canary, two in birds, two in none."""
+    named = ["canary.com", *(f"shop{n:02}.com" for n in range(1, 8))]
+    return [
+        *((domain, SHOES, "US") for domain in named),
+        *((domain, BIRDS, "US") for domain in ("shop08.com", "shop09.com")),
+        *((domain, "", "US") for domain in ("shop10.com", "shop11.com")),
+    ]
+
+
+DOMAINS = {"canary.com", *(f"shop{n:02}.com" for n in range(1, 12))}
+
+
+def test_a_month_is_published_once_and_again_for_nothing(
+    world: MonthWorld, openai_admin: OpenAIAdmin
+) -> None:
+    world.fill(rows(), categories())
+    assert world.run().success
+    manifest, found = world.published()
+    assert {row["domain"] for row in found} == DOMAINS
+    assert all(row["domain"] in row["description"] for row in found)
+    by_category = {
+        name: {row["domain"] for row in found if row["category"] == name}
+        for name in {row["category"] for row in found}
+    }
+    assert {name: len(domains) for name, domains in by_category.items()} == {
+        SHOES: 8, BIRDS: 2, "": 2,
+    }  # fmt: skip
+    assert (manifest["domains"], manifest["published"], manifest["rejected"]) == (12, 12, 0)
+    objects = world.objects(_output())
+    (folder,) = {key.rpartition("/")[0] for key in objects if key.endswith("manifest.json")}
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256(objects[f"{folder}/{name}"]).hexdigest() == digest
+    counters = openai_admin.counters()
+    assert counters["paid_calls"] >= len(DOMAINS) - 3  # the small ones may share a prompt
+    spent = world.query("SELECT sum(cost) FROM domains.openai_attempt")[0][0]
+    tokens = counters["prompt_tokens"] * 4 + counters["completion_tokens"] * 16
+    assert tokens / 10 <= spent <= tokens / 10 + counters["paid_calls"]
+
+    before = openai_admin.counters()["paid_calls"]
+    assert world.run().success
+    assert openai_admin.counters()["paid_calls"] == before
+    assert world.objects(_output()) == objects
+
+
+def test_a_changed_domain_asks_for_its_category_only(
+    world: MonthWorld, openai_admin: OpenAIAdmin
+) -> None:
+    world.fill(rows(), categories())
+    assert world.run().success
+    asked = {
+        r[0]: r[1] for r in world.query("SELECT domain, prompt_hash FROM domains.summary_prompt")
+    }
+    before = openai_admin.counters()["paid_calls"]
+    # The largest revenue of birds: a bin of its own category, and of no other.
+    world.change("UPDATE domain_metrics SET transactionrevenue = transactionrevenue * 1000"
+                     " WHERE domain = 'shop07.com'")  # fmt: skip
+    assert world.run().success
+    now = {
+        r[0]: r[1] for r in world.query("SELECT domain, prompt_hash FROM domains.summary_prompt")
+    }
+    changed = {domain for domain in DOMAINS if asked[domain] != now[domain]}
+    shoes = {"canary.com", *(f"shop{n:02}.com" for n in range(1, 8))}
+    assert "shop07.com" in changed
+    assert changed <= shoes
+    assert openai_admin.counters()["paid_calls"] - before == len({now[one] for one in changed})
+
+
+def test_the_next_month_costs_what_changed_and_says_so(
+    world: MonthWorld, openai_admin: OpenAIAdmin
+) -> None:
+    world.fill([*rows(BEFORE), *rows()], categories())
+    assert world.run(BEFORE).success
+    before = openai_admin.counters()["paid_calls"]
+    assert world.run().success
+    # Directions are known now, so that every prompt is another one.
+    assert openai_admin.counters()["paid_calls"] > before
+    manifest, _ = world.published()
+    diff = manifest["against_the_month_before"]
+    assert diff["new"] == diff["gone"] == 0
+    assert diff["changed"] + diff["unchanged"] == len(DOMAINS)
+    (newest,) = [
+        json.loads(data)["month"]
+        for key, data in world.objects(_output()).items()
+        if key == "descriptions/latest.json"
+    ]
+    assert newest == MONTH
+    assert world.run(BEFORE).success
+    assert json.loads(world.objects(_output())["descriptions/latest.json"])["month"] == MONTH
+
+
+def test_no_exact_figure_leaves_our_walls(
+    world: MonthWorld, openai_admin: OpenAIAdmin, env: dict[str, str]
+) -> None:
+    world.fill(rows(), categories())
+    # A run that fails with the figures at hand tells no more than one that does not.
+    openai_admin.set_faults(rates={"401": 1.0}, endpoints=["chat"])
+    assert not world.run(raises=False).success
+    openai_admin.end_faults()
+    assert world.run().success
+    (held,) = world.query("SELECT revenue::text, transactions, sessions, conv_rate::text, aov::text"
+                          " FROM domains.domain_metrics WHERE domain = 'canary.com'")  # fmt: skip
+    assert all(any(str(value).startswith(canary) for value in held) for canary in CANARIES), (
+        "the canaries must be in the source's figures, or they prove nothing"
+    )
+    outside: dict[str, str] = {
+        f"prompt {name}": json.dumps(prompt, ensure_ascii=False)
+        for name, prompt in openai_admin.prompts(messages=True).items()
+    }
+    for bucket in (_output(), env["DOMAINS_BUCKET"], env["DOMAINS_QUARANTINE_BUCKET"]):
+        for key, data in world.objects(bucket).items():
+            outside[f"object {key}"] = data.decode("utf-8", "replace")
+    for url, statement in (
+        (env["DAGSTER_POSTGRES_URL"], "SELECT id::text, event FROM event_logs"),
+        (env["DAGSTER_POSTGRES_URL"], "SELECT run_id, run_body FROM runs"),
+        (env["POSTGRES_URL"], "SELECT batch_id, error FROM landing.batch WHERE error IS NOT NULL"),
+        (env["POSTGRES_URL"], "SELECT domain, description FROM domains.published_description"),
+        (env["POSTGRES_URL"], "SELECT prompt_hash, request::text FROM domains.openai_answer"),
+    ):  # fmt: skip
+        with psycopg.connect(url) as conn:
+            for name, text in conn.execute(statement).fetchall():
+                outside[f"{statement} {name}"] = text
+    assert sum(name.startswith("prompt") for name in outside) >= 9
+    assert sum("event_logs" in name for name in outside) > 50
+    leaks = [
+        (name, canary, text[max(text.index(canary) - 60, 0) : text.index(canary) + 60])
+        for name, text in outside.items()
+        for canary in CANARIES
+        if canary in text and not _is_a_time_or_id(text, canary)
+    ]
+    assert leaks == []
+
+
+def test_a_month_without_rows_fails_for_good_and_says_so(
+    world: MonthWorld, openai_admin: OpenAIAdmin
+) -> None:
+    world.fill(rows(), categories())
+    result = world.run("2025-01", raises=False)
+    assert not result.success
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert "no rows of 2025-01" in str(failed.step_failure_data.error)
+    assert failed.step_key == "domains__domain_metrics"
+    assert openai_admin.counters()["paid_calls"] == 0
+    assert not [key for key in world.objects(_output()) if "2025-01" in key]
+
+
+def test_a_401_is_one_request_and_nothing_is_published(
+    world: MonthWorld, openai_admin: OpenAIAdmin
+) -> None:
+    world.fill(rows(), categories())
+    openai_admin.set_faults(rates={"401": 1.0}, endpoints=["chat"])
+    openai_admin.clear_counters()
+    result = world.run(raises=False)
+    assert not result.success
+    assert openai_admin.counters()["calls"]["chat"] == 1
+    assert world.objects(_output()) == {}
+    openai_admin.end_faults()
+    assert world.run().success
+    assert {row["domain"] for row in world.published()[1]} == DOMAINS
+
+
+def test_rejected_summaries_are_in_quarantine_and_hold_up_the_month(
+    world: MonthWorld, openai_admin: OpenAIAdmin
+) -> None:
+    world.fill(rows(), categories())
+    openai_admin.set_faults(rates={"wrong_number": 1.0}, endpoints=["chat"])
+    result = world.run(raises=False)
+    assert not result.success
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert failed.step_key == "domains__published_descriptions"
+    assert "12 of 12 domains have no summary" in str(failed.step_failure_data.error)
+    states = world.query("SELECT state, outcome, reason, count(*) FROM domains.openai_answer"
+                         " GROUP BY 1, 2, 3")  # fmt: skip
+    assert [row[:3] for row in states] == [("rejected", "invalid", "foreign_number")]
+    (key,) = world.objects(world.env["DOMAINS_QUARANTINE_BUCKET"])
+    assert key == f"summaries/{MONTH}.parquet"
+    import io
+
+    import polars as pl
+
+    frame = pl.read_parquet(io.BytesIO(world.objects(world.env["DOMAINS_QUARANTINE_BUCKET"])[key]))
+    assert set(frame["domain"]) == DOMAINS
+    assert set(frame["reason"]) == {"foreign_number"}
+    assert frame["text"].null_count() == 0
+
+
+def test_a_partition_of_a_month_to_come_is_none() -> None:
+    from assets.domains.pipeline import MONTHS
+
+    keys = MONTHS.get_partition_keys()
+    assert isinstance(MONTHS, dg.MonthlyPartitionsDefinition)
+    assert "2025-03" in keys
+    assert not [key for key in keys if key > "2030"]
+
+
+def _output() -> str:
+    from assets.domains.settings import DomainsSettings
+
+    return DomainsSettings.current().output_bucket
+
+
+def _is_a_time_or_id(text: str, canary: str) -> bool:
+    """Digits of a clock's fraction or of a random id are nobody's figure."""
+    import re
+
+    return not re.search(rf"(?<![\w.-]){re.escape(canary)}", text)
