@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.frame import outbox
 from assets.frame.buckets import StoreResource, opened
 from assets.frame.declared import LandedFiles
 from landing.arrival.identity import StoreKind
@@ -48,12 +49,20 @@ def maintenance_job(landed: Sequence[LandedFiles]) -> dg.JobDefinition:
             }
         )
 
+    @dg.op(description="Removes alerts of 90 days ago that were told, or given up.")
+    def remove_told_alerts(context: dg.OpExecutionContext, postgres: PostgresResource) -> None:
+        with postgres.connect() as connection:
+            removed = outbox.forget(connection, datetime.now(UTC))
+        context.add_output_metadata({"alerts_removed": removed})
+
     @dg.job(
         name="maintenance",
-        description="Lets go of old partitions and of staging that every sink has read.",
+        description="Lets go of old partitions, of staging that every sink has read, and of alerts "
+        "that were told.",
     )
     def maintenance() -> None:
         remove_partitions()
+        remove_told_alerts()
         for remove in staged:
             remove()
 

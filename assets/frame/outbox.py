@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Severity = Literal["info", "warning", "error"]
 
 CHANNEL = "telegram"
+#: How long an alert is known, so that it is not told again.
+KEPT = timedelta(days=90)
 #: More than so many waiting become one message.
 STORM = 10
 #: Seconds that one delivery takes at most, well below the 60 s of a tick.
@@ -98,6 +100,18 @@ def waiting(conn: Connection) -> int:
         (CHANNEL,),
     ).fetchone()
     return int(row[0]) if row else 0
+
+
+def forget(conn: Connection, now: datetime) -> int:
+    """Remove alerts of KEPT ago that nobody waits for any more; how many."""
+    # What is part of another message is older than that: both may go in one statement.
+    return conn.execute(
+        """
+        DELETE FROM alerts.outbox WHERE created_at < %s
+          AND (sent_at IS NOT NULL OR aggregated_into IS NOT NULL OR next_attempt_at IS NULL)
+        """,
+        (now - KEPT,),
+    ).rowcount
 
 
 def deliver(conn: Connection, telegram: TelegramResource, now: datetime) -> Delivery:

@@ -80,6 +80,22 @@ def staged(landing):
     return {version.key.split("/")[2] for version in page.objects}
 
 
+def test_alerts_that_were_told_long_ago_go(landing, instance):
+    with landing.pg.connect() as connection:
+        connection.execute(
+            "INSERT INTO alerts.outbox (dedupe_key, channel, severity, title, body_html,"
+            " created_at, next_attempt_at, sent_at)"
+            " SELECT name, 'telegram', 'info', 't', '', now() - age, tried, sent FROM (VALUES"
+            " ('old', interval '91 days', now(), now()),"
+            " ('young', interval '89 days', now(), now()),"
+            " ('waiting', interval '91 days', now(), NULL), ('given up', interval '91 days', NULL,"
+            " NULL)) AS v (name, age, tried, sent)"
+        )
+    assert maintain(instance)["alerts_removed"] == 2
+    kept = landing.query("SELECT dedupe_key FROM alerts.outbox ORDER BY 1")
+    assert kept == [("waiting",), ("young",)]
+
+
 def test_ages(landing, instance):
     old = aged(landing, instance, "a", 91 * DAY)
     younger = aged(landing, instance, "b", 89 * DAY)
