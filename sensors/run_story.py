@@ -103,13 +103,20 @@ def canceled(runs: AlertedRuns, run: dg.DagsterRun, link: str) -> Alert:
 
 
 def failure_of(step_key: str | None, error: Any) -> Failure:
-    """Of a step's error as Dagster keeps it: what Dagster wraps around it is left out."""
-    while error.cause is not None:
+    """Of a step's error as Dagster keeps it: what Dagster wraps around it is left out.
+
+    Not so what we wrap around a library's error: that says what to do.
+    """
+    while error.cause is not None and _is_dagster_s(str(error.cls_name)):
         error = error.cause
     name = str(error.cls_name or "Error")
     lines = str(error.message).strip().splitlines()
     text = re.sub(rf"^[\w.]*{re.escape(name)}:?\s*", "", lines[0]) if lines else ""
     return Failure((step_key or "").replace("__", "/"), name, text)
+
+
+def _is_dagster_s(name: str) -> bool:
+    return name == "Failure" or name.startswith(("Dagster", "RetryRequested"))
 
 
 def without_figures(text: str) -> str:

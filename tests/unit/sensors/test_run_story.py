@@ -96,7 +96,9 @@ def test_what_dagster_wraps_around_an_error_is_left_out() -> None:
     inner = SerializableErrorInfo(
         "assets.domains.x.BudgetError: used up\nmore\n", [], "BudgetError"
     )
-    outer = SerializableErrorInfo("dagster.StepError: Error occurred\n", [], "StepError", inner)
+    outer = SerializableErrorInfo(
+        "dagster.StepError: Error occurred\n", [], "DagsterExecutionStepExecutionError", inner
+    )
     assert run_story.failure_of("domains__domain_summaries", outer) == Failure(
         "domains/domain_summaries", "BudgetError", "used up"
     )
