@@ -77,6 +77,10 @@ def build_resources() -> dict[str, Any]:
             base_url=env("OPENAI_BASE_URL"),
             api_key=env("OPENAI_API_KEY"),
             embedding_model=env("OPENAI_EMBEDDING_MODEL"),
+            organization=env("OPENAI_ORGANIZATION"),
+            chat_concurrency=env.int("OPENAI_CONCURRENCY"),
+            requests_per_minute=env.int("OPENAI_REQUESTS_PER_MINUTE"),
+            tokens_per_minute=env.int("OPENAI_TOKENS_PER_MINUTE"),
         ),
         "minio": MinioResource(
             endpoint=env("MINIO_ENDPOINT"),
