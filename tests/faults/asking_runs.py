@@ -12,7 +12,7 @@ from assets.domains.asking import batch_ledger, batch_mode
 from tests.faults.killed_run import die, die_after
 from tests.integration.domains.asking.world import LOG, MONTH, World, limits, names_its_number
 
-CONCURRENCY = 50
+CONCURRENCY = 200
 #: Slots and spare ones.
 MOST_IN_FLIGHT = CONCURRENCY + limits(concurrency=CONCURRENCY).spare
 

@@ -15,7 +15,7 @@ from tests.integration.domains.asking.world import World, prompt
 
 pytestmark = pytest.mark.servers("postgres", "openai")
 
-PROMPTS = 600
+PROMPTS = 1_500
 
 
 @pytest.fixture

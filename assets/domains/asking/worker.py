@@ -33,7 +33,7 @@ _RECENT, _FULL_SHARE = 50, 0.5
 #: Seconds that a worker that is told to end waits for what it has asked and must pay.
 _LAST_WAIT = 20.0
 #: A request that takes so many times the usual has probably been forgotten; seconds at least.
-_SLOW, _LEAST_SLOW = 2.5, 1.0
+_SLOW, _LEAST_SLOW = 2.0, 1.0
 #: The weight of the last answer in what is usual.
 _WEIGHT = 0.02
 
