@@ -3,6 +3,7 @@
 Belongs here: decorators and resources over one function each. Does not: what these compute.
 """
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -22,6 +23,10 @@ from resources.s3 import S3Resource
 if TYPE_CHECKING:
     import polars as pl
 
+#: A month's metrics come with the next; more than 40 days without any are a fault.
+MONTHLY = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(days=40), warn_window=timedelta(days=35)
+)
 _HOLDS = "The month's rows in Postgres, read back column by column."
 
 
@@ -31,6 +36,7 @@ _HOLDS = "The month's rows in Postgres, read back column by column."
         group="features",
         kinds={"postgres"},
         pool="postgres",
+        deps=["update_markers", "shop_metrics", "shop_categories"],
         schema=tables.METRICS.column_schema(),
         code_version="1",
         holds=_HOLDS,
@@ -181,6 +187,7 @@ def domain_summaries(
         deps=["domain_summaries"],
         schema=tables.PUBLISHED.column_schema(),
         holds="Files and manifest on S3, read back byte by byte.",
+        freshness_policy=MONTHLY,
     )
 )
 def published_descriptions(

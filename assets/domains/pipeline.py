@@ -62,10 +62,27 @@ update_markers = validation_asset(
 )
 
 
+#: External assets: the tables of the shops' database that are read.
+SOURCES = [
+    dg.AssetSpec(
+        key=DOMAINS.key(name),
+        group_name="domains_landing",
+        owners=list(DOMAINS.owners),
+        kinds={"postgres"},
+        description=f"Table `{table}` of the shops' database: {what}",
+        metadata={"dagster/table_name": table},
+    )
+    for name, table, what in (
+        ("shop_metrics", "domain_metrics", "figures by month, country and domain."),
+        ("shop_categories", "domain_categories", "a domain's categories by country."),
+    )
+]
+
+
 def _definitions() -> dg.Definitions:
     from assets.domains import assets
 
-    return dg.Definitions(assets=[update_markers, *dg.load_assets_from_modules([assets])])
+    return dg.Definitions(assets=[update_markers, *SOURCES, *dg.load_assets_from_modules([assets])])
 
 
 PIPELINE = Pipeline(

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from landing.stores.base import ObjectStore
 
-#: Rejected domains that the manifest names.
-NAMED = 1_000
-
 _SCHEMA = {
     "domain": pl.String,
     "category": pl.String,
@@ -83,7 +80,7 @@ def publish(
         "published": len(found.answered),
         "rejected": len(found.rejected),
         "rejected_by_reason": found.reasons,
-        "rejected_domains": {one.domain: one.reason for one in found.rejected[:NAMED]},
+        "rejected_domains": {one.domain: one.reason for one in found.rejected},
         "cost_dollars": found.cost / 1e6,
         "against_the_month_before": asdict(diff),
         "files": {f"{month}-descriptions.{suffix}": digests[suffix] for suffix in digests},

@@ -49,13 +49,22 @@ class MonthWorld:
                     "INSERT INTO domain_categories VALUES (%s, %s, %s)", list(categories)
                 )
 
-    def run(self, month: str = MONTH, *, raises: bool = True) -> dg.ExecuteInProcessResult:
-        """The whole job, as a person starts it in the UI."""
+    def run(
+        self,
+        month: str = MONTH,
+        *,
+        raises: bool = True,
+        assets: Sequence[dg.AssetKey] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """The job, as a person starts it in the UI; of these assets only, where they are given."""
         defs = build_defs(pipelines=["domains"])
         job = defs.resolve_job_def("domains")
         with dg.DagsterInstance.get() as instance:
             return job.execute_in_process(
-                partition_key=month, instance=instance, raise_on_error=raises
+                partition_key=month,
+                instance=instance,
+                raise_on_error=raises,
+                asset_selection=assets,
             )
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 
 import dagster as dg
 import psycopg
 import pytest
 
+from assets.domains.settings import DomainsSettings
+from resources.openai import OpenAIResource
+from resources.postgres import PostgresResource
+from sensors.summary_batches import summary_batch_sensor
 from tests.integration.domains.month_world import BEFORE, MONTH, MonthWorld
 from tests.servers import OpenAIAdmin
 
@@ -222,6 +227,55 @@ def test_rejected_summaries_are_in_quarantine_and_hold_up_the_month(
     assert frame["text"].null_count() == 0
 
 
+def test_a_large_month_is_asked_by_batch_and_published_by_the_sensor_s_run(
+    world: MonthWorld, openai_admin: OpenAIAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOMAINS_BATCH_FROM", "5")
+    world.fill(rows(), categories())
+    openai_admin.set_faults(batch_delay=15)
+    result = world.run(raises=False)
+    assert not result.success
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert "wait for the Batch API" in str(failed.step_failure_data.error)
+    assert world.objects(_output()) == {}
+    # The API has answered meanwhile.
+    (open_batch,) = world.query("SELECT batch_id, requests FROM domains.openai_batch")
+    openai_admin.set_faults(batch_delay=0)
+    (request,) = _until_asked(world)
+    assert request.partition_key == MONTH
+    assert world.run(assets=request.asset_selection).success
+    assert {row["domain"] for row in world.published()[1]} == DOMAINS
+    counters = openai_admin.counters()
+    assert counters["batches"] == 1
+    assert counters["batch_calls"] == open_batch[1]
+    assert counters["paid_calls"] == 0
+    spent = world.query("SELECT sum(cost) FROM domains.openai_attempt")[0][0]
+    tokens = counters["batch_prompt_tokens"] * 4 + counters["batch_completion_tokens"] * 16
+    assert tokens / 20 <= spent <= tokens / 20 + open_batch[1], "half the price"
+
+
+def _until_asked(world: MonthWorld) -> list[dg.RunRequest]:
+    """The runs that the sensor of batches asks for, once it does."""
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        with dg.DagsterInstance.get() as instance, dg.build_sensor_context(instance) as context:
+            result = summary_batch_sensor(
+                context,
+                postgres=PostgresResource(url=world.env["POSTGRES_URL"]),
+                openai=OpenAIResource(
+                    base_url=world.env["OPENAI_BASE_URL"],
+                    api_key=world.env["OPENAI_API_KEY"],
+                    embedding_model="none",
+                ),
+                domains=DomainsSettings.current(),
+            )
+        assert isinstance(result, dg.SensorResult)
+        if result.run_requests:
+            return list(result.run_requests)
+        time.sleep(0.5)
+    raise AssertionError("no run was asked for")
+
+
 def test_a_partition_of_a_month_to_come_is_none() -> None:
     from assets.domains.pipeline import MONTHS
 
@@ -232,8 +286,6 @@ def test_a_partition_of_a_month_to_come_is_none() -> None:
 
 
 def _output() -> str:
-    from assets.domains.settings import DomainsSettings
-
     return DomainsSettings.current().output_bucket
 
 
