@@ -7,6 +7,7 @@ transaction.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -15,6 +16,9 @@ from landing.arrival import ledger
 from landing.arrival.states import IN_FLIGHT, ErrorClass, run_key
 from resources.postgres import PostgresResource
 from sensors.landed import INTERVAL_SECONDS
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 def failure_of(
@@ -49,6 +53,17 @@ def concerns(batch: ledger.Batch, run_id: str, key: str | None) -> bool:
     return batch.run_id == run_id
 
 
+def _batch_of(connection: "psycopg.Connection[Any]", run: dg.DagsterRun) -> ledger.Batch | None:
+    """What the run took up; before that, what it was asked for."""
+    if taken := ledger.batch_in_run(connection, run.run_id):
+        return taken
+    named = run.tags.get(BATCH_TAG) or run.tags.get("dagster/partition")
+    try:
+        return ledger.batch(connection, named) if named else None
+    except ledger.UnknownBatchError:
+        return None
+
+
 def _record(
     context: dg.RunStatusSensorContext, postgres: PostgresResource, *, stopped: bool
 ) -> dg.SkipReason:
@@ -56,14 +71,11 @@ def _record(
     run = context.dagster_run
     # A run that no sensor asked for has the partition alone, which is the batch's id where a batch
     # is its own unit of work.
-    batch_id = run.tags.get(BATCH_TAG) or run.tags.get("dagster/partition")
-    if not batch_id:
-        return dg.SkipReason("The run has no batch and no partition.")
     with postgres.connect() as connection:
-        try:
-            batch = ledger.batch(connection, batch_id)
-        except ledger.UnknownBatchError:
-            return dg.SkipReason(f"{batch_id} is no landing batch.")
+        batch = _batch_of(connection, run)
+        if batch is None:
+            return dg.SkipReason("The run has no landing batch.")
+        batch_id = batch.batch_id
         if not concerns(batch, run.run_id, run.tags.get("dagster/run_key")):
             return dg.SkipReason(f"{batch_id} has moved on from run {run.run_id}.")
         now = datetime.now(UTC)

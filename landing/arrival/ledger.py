@@ -103,6 +103,12 @@ def batch_of_partition(connection: Connection, pipeline: str, partition_key: str
     return found[0] if found else None
 
 
+def batch_in_run(connection: Connection, run_id: str) -> Batch | None:
+    """The batch that the run took up, also where no sensor asked for the run."""
+    found = _batches(connection, "WHERE run_id = %(run)s", {"run": run_id})
+    return found[0] if found else None
+
+
 def open_batches(connection: Connection, source: str) -> list[Batch]:
     """The batches of a source that are not loaded, oldest first."""
     return _batches(

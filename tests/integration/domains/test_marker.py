@@ -125,6 +125,9 @@ def test_what_failed_is_done_again_from_where_it_stopped(
     assert noted.error_class == "permanent"
     openai_admin.end_faults()
     with psycopg.connect(landing.env["POSTGRES_URL"]) as connection:
+        taken = ledger.batch_in_run(connection, failed.run_id)
+        assert taken is not None
+        assert taken.batch_id == request.batch_id
         sinks = ledger.sinks(connection, [request.batch_id])[request.batch_id]
         assert {one.sink: one.state for one in sinks} == {
             "domain_metrics": "done", "domain_features": "done", "summary_prompts": "done",
