@@ -33,7 +33,7 @@ WHERE prompt_hash = ANY(%s) AND state IN ('answered', 'rejected')
 class Estimate:
     """What asking would take: prompts without an answer, tokens, dollars.
 
-    ``most_dollars`` is the worst case, which is what the budget must have room for.
+    ``most_dollars`` is the worst case of one request each.
     """
 
     prompts: int
@@ -105,7 +105,7 @@ def _print(
                 "not answered yet": found.new,
                 "prompt tokens, about": found.prompt_tokens,
                 "dollars, about": round(found.dollars, 2),
-                "dollars, at most": round(found.most_dollars, 2),
+                "dollars, at most, unless asked again": round(found.most_dollars, 2),
                 "budget in dollars": float(settings.budget_dollars),
             },
             indent=2,

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 #: Dollars, and percentage points.
 ORDER_VALUE_WIDTH = 25
+WIDE_FROM = 1_000
 CONVERSION_WIDTH = Decimal("0.5")
 
 _SUFFIXES = ("", "K", "M", "B", "T")
@@ -48,6 +49,13 @@ def order_value(value: Decimal | float | None) -> str | None:
         return None
     low = int(Decimal(str(value)) // ORDER_VALUE_WIDTH) * ORDER_VALUE_WIDTH
     return f"{low}-{low + ORDER_VALUE_WIDTH}"
+
+
+def told_order_value(value: Decimal | float | None) -> str | None:
+    """As :func:`order_value`, wide for large ones, of which 25 dollars hide nothing."""
+    if value is None or value < WIDE_FROM:
+        return order_value(value)
+    return magnitude(value)
 
 
 def conversion_rate(value: Decimal | float | None) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from assets.domains.asking.ledger import costs
 from landing.batch.failures import PermanentError
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ _SUMMARIES = """
 SELECT s.domain, s.category, a.answer, s.prompt_hash, a.state, coalesce(a.reason, a.outcome)
 FROM domains.summary_prompt s JOIN domains.openai_answer a USING (prompt_hash)
 WHERE s.month = %s ORDER BY s.domain
-"""
-_COST = """
-SELECT coalesce(sum(a.cost), 0)::bigint FROM domains.openai_answer a
-WHERE EXISTS (SELECT FROM domains.summary_prompt s
-              WHERE s.month = %s AND s.prompt_hash = a.prompt_hash)
 """
 _PUBLISHED = "SELECT domain, description FROM domains.published_description WHERE month = %s"
 
@@ -59,7 +55,7 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class MonthSummaries:
-    """All domains of a month. ``cost`` is what their answers cost ever, in micro-dollars."""
+    """All domains of a month. ``cost`` is what was paid for the month, in micro-dollars."""
 
     summaries: tuple[Summary, ...]
     cost: int
@@ -86,8 +82,8 @@ class MonthSummaries:
 
     def require(self, most_missing_percent: int) -> None:
         """Raises TooManyMissingError when a larger share has no summary."""
-        if self.missing_share * 100 > most_missing_percent:
-            missing = len(self.summaries) - len(self.answered)
+        missing = len(self.summaries) - len(self.answered)
+        if missing * 100 > most_missing_percent * len(self.summaries):
             raise TooManyMissingError(
                 f"{missing} of {len(self.summaries)} domains have no summary, more than"
                 f" {most_missing_percent}%: {self.reasons or 'they were not asked for yet'}"
@@ -97,8 +93,8 @@ class MonthSummaries:
 def read_summaries(conn: psycopg.Connection[Any], month: Month) -> MonthSummaries:
     """The month as the ledger has it now."""
     rows = conn.execute(_SUMMARIES, (month.start,)).fetchall()
-    cost = conn.execute(_COST, (month.start,)).fetchone() or (0,)
-    return MonthSummaries(tuple(Summary(*row) for row in rows), cost[0])
+    spent = costs(conn, month.start).spent
+    return MonthSummaries(tuple(Summary(*row) for row in rows), spent)
 
 
 def read_published(conn: psycopg.Connection[Any], month: Month) -> dict[str, str]:

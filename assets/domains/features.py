@@ -4,8 +4,8 @@ Belongs here: from sums and categories to the columns of ``tables.FEATURES``, wi
 not: reading the source, bins themselves (``bins.py``), what may leave our walls (``prompts.py``).
 Imported lazily: needs polars.
 
-Statistics leave out domains whose figure is unknown. Of a category with fewer than FEWEST domains
-there are none: they would give single domains away.
+Statistics leave out domains whose figure is unknown. Of fewer than FEWEST figures, and of a
+category with fewer domains, there are none: they would give single domains away.
 """
 
 from __future__ import annotations
@@ -70,19 +70,23 @@ def _statistics(rows: pl.DataFrame) -> pl.DataFrame:
     """By category; ``rows`` are in the order in which the first of equal ones is the top."""
     return rows.group_by("category").agg(
         *(
-            _statistic(kind, name).alias(f"cat_{kind}_{name}")
+            _of_enough(name, _statistic(kind, name)).alias(f"cat_{kind}_{name}")
             for name in MEASURES
             for kind in STATISTICS
         ),
         *(
-            pl.col("domain")
-            .filter(pl.col(name) == pl.col(name).max())
-            .first()
-            .alias(f"top_cat_{name}_domain")
+            _of_enough(
+                name, pl.col("domain").filter(pl.col(name) == pl.col(name).max()).first()
+            ).alias(f"top_cat_{name}_domain")
             for name in MEASURES
         ),
         pl.len().cast(pl.Int64).alias("cat_domains"),
     )
+
+
+def _of_enough(name: str, value: pl.Expr) -> pl.Expr:
+    """The value where enough domains have a figure of that name."""
+    return pl.when(pl.col(name).count() >= FEWEST).then(value)
 
 
 def _statistic(kind: str, name: str) -> pl.Expr:
@@ -102,13 +106,11 @@ def _percentile(values: pl.Expr, share: float) -> pl.Expr:
     below = ordered.get(low, null_on_oob=True)
     above = ordered.get(place.ceil().cast(pl.Int64), null_on_oob=True)
     step = above - below
-    value = (
-        pl.when(part == _HALF)
-        .then((below + above) / 2)
-        .when(part < _HALF)
-        .then(below + step * part)
-        .otherwise(above - step * (1 - part))
-    )
+    if share == _HALF:
+        value = (below + above) / 2
+    else:
+        lower = below + step * part
+        value = pl.when(part < _HALF).then(lower).otherwise(above - step * (1 - part))
     return pl.when(ordered.len() > 0).then(value)
 
 

@@ -16,6 +16,7 @@ from assets.domains.tables import FEATURES
 from assets.frame import markdown, pictures
 
 if TYPE_CHECKING:
+    from assets.domains.asking.ledger import Costs
     from assets.domains.asking.progress import AskingReport
     from assets.domains.descriptions import MonthSummaries
     from assets.domains.prompts import SummaryPrompt
@@ -72,6 +73,15 @@ def asking_figures(report: AskingReport) -> dict[str, Any]:
         "cost_dollars": report.cost / 1e6,
         "written_off_dollars": report.written_off / 1e6,
         "answers_per_second": round(report.answered / report.seconds, 1) if report.seconds else 0.0,
+    }
+
+
+def month_figures(costs: Costs) -> dict[str, Any]:
+    """What the month has cost so far, by whatever run and mode."""
+    return {
+        "month_requests": costs.requests,
+        "month_tokens": costs.prompt_tokens + costs.completion_tokens,
+        "month_cost_dollars": costs.spent / 1e6,
     }
 
 

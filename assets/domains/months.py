@@ -9,13 +9,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from landing.arrival.identity import ObjectVersion
-
 #: The first month that may be reported.
 FIRST = "2020-01"
 FORMAT = "%Y-%m"
 
-_MONTH_FOLDER = re.compile(r"(?:^|/)(\d{4}-\d{2})/")
+_MONTH_FOLDER = re.compile(r"(\d{4}-\d{2})/")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,18 +50,15 @@ class Month:
         return Month(date(count // 12, count % 12 + 1, 1))
 
 
-def report_month(version: ObjectVersion) -> str:
-    """The month that an object asks for; see :func:`month_asked`. Raises ValueError."""
-    return month_asked(version.key, version.modified_at, datetime.now(UTC))
+def month_asked(name: str, written_at: datetime, now: datetime) -> str:
+    """The month that the name's folder is, else the one before the object was written, in UTC.
 
-
-def month_asked(key: str, written_at: datetime, now: datetime) -> str:
-    """The month that the key's folder names, else the one before the object was written, in UTC.
+    ``name`` is the part of its key behind the prefix.
 
     Raises ValueError when that is no month, before FIRST or not over yet: a slip of the pen must
     not ask, and pay, for another month than was meant. Once a month is over, its marker counts.
     """
-    named = _MONTH_FOLDER.search(key)
+    named = _MONTH_FOLDER.match(name)
     month = Month.parse(named[1]) if named else Month.of(written_at).before
     if not Month.parse(FIRST) <= month < Month.of(now):
         raise ValueError(f"{month} cannot be reported")

@@ -6,6 +6,7 @@ Belongs here: the declaration, and what the code location gets. Does not: the as
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -16,6 +17,7 @@ from assets.domains.settings import DomainsSettings
 from assets.domains.tables import MARKERS
 from assets.frame.declared import LandedFiles, Pipeline
 from assets.frame.step import validation_asset
+from landing.arrival.identity import ObjectVersion
 
 if TYPE_CHECKING:
     from landing.batch.validation import Rules
@@ -28,6 +30,12 @@ def _rules() -> Rules:
     from assets.domains.markers import rules
 
     return rules(DOMAINS.sinks)
+
+
+def _report_month(version: ObjectVersion) -> str:
+    """The month that an object asks for. Raises ValueError."""
+    name = version.key.removeprefix(DomainsSettings.current().prefix)
+    return months.month_asked(name, version.modified_at, datetime.now(UTC))
 
 
 DOMAINS = LandedFiles(
@@ -52,7 +60,7 @@ DOMAINS = LandedFiles(
     rules=_rules,
     staged=MARKERS.column_schema(),
     preview=MARKERS.names,
-    unit=months.report_month,
+    unit=_report_month,
     limits={"empty_objects": True},
     starts_alone=True,
 )

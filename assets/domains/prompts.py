@@ -78,7 +78,7 @@ def prompt_data(row: Mapping[str, Any]) -> dict[str, str]:
         "sessions against the month before": row["sessions_direction"],
         "conversion rate in percent": row["binned_conv_rate"],
         "conversion rate against the month before": row["conv_rate_direction"],
-        "order value in dollars": row["binned_aov"],
+        "order value in dollars": bins.told_order_value(row["aov"]),
     }
     if category:
         data |= {
@@ -92,10 +92,10 @@ def prompt_data(row: Mapping[str, Any]) -> dict[str, str]:
             "category conversion rate in percent, 90th percentile": bins.conversion_rate(
                 row["cat_percentile_90_conv_rate"]
             ),
-            "category order value in dollars, 10th percentile": bins.order_value(
+            "category order value in dollars, 10th percentile": bins.told_order_value(
                 row["cat_percentile_10_aov"]
             ),
-            "category order value in dollars, 90th percentile": bins.order_value(
+            "category order value in dollars, 90th percentile": bins.told_order_value(
                 row["cat_percentile_90_aov"]
             ),
         }

@@ -7,6 +7,7 @@ becomes of a rejected one (``asking``).
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
@@ -18,8 +19,15 @@ _SCALES = {
     "t": 12, "tn": 12, "trillion": 12,
 }  # fmt: skip
 _NUMBER = re.compile(
-    r"(?<![\w.,])(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
+    r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
     r"(?:\s?(k|m|b|bn|t|tn|thousand|million|billion|trillion)\b)?",
+    re.IGNORECASE,
+)
+#: Figures without a digit. "One", and what counts in order, are rarely any.
+_SPELLED = re.compile(
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty"
+    r"|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|trillions?|dozens?"
+    r"|half|halves|double[ds]?|doubling|triple[ds]?|tripling|twice|thrice|quarters?|twofold)\b",
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"(?:^|\s)(?:[•‣◦▪*]\s|-\s(?=\S)|\d+[.)]\s+(?=[A-Z]))")
@@ -82,9 +90,13 @@ def _names_category(facts: Facts, text: str) -> str | None:
     if category is None:
         return None
     # A model rarely writes the whole path of "Home and Garden/Furniture": its last part will do.
-    short = category.rpartition("/")[2].strip().casefold()
-    there = short in text.casefold()
+    there = _name(_short(category)).search(text)
     return None if there else "Name the category exactly as it stands in the data."
+
+
+def _short(category: str) -> str:
+    """The last part of its path that says anything."""
+    return next((part for part in map(str.strip, category.split("/")[::-1]) if part), category)
 
 
 def _invents_category(facts: Facts, text: str) -> str | None:
@@ -96,9 +108,9 @@ def _invents_category(facts: Facts, text: str) -> str | None:
 def _foreign(facts: Facts, text: str) -> str | None:
     figures = {name: value for name, value in facts.items() if name not in _NAMES}
     given = numbers(" ".join(part for figure in figures.items() for part in figure))
-    foreign = [
-        str(number) for number in numbers(_without_names(facts, text)) if number not in given
-    ]
+    told = unicodedata.normalize("NFKC", _without_names(facts, text))
+    foreign = [str(number) for number in numbers(told) if number not in given]
+    foreign += _SPELLED.findall(_NUMBER.sub(" ", told))
     if not foreign:
         return None
     return f"Use only numbers of the data, written as there; {', '.join(foreign)} is not in it."
@@ -120,7 +132,7 @@ def numbers(text: str) -> list[Decimal]:
 def _without_names(facts: Facts, text: str) -> str:
     """The text without domain and category, whose own digits and dots are no breach."""
     category = facts.get("category", "")
-    names = (facts["domain"], category, category.rpartition("/")[2].strip())
+    names = (facts["domain"], category, _short(category))
     for name in sorted(filter(None, names), key=len, reverse=True):
         text = _name(name).sub(" ", text)
     return text

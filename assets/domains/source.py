@@ -28,13 +28,18 @@ WHERE c.category <> '' AND EXISTS (
 ORDER BY c.domain, c.category
 """
 _ROWS = """
-SELECT count(*), count(*) FILTER (WHERE domain IS NULL OR domain = '')
+SELECT count(*), count(*) FILTER (WHERE domain IS NULL OR domain = ''),
+    count(*) FILTER (WHERE transactionrevenue::text IN ('NaN', 'Infinity', '-Infinity'))
 FROM domain_metrics WHERE date >= %(start)s AND date < %(end)s
 """
 
 
 class MonthWithoutRowsError(PermanentError):
     """The source has nothing of the report month."""
+
+
+class BadSourceError(PermanentError):
+    """The source has figures that cannot be summed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class SourceMonth:
 def read_month(conn: psycopg.Connection[Any], month: Month) -> SourceMonth:
     """The month in one repeatable-read snapshot; ``conn`` must not be in a transaction.
 
-    Raises MonthWithoutRowsError and psycopg errors.
+    Raises MonthWithoutRowsError, BadSourceError and psycopg errors.
     """
     import psycopg
 
@@ -63,7 +68,11 @@ def read_month(conn: psycopg.Connection[Any], month: Month) -> SourceMonth:
     conn.read_only = True
     bounds = {"before": month.before.start, "start": month.start, "end": month.after.start}
     with conn.transaction():
-        rows, nameless = conn.execute(_ROWS, bounds).fetchone() or (0, 0)
+        rows, nameless, endless = conn.execute(_ROWS, bounds).fetchone() or (0, 0, 0)
+        if endless:
+            raise BadSourceError(
+                f"{endless} rows of {month} in domain_metrics have a revenue that is no number"
+            )
         if rows == nameless:
             raise MonthWithoutRowsError(f"the source has no rows of {month} in domain_metrics")
         metrics = conn.execute(_METRICS, bounds).fetchall()

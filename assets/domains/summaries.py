@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl  # noqa: TID253
 
 from assets.domains import metadata, review
+from assets.domains.asking import ledger
 from assets.domains.asking.engine import ask_month
 from assets.domains.descriptions import Summary, read_summaries
 from assets.sinks.result import SAMPLE, SinkResult, Verification
@@ -38,6 +39,18 @@ _REJECTS = {
 
 #: Who looks after batches.
 BATCH_SENSOR = "summary_batch_sensor"
+
+
+_OF_ANOTHER_MODEL = """
+SELECT a.request ->> 'model' FROM domains.openai_answer a
+JOIN domains.summary_prompt s USING (prompt_hash)
+WHERE s.month = %s AND a.state NOT IN ('answered', 'rejected') AND a.request ->> 'model' <> %s
+LIMIT 1
+"""
+
+
+class AnotherModelError(PermanentError):
+    """The prompts were made for another model than the one whose prices are known."""
 
 
 class OverBudgetError(PermanentError):
@@ -65,12 +78,14 @@ def summarize(
     WaitingForBatchError while it works, what ask_month raises, and the store's own errors.
     """
     started = time.monotonic()
+    _require_model(postgres, month, limits.model)
     if batch_from:
         _ask_by_batch(postgres, openai, month, limits=limits, batch_from=batch_from, log=log)
     report = ask_month(postgres, openai, month.start, review=review.problem, limits=limits, log=log)
     shown.update(metadata.asking_figures(report))
     with postgres.connect() as connection:
         found = read_summaries(connection, month)
+        shown.update(metadata.month_figures(ledger.costs(connection, month.start)))
     shown.update(metadata.summaries_shown(found))
     key = rejects_key(month)
     if found.rejected:
@@ -90,6 +105,17 @@ def summarize(
     )
 
 
+def _require_model(postgres: PostgresResource, month: Month, model: str) -> None:
+    """Prices are of the model that is set: raises AnotherModelError for prompts of another."""
+    with postgres.connect() as connection:
+        others = connection.execute(_OF_ANOTHER_MODEL, (month.start, model)).fetchone()
+    if others is not None:
+        raise AnotherModelError(
+            f"prompts of {month} were made for {others[0]}, not for {model}: materialize "
+            "summary_prompts of the month, too"
+        )
+
+
 def _ask_by_batch(
     postgres: PostgresResource,
     openai: OpenAIResource,
@@ -99,7 +125,7 @@ def _ask_by_batch(
     batch_from: int,
     log: logging.Logger,
 ) -> None:
-    from assets.domains.asking import batch_mode, ledger
+    from assets.domains.asking import batch_mode
 
     with postgres.connect() as connection:
         standing = ledger.standing(connection, month.start)
@@ -108,6 +134,8 @@ def _ask_by_batch(
     done = batch_mode.step(
         postgres, openai, month.start, review=review.problem, limits=limits, log=log
     )
+    if done.busy:
+        raise WaitingForBatchError(f"another process is at the batches of {month}")
     if done.unaffordable:
         raise OverBudgetError(
             f"the budget of {month} has no room for {done.unaffordable} of its prompts: raise "

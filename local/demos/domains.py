@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from assets.domains import answers
 from assets.pipelines import defaults
 from landing.stores.s3 import S3Store
 from local.demos.pipeline import Figures, Landed, PipelineDemo, ledger_figures
@@ -83,6 +84,9 @@ class DomainsDemo(PipelineDemo):
         rejected = f"{manifest['rejected']:,} rejected {manifest['rejected_by_reason'] or ''}"
         lines = [f"  {counts} for ${manifest['cost_dollars']:.2f}, {rejected}"]
         lines += [f"  Telegram: {self._messages()[-1]['text'].splitlines()[0]}"]
+        with self._postgres().connect() as connection:
+            one = answers.description(connection, rows[0]["domain"], MONTH)
+        lines += [f"  {one.domain}, {one.category or 'no category'}:" if one else "  nothing"]
         lines += [f"    {row['domain']}: {row['description'][:110]}…" for row in rows[:SHOWN]]
         return lines
 

@@ -144,9 +144,11 @@ def _refused(error: openai.APIStatusError) -> Completion | Failure:
             "insufficient_quota",
             "OpenAI says that the account has no credit left (insufficient_quota): add credit or"
             " raise its limit, then run this again; what was answered stays",
-        ) from error
+        ) from None  # its body may quote the key
     if status not in retryable.OPENAI_STATUSES:
-        raise RequestRefusedError(str(status), _advice(status, error)) from error
+        raise RequestRefusedError(
+            str(status), _advice(status, error)
+        ) from None  # its body may quote the key
     wait = retry_after(headers.get("retry-after"), time.time()) or _milliseconds(headers)
     full = status == _TOO_MANY and any(
         headers.get(f"x-ratelimit-remaining-{what}") == "0" for what in ("requests", "tokens")

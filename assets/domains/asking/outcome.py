@@ -150,6 +150,7 @@ def judge(
 
     ``limit`` is that of the request. Raises what ``review`` raises.
     """
+    answered = replace(answered, text=answered.text.strip())
     if answered.refusal:
         return Verdict("refused", text=answered.refusal)
     if answered.finish_reason == "content_filter":

@@ -32,12 +32,13 @@ def _within(part: pd.DataFrame) -> pd.DataFrame:
     large = named and len(part) >= FEWEST
     for name in MEASURES:
         values = part[name].astype(float)
+        told = large and values.notna().sum() >= FEWEST
         for kind, value in {
             "high": values.max(), "low": values.min(), "median": values.median(),
             "percentile_10": values.quantile(0.1), "percentile_90": values.quantile(0.9),
         }.items():  # fmt: skip
-            out[f"cat_{kind}_{name}"] = value if large else np.nan
-        top = part.loc[values.idxmax(), "domain"] if large and values.notna().any() else None
+            out[f"cat_{kind}_{name}"] = value if told else np.nan
+        top = part.loc[values.idxmax(), "domain"] if told else None
         out[f"top_cat_{name}_domain"] = top
     out["cat_domains"] = len(part) if named else np.nan
     below = np.array([(part["revenue"] < value).sum() for value in part["revenue"]])

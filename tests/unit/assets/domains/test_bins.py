@@ -48,6 +48,11 @@ def test_order_values(value: float | None, name: str | None) -> None:
     assert bins.order_value(value) == name
 
 
+def test_large_order_values_are_told_by_wide_bins() -> None:
+    told = [bins.told_order_value(value) for value in (999.99, 1000, 7391246.83, None)]
+    assert told == ["975-1000", "1K–2K", "5M–10M", None]
+
+
 @pytest.mark.parametrize(
     ("value", "name"),
     [(0, "0.00-0.50"), (0.49, "0.00-0.50"), (0.5, "0.50-1.00"), (2.5, "2.50-3.00"),

@@ -75,7 +75,26 @@ def test_a_category_is_not_invented() -> None:
 
 @pytest.mark.parametrize(
     "figure",
-    ["1.5M", "3 million", "2,500,000", "$4m", "12%", "1999", "0.7", "99th", "7x", "B2B", "1M–5M"],
+    [
+        "1.5M",
+        "3 million",
+        "2,500,000",
+        "$4m",
+        "12%",
+        "1999",
+        "0.7",
+        "99th",
+        "7x",
+        "B2B",
+        "1M–5M",
+        ".75 percent",
+        "1M,900K",
+        "1,5 percent",
+        "½",
+        "seven million",
+        "twice as many",
+        "10²",
+    ],
 )
 def test_a_number_that_was_not_given_is_found(figure: str) -> None:
     assert code(GOOD.replace("Visitors", f"With {figure} visitors")) == "foreign_number"
