@@ -53,11 +53,8 @@ def concerns(batch: ledger.Batch, run_id: str, key: str | None) -> bool:
     return batch.run_id == run_id
 
 
-def _batch_of(connection: "psycopg.Connection[Any]", run: dg.DagsterRun) -> ledger.Batch | None:
-    """What the run took up; before that, what it was asked for."""
-    if taken := ledger.batch_in_run(connection, run.run_id):
-        return taken
-    named = run.tags.get(BATCH_TAG) or run.tags.get("dagster/partition")
+def _batch_named(connection: "psycopg.Connection[Any]", named: str | None) -> ledger.Batch | None:
+    """What a run was asked for that has not begun."""
     try:
         return ledger.batch(connection, named) if named else None
     except ledger.UnknownBatchError:
@@ -72,9 +69,14 @@ def _record(
     # A run that no sensor asked for has the partition alone, which is the batch's id where a batch
     # is its own unit of work.
     with postgres.connect() as connection:
-        batch = _batch_of(connection, run)
+        named = run.tags.get(BATCH_TAG) or run.tags.get("dagster/partition")
+        batch = ledger.batch_in_run(connection, run.run_id) or _batch_named(connection, named)
         if batch is None:
-            return dg.SkipReason("The run has no landing batch.")
+            return dg.SkipReason(
+                f"{named} is no landing batch."
+                if named
+                else "The run has no batch and no partition."
+            )
         batch_id = batch.batch_id
         if not concerns(batch, run.run_id, run.tags.get("dagster/run_key")):
             return dg.SkipReason(f"{batch_id} has moved on from run {run.run_id}.")
