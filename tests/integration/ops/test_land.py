@@ -70,7 +70,7 @@ def test_a_file_of_music_is_in_the_raw_bucket(env, tmp_path: Path, capsys) -> No
         ("campaigns", "a.csv", b"", "is empty"),
         ("campaigns", "none.csv", None, "is no file"),
         ("music", "song.h5.part", b"x", r"would pass over song\.h5\.part"),
-        ("domains", "a.csv", b"x", "no pipeline 'domains'.*campaigns or music or reading"),
+        ("images", "a.csv", b"x", "no pipeline 'images'.*campaigns or music or reading"),
     ],
 )
 def test_what_no_sensor_would_find_is_refused(
