@@ -16,6 +16,10 @@ from tests.integration.domains.asking.world import World, prompt
 pytestmark = pytest.mark.servers("postgres", "openai")
 
 PROMPTS = 1_500
+OTHER_SESSIONS = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 
 @pytest.fixture
@@ -51,6 +55,8 @@ def test_killed_at_half_with_calls_in_flight(world, openai_admin, rates):
     openai_admin.set_faults(**plan, seed=5)
     world.add(*(prompt(number) for number in range(PROMPTS)))
     killed_at(world, openai_admin, PROMPTS // 2)
+    # A claim whose COMMIT was on its way is still the dead process's.
+    until(lambda: world.query(OTHER_SESSIONS) == [(0,)])
     states = world.states()
     assert 0 < states["asked"] <= MOST_IN_FLIGHT + 2 * 50, "in flight, and claimed beforehand"
     before = states["answered"]
