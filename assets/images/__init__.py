@@ -1,0 +1,1 @@
+"""The images pipeline: a request file to transformed images of a catalogue."""

@@ -1,0 +1,1 @@
+"""Which product has an image, and what kind of image it is."""

@@ -1,0 +1,1 @@
+"""Tasks: their items, how they get on, and what they leave behind."""
