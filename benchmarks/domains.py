@@ -6,10 +6,12 @@ JSON. Ours keeps a ledger in Postgres, which syncs to disk here, and asks until 
 answered. The plain one is what one writes in an afternoon: AsyncOpenAI with its own retries, a
 semaphore and gather; its answers are kept in memory, and what it lost is counted. Run:
 
-    python -m benchmarks.domains [--prompts 10427 --concurrency 200 500] [--stack DIRECTORY]
+    python -m benchmarks.domains [--prompts 10427 --concurrency 200 500 --seeds 1 2 3]
 
 Ideal is prompts x mean latency / concurrency, without any fault. Steady throughput is that of
-answers between a tenth and eight tenths of all. CPU is this process's; the servers' is printed.
+answers between a tenth and eight tenths of all. CPU is this process's; the servers' is printed. A
+seed says which requests fail: the whole time ends a timeout after the last one that hangs, which
+may be any of the last few hundred, so that several seeds are run.
 """
 
 from __future__ import annotations
@@ -147,11 +149,11 @@ def server_cpu(stack: Stack) -> dict[str, float]:
     return seconds
 
 
-def measured(stack: Stack, admin: OpenAIAdmin, ask: Any) -> Measured:
+def measured(stack: Stack, admin: OpenAIAdmin, ask: Any, seed: int) -> Measured:
     """Ask with the faults on; ``ask`` returns how many were answered, and when."""
     admin.set_faults(
         latency_p50=P50, latency_sigma=SIGMA, rates=FAULTS, retry_after=1.0, hang_seconds=60.0,
-        seed=1,
+        seed=seed,
     )  # fmt: skip
     before, cpu, started = server_cpu(stack), own_cpu(), time.monotonic()
     answered, ends = ask()
@@ -161,7 +163,7 @@ def measured(stack: Stack, admin: OpenAIAdmin, ask: Any) -> Measured:
     return Measured(seconds, cpu, answered, ends, servers, admin.counters())
 
 
-def ours(stack: Stack, count: int, concurrency: int) -> Measured:
+def ours(stack: Stack, count: int, concurrency: int, seed: int) -> Measured:
     with environment(stack) as world:
         admin = OpenAIAdmin.of(os.environ)
         world.add(*prompts(count))
@@ -182,7 +184,7 @@ def ours(stack: Stack, count: int, concurrency: int) -> Measured:
             )
             return len(rows), [row[0] for row in rows]
 
-        result = measured(stack, admin, ask)
+        result = measured(stack, admin, ask, seed)
         recount(world, result)
         return result
 
@@ -201,7 +203,7 @@ def recount(world: World, result: Measured) -> None:
     world.assert_sound()
 
 
-def plain(stack: Stack, count: int, concurrency: int) -> Measured:
+def plain(stack: Stack, count: int, concurrency: int, seed: int) -> Measured:
     from openai import AsyncOpenAI
 
     lost: Counter[str] = Counter()
@@ -236,7 +238,7 @@ def plain(stack: Stack, count: int, concurrency: int) -> Measured:
             asyncio.run(run(client))
             return len(ends), ends
 
-        result = measured(stack, OpenAIAdmin.of(os.environ), ask)
+        result = measured(stack, OpenAIAdmin.of(os.environ), ask, seed)
     print(f"  plain client lost {sum(lost.values())}: {dict(lost)}", flush=True)
     return result
 
@@ -264,6 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=10_427)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[200, 500])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--without-plain", action="store_true", help="ours only")
     parser.add_argument("--stack", type=Path, help="a state directory; left running")
     given = parser.parse_args(arguments)
@@ -277,10 +280,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC):%Y-%m-%d}"
         )
         for concurrency in given.concurrency:
-            report("ours", ours(stack, given.prompts, concurrency), given.prompts, concurrency)
+            for seed in given.seeds:
+                result = ours(stack, given.prompts, concurrency, seed)
+                report(f"ours, seed {seed}", result, given.prompts, concurrency)
             if not given.without_plain:
-                result = plain(stack, given.prompts, concurrency)
-                report("plain", result, given.prompts, concurrency)
+                seed = given.seeds[0]
+                result = plain(stack, given.prompts, concurrency, seed)
+                report(f"plain, seed {seed}", result, given.prompts, concurrency)
     finally:
         if given.stack is None:
             stack.reset()

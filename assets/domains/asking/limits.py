@@ -78,7 +78,7 @@ class AskingLimits:
     @property
     def spare(self) -> int:
         """Slots that requests move to which the server seems to have forgotten."""
-        return max(1, self.concurrency // 20)
+        return max(1, self.concurrency // 12)
 
     @property
     def prices(self) -> Prices:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Settlements in a transaction, and seconds between two: each costs about as much CPU as a call,
 #: and each holds its slots for so long.
 MOST = 500
-PAUSE = 0.006
+PAUSE = 0.003
 #: Seconds for which answers wait in memory for a database that is away.
 PATIENCE = 60.0
 
