@@ -29,7 +29,7 @@ def batch_job(files: LandedFiles) -> Any:
         | dg.AssetSelection.checks(*files.check_keys(names)),
         # The ledger owns a batch's attempts: a retry by Dagster on top would run it twice.
         tags={
-            WRITER_TAG: files.writer or files.job,
+            **({WRITER_TAG: files.writer} if files.writer else {}),
             "dagster/max_retries": "0",
             "dagster/max_runtime": str(MOST_SECONDS),
         },

@@ -129,8 +129,8 @@ class LandedFiles(Steps):
     loaded, ``derived`` what runs with them and the ledger does not wait for. ``rules`` import what
     the files must be; they are called when a batch is read. ``staged`` and ``preview`` are the
     columns that validation hands over and shows. ``unit`` gives an object's partition where that
-    is not its batch (see landing.arrival.source.Source), and needs ``partitions``. ``limits`` are
-    further fields of that Source. ``keeps_staging`` where staging is the pipeline's own archive.
+    is not its batch (see landing.arrival.source.Source), or ``unit_in`` from what it holds, and
+    needs ``partitions``. ``limits`` are further fields of that Source. ``keeps_staging`` where staging is the pipeline's own archive.
     ``starts_alone`` where a partition may be worked on of which nothing landed: what lands only
     says when.
     """
@@ -149,6 +149,7 @@ class LandedFiles(Steps):
     landing: str = "landing"
     derived: tuple[str, ...] = ()
     unit: Callable[[ObjectVersion], str] | None = None
+    unit_in: Callable[[bytes], str] | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
     keeps_staging: bool = False
     starts_alone: bool = False
@@ -210,6 +211,7 @@ class LandedFiles(Steps):
             pattern=re.compile(re.escape(prefix) + self.pattern, re.DOTALL),
             sinks=self.sinks,
             unit=self.unit,
+            unit_in=self.unit_in,
             **self.limits,
         )
 
@@ -245,7 +247,7 @@ class LandedFiles(Steps):
         name: str,
         *,
         kinds: Collection[str],
-        pool: str,
+        pool: str | None,
         group: str = "stores",
         holds: str = HOLDS,
         deps: Sequence[str] = (),
@@ -253,7 +255,8 @@ class LandedFiles(Steps):
     ) -> AssetKeywords:
         """Keywords of a sink: it reads staging only, so that one can fail or run alone.
 
-        ``pool`` names, behind the pipeline, whose slot it holds. Its check says that the store
+        ``pool`` names, behind the pipeline, whose slot it holds; None for a sink of which any
+        number may run. Its check says that the store
         ``holds`` the batch.
         """
         spec = dg.AssetCheckSpec(HOLDS_BATCH, asset=self.key(name), description=holds)
@@ -263,7 +266,7 @@ class LandedFiles(Steps):
             deps=deps or [self.validation],
             **{
                 "kinds": set(kinds),
-                "pool": f"{self.pipeline}_{pool}",
+                **({"pool": f"{self.pipeline}_{pool}"} if pool else {}),
                 "check_specs": [spec],
                 **more,
             },

@@ -6,7 +6,7 @@ creation of batches, over a psycopg connection. Does not: what happens to a batc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -80,8 +80,16 @@ def record_versions(
     ).rowcount
 
 
-def unassigned(connection: Connection, source: Source, limit: int) -> list[Arrival]:
-    """The object versions that belong to no batch, in order of arrival, at most ``limit``."""
+def unassigned(
+    connection: Connection,
+    source: Source,
+    limit: int,
+    unit: Callable[[ObjectVersion], str] | None = None,
+) -> list[Arrival]:
+    """The object versions that belong to no batch, in order of arrival, at most ``limit``.
+
+    ``unit`` gives the partition of each, where the source's own rule does not.
+    """
     rows = connection.execute(
         """
         SELECT seq, size, seen_at, store, bucket, key, version, size, modified_at
@@ -90,7 +98,7 @@ def unassigned(connection: Connection, source: Source, limit: int) -> list[Arriv
         """,
         (source.name, limit),
     )
-    unit = source.unit
+    unit = unit or source.unit
     return [
         Arrival(seq, size, seen_at, unit(ObjectVersion(*version)) if unit else None)
         for seq, size, seen_at, *version in rows

@@ -5,7 +5,7 @@ Belongs here: binding them, and the transaction of a tick. Does not: SQL.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,9 +49,11 @@ class PostgresLedger:
         """See arrivals.record_versions."""
         return arrivals.record_versions(self.connection, source.name, versions, seen_at)
 
-    def unassigned(self, source: Source, limit: int) -> Sequence[Arrival]:
+    def unassigned(
+        self, source: Source, limit: int, unit: Callable[[ObjectVersion], str] | None = None
+    ) -> Sequence[Arrival]:
         """See arrivals.unassigned."""
-        return arrivals.unassigned(self.connection, source, limit)
+        return arrivals.unassigned(self.connection, source, limit, unit)
 
     def create_batch(self, source: Source, new: Sequence[Arrival], now: datetime) -> str:
         """See arrivals.create_batch."""

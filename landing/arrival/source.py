@@ -12,6 +12,9 @@ from datetime import timedelta
 
 from landing.arrival.identity import ObjectVersion, StoreKind
 
+#: Bytes of an object that say which unit it is of.
+UNIT_BYTES = 1024 * 1024
+
 #: Suffixes that uploaders use while a file is still being written.
 TEMPORARY_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", ".filepart", "._COPYING_")
 
@@ -28,6 +31,8 @@ class Source:
     ``unit`` gives the partition that an object's run works on (a month, a task), and a batch then
     holds objects of one unit only; it raises ValueError for an object that names none, which is
     not taken. Without it a batch's partition is its own id.
+    ``unit_in`` gives it from what the object holds, at most UNIT_BYTES and one byte more of it,
+    where its name does not tell; of an object that is gone by then it is given nothing.
     """
 
     name: str
@@ -46,5 +51,6 @@ class Source:
     ordered_keys: bool = False
     overlap_keys: int = 1_000
     unit: Callable[[ObjectVersion], str] | None = None
+    unit_in: Callable[[bytes], str] | None = None
     temporary_suffixes: tuple[str, ...] = field(default=TEMPORARY_SUFFIXES)
     empty_objects: bool = False

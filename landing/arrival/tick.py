@@ -23,9 +23,9 @@ from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger import Batch, SinkState
 from landing.arrival.ledger_postgres import PostgresLedger
 from landing.arrival.scan import ScanResult, scan
-from landing.arrival.source import Source
+from landing.arrival.source import UNIT_BYTES, Source
 from landing.arrival.states import IN_FLIGHT, LOCK_GRACE, run_key
-from landing.stores.base import ObjectStore
+from landing.stores.base import ObjectNotCurrent, ObjectStore
 
 if TYPE_CHECKING:
     import psycopg
@@ -140,7 +140,7 @@ def run_tick(
     result = scan(store, source, before.position, record, deadline=deadline, clock=clock, now=now)
     unlocked, lost = _reap(source, ledger, runs, before.unlocked, now())
     with ledger.exclusive(source):
-        created = _make_batches(source, ledger, now())
+        created = _make_batches(source, store, ledger, now())
         batches = ledger.open_batches(source)
         attempts = [
             (batch, attempt)
@@ -202,8 +202,11 @@ def describe(
     )
 
 
-def _make_batches(source: Source, ledger: PostgresLedger, now: datetime) -> list[str]:
-    arrivals = ledger.unassigned(source, MAX_NEW_BATCHES * source.max_objects)
+def _make_batches(
+    source: Source, store: ObjectStore, ledger: PostgresLedger, now: datetime
+) -> list[str]:
+    most = MAX_NEW_BATCHES * source.max_objects
+    arrivals = ledger.unassigned(source, most, unit_of(source, store))
     if not arrivals:
         return []
     busy = any(
@@ -212,6 +215,23 @@ def _make_batches(source: Source, ledger: PostgresLedger, now: datetime) -> list
     )
     closed = close_batches(arrivals, source, idle=not busy, now=now)
     return [ledger.create_batch(source, group, now) for group in closed[:MAX_NEW_BATCHES]]
+
+
+def unit_of(source: Source, store: ObjectStore) -> Callable[[ObjectVersion], str] | None:
+    """How an object's partition is told by what it holds; None where it is not."""
+    unit_in = source.unit_in
+    if unit_in is None:
+        return None
+
+    def read(version: ObjectVersion) -> str:
+        try:
+            with store.open(version) as stream:
+                held = stream.read(UNIT_BYTES + 1)
+        except ObjectNotCurrent:
+            held = b""  # its batch finds that out, too, and says so
+        return unit_in(held)
+
+    return read
 
 
 def _reap(

@@ -1,0 +1,50 @@
+"""Whether the catalogue knows what a request filters by.
+
+Belongs here: the catalogue's values, and what is said of one that it has not. Does not: the
+request's form (``request.py``), which products match (``tasks/manifest.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from assets.images.requests.request import ImageRequest, RefusedRequestError, nearest
+
+if TYPE_CHECKING:
+    import psycopg
+
+_MOST_SHOWN = 8
+
+#: The values of every column that is filtered by, as the catalogue spells them.
+KnownValues = Mapping[str, frozenset[str]]
+
+
+def known_values(connection: psycopg.Connection[Any]) -> KnownValues:
+    """Of every filter; each is empty while the catalogue is. Raises psycopg.Error."""
+    return {
+        field: frozenset(
+            row[0]
+            for row in connection.execute(
+                f"SELECT DISTINCT {field} FROM images.product WHERE {field} IS NOT NULL"
+            )
+        )
+        for field in ImageRequest.FILTERS
+    }
+
+
+def require_known(request: ImageRequest, known: KnownValues) -> None:
+    """Raise RefusedRequestError (``unknown_value``) naming every value that no product has."""
+    problems = list(_problems(request, known))
+    if problems:
+        raise RefusedRequestError("unknown_value", problems)
+
+
+def _problems(request: ImageRequest, known: KnownValues) -> Iterator[str]:
+    for field in request.FILTERS:
+        for value in request.wanted(field) or ():
+            if value not in known[field]:
+                like = nearest(value, known[field])
+                shown = sorted(known[field])[:_MOST_SHOWN]
+                hint = f"did you mean {' or '.join(like)}?" if like else f"such as {shown}"
+                yield f"{field}: no product has {value!r}; {hint}"

@@ -1,0 +1,175 @@
+"""The assets of a task: its items, their images, the files beside them.
+
+Belongs here: decorators and resources over one function each. Does not: what these do.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.frame.buckets import minio_bucket
+from assets.frame.step import StepEvents, partition_events
+from assets.images.pipeline import REQUESTS
+from assets.images.settings import ImagesSettings
+from assets.images.tasks import ledger
+from assets.sinks.result import SinkResult, Verification
+from landing.batch.failures import classify
+from resources.minio import MinioResource
+from resources.postgres import PostgresResource
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from assets.images.tasks.ledger import Task
+
+    Connection = psycopg.Connection[Any]
+
+
+@dg.asset(
+    **REQUESTS.sink(
+        "image_task_manifest",
+        group="tasks",
+        kinds={"postgres"},
+        pool=None,
+        deps=["image_requests", "product_catalog", "image_inventory"],
+        code_version="1",
+        holds="One item for every product that the request matches.",
+    )
+)
+def image_task_manifest(
+    context: dg.AssetExecutionContext, postgres: PostgresResource, minio: MinioResource
+) -> StepEvents:
+    """The products that match, each with the image that the inventory has of it."""
+    shown: dict[str, Any] = {}
+
+    def take(task_id: str) -> tuple[SinkResult, Verification]:
+        from assets.images.tasks import items, manifest
+
+        with _task(postgres, task_id) as (connection, task):
+            result = manifest.decide(connection, task)
+            shown.update(_counted(connection, task_id))
+            shown["waiting"] = result[0].rows_written - sum(
+                items.counts(connection, task_id).values()
+            )
+        return result
+
+    yield from partition_events(REQUESTS, context, postgres, minio, take, metadata=lambda: shown)
+
+
+@dg.asset(
+    **REQUESTS.sink(
+        "task_images",
+        group="tasks",
+        kinds={"minio", "pillow"},
+        pool=None,
+        deps=["image_task_manifest"],
+        code_version="1",
+        holds="An object of the size told for every good item, and no other.",
+    )
+)
+def task_images(
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    minio: MinioResource,
+    images: ImagesSettings,
+) -> StepEvents:
+    """Each item's image, copied or transformed; what can't be has its reason."""
+    shown: dict[str, Any] = {}
+
+    def take(task_id: str) -> tuple[SinkResult, Verification]:
+        from assets.images.tasks import items, sheets
+        from assets.images.tasks.attempt import attempt
+
+        started = time.monotonic()
+        with (
+            _task(postgres, task_id) as (connection, task),
+            minio_bucket(minio, images.results_bucket) as results,
+        ):
+            done = attempt(
+                connection,
+                results,
+                task,
+                settings=images,
+                access=minio.access,
+                log=context.log,
+            )
+            counts = items.counts(connection, task_id)
+            shown.update(_counted(connection, task_id))
+            shown["images_per_second"] = round(done.worked / max(done.seconds, 1e-3), 1)
+            for name, sheet in (
+                ("contact_sheet", sheets.results(connection, task_id, results.get)),
+                ("rejects_sheet", sheets.rejects(connection, task_id)),
+            ):
+                if sheet:
+                    shown[name] = dg.MetadataValue.md(sheet)
+        good = counts.get("ok", 0)
+        seconds = time.monotonic() - started
+        result = SinkResult(good, max(good - done.worked, 0), done.removed, seconds)
+        return result, done.found
+
+    yield from partition_events(REQUESTS, context, postgres, minio, take, metadata=lambda: shown)
+
+
+@dg.asset(
+    **REQUESTS.sink(
+        "task_metadata",
+        group="tasks",
+        kinds={"minio", "csv", "parquet"},
+        pool=None,
+        deps=["task_images"],
+        code_version="1",
+        holds="One row per requested product; files read back by their digests.",
+    )
+)
+def task_metadata(
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    minio: MinioResource,
+    images: ImagesSettings,
+) -> StepEvents:
+    """`metadata.csv`, `metadata.parquet`, and `result.json` last: then the task is done."""
+    shown: dict[str, Any] = {}
+
+    def take(task_id: str) -> tuple[SinkResult, Verification]:
+        from assets.images.tasks.ending import end
+
+        with (
+            _task(postgres, task_id) as (connection, task),
+            minio_bucket(minio, images.results_bucket) as results,
+        ):
+            ended = end(connection, results, task)
+            shown["state"] = ledger.task(connection, task_id).state
+            shown["dagster/uri"] = REQUESTS.uri(images.results_bucket, f"{task_id}/")
+            shown.update(_counted(connection, task_id))
+        return ended
+
+    yield from partition_events(REQUESTS, context, postgres, minio, take, metadata=lambda: shown)
+
+
+@contextmanager
+def _task(postgres: PostgresResource, task_id: str) -> Iterator[tuple["Connection", "Task"]]:
+    """The task, on a connection in autocommit mode; one that fails for good is told so.
+
+    A run that is ended from outside leaves it cancelled: the next one goes on.
+    """
+    with postgres.connect(autocommit=True) as connection:
+        try:
+            yield connection, ledger.task(connection, task_id)
+        except Exception as error:
+            if classify(error) == "permanent":
+                ledger.fail(connection, task_id, f"{type(error).__name__}: {error}")
+            raise
+        except BaseException:
+            ledger.cancelled(connection, task_id)
+            raise
+
+
+def _counted(connection: "Connection", task_id: str) -> dict[str, Any]:
+    """Items by what came of them, as numbers that the UI plots."""
+    from assets.images.tasks import items
+
+    counts = items.counts(connection, task_id)
+    return {f"items_{status}": count for status, count in counts.items()}

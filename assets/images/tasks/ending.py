@@ -1,0 +1,72 @@
+"""How a task ends: its metadata files, then its state, then the file that says so.
+
+Belongs here: that order. Does not: what the files hold.
+Imported lazily: needs pyarrow.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from assets.images.tasks import items, ledger, metadata_files, result_file
+from assets.sinks import objects
+from assets.sinks.result import SinkResult, Verification
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from assets.images.tasks.ledger import Task
+    from landing.stores.minio import MinioStore
+
+
+def end(
+    connection: psycopg.Connection[Any], results: MinioStore, task: Task
+) -> tuple[SinkResult, Verification]:
+    """Write what lies beside the images, set the task done, tell the client.
+
+    A task whose files are written and still there stays as it is. One that was cancelled is told
+    so, without metadata. Raises psycopg.Error and what the store raises.
+    """
+    started = time.monotonic()
+    written, files = 0, task.files
+    if task.state in {"running", *ledger.DONE} and not _there(results, task):
+        rows, made = metadata_files.write(connection, results, task.task_id)
+        files = {name: asdict(one) for name, one in made.items()}
+        written = rows
+        ledger.finish(connection, task.task_id, files)
+    counts = items.counts(connection, task.task_id)
+    if task.state == "running":
+        ledger.close(connection, task.task_id, skips=set(counts) > {"ok"})
+    ended = ledger.task(connection, task.task_id)
+    body = result_file.result(ended, counts, files or {})
+    key = f"{task.task_id}/{result_file.RESULT}"
+    if not _holds(results, key, body):
+        results.put(key, body, content_type="application/json")
+    total = sum(counts.values())
+    found = _verified(results, ended, total)
+    return SinkResult(total, total - written, 0, time.monotonic() - started), found
+
+
+def _holds(results: MinioStore, key: str, body: bytes) -> bool:
+    try:
+        return results.get(key) == body
+    except KeyError:
+        return False
+
+
+def _there(results: MinioStore, task: Task) -> bool:
+    return bool(task.files) and all(
+        objects.digest_of(results, f"{task.task_id}/{name}") == told["sha256"]
+        for name, told in (task.files or {}).items()
+    )
+
+
+def _verified(results: MinioStore, task: Task, total: int) -> Verification:
+    """Every item has an outcome, and the files are those that were written."""
+    if task.state not in ledger.DONE:
+        return Verification()
+    items_missing = max((task.items or 0) - total, 0)
+    missing = [] if _there(results, task) else list(task.files or {})
+    return Verification(task.items or 0, items_missing + len(missing), sample=tuple(missing))

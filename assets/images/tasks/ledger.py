@@ -1,0 +1,266 @@
+"""The ledger of tasks: what was asked for, in which state it is, how far it got.
+
+Belongs here: reads and state changes of ``images.image_task``. Does not: items (``items.py``),
+which products match (``manifest.py``).
+
+    pending -> running -> done | done_with_skips
+       |          |-> cancelled -> running (an operator resumes it)
+       +----------+-> failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from assets.images.requests.request import ImageRequest
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from landing.arrival.identity import ObjectVersion
+
+    Connection = psycopg.Connection[Any]
+
+State = Literal["pending", "running", "done", "done_with_skips", "failed", "cancelled"]
+
+DONE: frozenset[State] = frozenset({"done", "done_with_skips"})
+
+
+class UnknownTaskError(LookupError):
+    """No request of this name was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row of ``images.image_task``; ``settled`` of its ``items`` have an outcome."""
+
+    task_id: str
+    request: Mapping[str, Any]
+    request_hash: str
+    source: str
+    requested_at: datetime
+    state: State
+    items: int | None
+    settled: int
+    refused: bool
+    problems: list[str]
+    files: Mapping[str, Any] | None
+    cancel_requested: bool
+    started_at: datetime | None
+    finished_at: datetime | None
+    seconds: float
+
+    def asked(self) -> ImageRequest:
+        """The request, as it was validated."""
+        return ImageRequest.model_validate(self.request)
+
+
+_COLUMNS = ", ".join(column.name for column in fields(Task))
+
+#: A task that exists keeps its request, unless one of another content was written later.
+_REGISTER = """
+INSERT INTO images.image_task AS t
+    (task_id, request, request_hash, source, requested_at, state, refused, problems, finished_at)
+VALUES (%(task)s, %(request)s, %(hash)s, %(source)s, %(at)s, %(state)s, %(refused)s, %(problems)s,
+    %(ended)s)
+ON CONFLICT (task_id) DO UPDATE SET request = excluded.request,
+    request_hash = excluded.request_hash, source = excluded.source,
+    requested_at = excluded.requested_at, state = excluded.state, refused = excluded.refused,
+    problems = excluded.problems,
+    finished_at = excluded.finished_at, items = NULL, settled = 0, files = NULL, seconds = 0,
+    started_at = NULL, cancel_requested = false
+WHERE t.request_hash <> excluded.request_hash AND t.requested_at <= excluded.requested_at
+    AND (t.refused OR NOT excluded.refused)
+RETURNING task_id
+"""
+
+
+def task(connection: Connection, task_id: str) -> Task:
+    """One task. Raises UnknownTaskError."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM images.image_task WHERE task_id = %s", (task_id,)
+    ).fetchone()
+    if row is None:
+        raise UnknownTaskError(f"no task {task_id}: no request of this name was taken")
+    return Task(*row)
+
+
+def register(connection: Connection, request: ImageRequest, version: ObjectVersion) -> bool:
+    """Take a request that is fine; whether its task is new, or asks for something else now.
+
+    The same request again is the same task. Of two requests of one name the one written later
+    counts; what the other one made is forgotten.
+    """
+    with connection.transaction():
+        taken = _register(
+            connection,
+            request.task_id,
+            request=request.model_dump(mode="json", exclude_defaults=True),
+            digest=request.canonical(),
+            version=version,
+        )
+        if taken:
+            connection.execute(
+                "DELETE FROM images.image_task_item WHERE task_id = %s", (request.task_id,)
+            )
+    return taken
+
+
+def refuse(
+    connection: Connection, task_id: str, version: ObjectVersion, digest: str, *problems: str
+) -> bool:
+    """Note a request that can't be done; False where the name is that of a task that was taken."""
+    return _register(
+        connection, task_id, request={}, digest=digest, version=version, problems=problems
+    )
+
+
+def _register(
+    connection: Connection,
+    task_id: str,
+    *,
+    request: Mapping[str, Any],
+    digest: str,
+    version: ObjectVersion,
+    problems: tuple[str, ...] = (),
+) -> bool:
+    from psycopg.types.json import Jsonb
+
+    values = {
+        "task": task_id,
+        "request": Jsonb(request),
+        "hash": digest,
+        "source": version.uri,
+        "at": version.modified_at,
+        "state": "failed" if problems else "pending",
+        "refused": bool(problems),
+        "problems": [one.replace("\0", "\\0") for one in problems],
+        "ended": version.modified_at if problems else None,
+    }
+    return connection.execute(_REGISTER, values).fetchone() is not None
+
+
+def begin(connection: Connection, task_id: str) -> bool:
+    """Set it running, unless it is done, was refused, or an operator cancelled it.
+
+    One that has failed is tried again: a run of it is asked for when the cause is mended.
+    """
+    return _changed(
+        connection,
+        """
+        UPDATE images.image_task SET state = 'running', finished_at = NULL, problems = '{}',
+            started_at = coalesce(started_at, clock_timestamp())
+        WHERE task_id = %s AND state IN ('pending', 'running', 'cancelled', 'failed')
+            AND NOT refused AND NOT cancel_requested
+        """,
+        task_id,
+    )
+
+
+def reopen(connection: Connection, task_id: str, items: int) -> None:
+    """Set a task running again of which so many items are to be done once more."""
+    connection.execute(
+        """
+        UPDATE images.image_task
+        SET state = 'running', finished_at = NULL, files = NULL, settled = settled - %s
+        WHERE task_id = %s
+        """,
+        (items, task_id),
+    )
+
+
+def settled(connection: Connection, task_id: str, items: int, seconds: float) -> None:
+    """So many more items have an outcome, after so many further seconds of work."""
+    connection.execute(
+        """
+        UPDATE images.image_task SET settled = settled + %s, seconds = seconds + %s
+        WHERE task_id = %s
+        """,
+        (items, seconds, task_id),
+    )
+
+
+def finish(connection: Connection, task_id: str, files: Mapping[str, Any]) -> None:
+    """Every item has its outcome, and these files are written."""
+    from psycopg.types.json import Jsonb
+
+    connection.execute(
+        """
+        UPDATE images.image_task SET files = %s WHERE task_id = %s
+        """,
+        (Jsonb(files), task_id),
+    )
+
+
+def close(connection: Connection, task_id: str, *, skips: bool) -> None:
+    """Set it done; an end that it has already stays."""
+    connection.execute(
+        """
+        UPDATE images.image_task SET state = %s, finished_at = clock_timestamp()
+        WHERE task_id = %s AND state = 'running'
+        """,
+        ("done_with_skips" if skips else "done", task_id),
+    )
+
+
+def fail(connection: Connection, task_id: str, problem: str) -> None:
+    """It can't go on."""
+    connection.execute(
+        """
+        UPDATE images.image_task
+        SET state = 'failed', problems = ARRAY[%s], finished_at = clock_timestamp()
+        WHERE task_id = %s AND state IN ('pending', 'running')
+        """,
+        (problem.replace("\0", "\\0"), task_id),
+    )
+
+
+def ask_to_cancel(connection: Connection, task_id: str) -> bool:
+    """An operator wants it to end; False where it has ended. Its run sees that within seconds."""
+    return _changed(
+        connection,
+        """
+        UPDATE images.image_task SET cancel_requested = true,
+            state = CASE state WHEN 'pending' THEN 'cancelled' ELSE state END
+        WHERE task_id = %s AND state IN ('pending', 'running', 'cancelled')
+        """,
+        task_id,
+    )
+
+
+def resume(connection: Connection, task_id: str) -> bool:
+    """A cancelled task may go on with its next run; False where it is not cancelled."""
+    return _changed(
+        connection,
+        """
+        UPDATE images.image_task SET cancel_requested = false, state = 'pending'
+        WHERE task_id = %s AND state = 'cancelled'
+        """,
+        task_id,
+    )
+
+
+def cancelled(connection: Connection, task_id: str) -> None:
+    """It has ended where it was."""
+    connection.execute(
+        """
+        UPDATE images.image_task SET state = 'cancelled', finished_at = clock_timestamp()
+        WHERE task_id = %s AND state IN ('pending', 'running')
+        """,
+        (task_id,),
+    )
+
+
+def is_cancelled(connection: Connection, task_id: str) -> bool:
+    """Whether an operator wants it to end."""
+    row = connection.execute(
+        "SELECT cancel_requested FROM images.image_task WHERE task_id = %s", (task_id,)
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _changed(connection: Connection, statement: str, task_id: str) -> bool:
+    return connection.execute(statement, (task_id,)).rowcount == 1

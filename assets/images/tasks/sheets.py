@@ -1,0 +1,75 @@
+"""Contact sheets: what a task made, and what it could not, on one picture each.
+
+Belongs here: choosing and drawing. Does not: Dagster, metadata of single images.
+Imported lazily: needs pillow.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageDraw, ImageOps  # noqa: TID253
+
+if TYPE_CHECKING:
+    import psycopg
+
+MOST = 48
+_COLUMNS = 8
+_TILE, _CAPTION = 84, 14
+_INK, _PAPER, _GREY = (40, 40, 40), (255, 255, 255), (225, 225, 225)
+_LETTERS = 13
+
+#: A few of many, the same ones each time, spread over all.
+_CHOSEN = """
+SELECT product_id, extension, status, bytes FROM images.image_task_item
+WHERE task_id = %s AND (status = 'ok') = %s
+ORDER BY hashint8(product_id), product_id LIMIT %s
+"""
+
+
+def results(
+    connection: psycopg.Connection[Any], task_id: str, read: Callable[[str], bytes]
+) -> str | None:
+    """Markdown with up to MOST of the task's images; None without any.
+
+    ``read`` gives an object by its key. Raises what it raises.
+    """
+    rows = connection.execute(_CHOSEN, (task_id, True, MOST)).fetchall()
+    tiles = []
+    for product_id, extension, _, _ in rows:
+        with Image.open(io.BytesIO(read(f"{task_id}/{product_id}.{extension}"))) as image:
+            tile = ImageOps.pad(image.convert("RGB"), (_TILE, _TILE), color=_PAPER)
+        tiles.append((tile, str(product_id)))
+    return _markdown(tiles, f"{len(tiles)} of the images of {task_id}")
+
+
+def rejects(connection: psycopg.Connection[Any], task_id: str) -> str | None:
+    """Markdown with up to MOST of the products without a result, each with its reason."""
+    rows = connection.execute(_CHOSEN, (task_id, False, MOST)).fetchall()
+    tiles = [(_tile(status), str(product_id)) for product_id, _, status, _ in rows]
+    return _markdown(tiles, f"{len(tiles)} of the products without an image in {task_id}")
+
+
+def _tile(text: str) -> Image.Image:
+    tile = Image.new("RGB", (_TILE, _TILE), _GREY)
+    ImageDraw.Draw(tile).text((_TILE / 2, _TILE / 2), text, fill=_INK, anchor="mm")
+    return tile
+
+
+def _markdown(tiles: Sequence[tuple[Image.Image, str]], title: str) -> str | None:
+    if not tiles:
+        return None
+    rows = -(-len(tiles) // _COLUMNS)
+    columns = min(len(tiles), _COLUMNS)
+    sheet = Image.new("RGB", (columns * _TILE, rows * (_TILE + _CAPTION)), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for position, (tile, caption) in enumerate(tiles):
+        x, y = position % _COLUMNS * _TILE, position // _COLUMNS * (_TILE + _CAPTION)
+        sheet.paste(tile, (x, y))
+        draw.text((x + 2, y + _TILE + 1), caption[:_LETTERS], fill=_INK)
+    data = io.BytesIO()
+    sheet.save(data, "JPEG", quality=80)
+    return f"![{title}](data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()})"
