@@ -87,6 +87,10 @@ replay: $(APP) ## Request a batch again (BATCH=…), or all that wait for an ope
 domains-dry-run: $(APP) ## Print a month's prompts and what they would cost, asking nobody (MONTH=2025-03)
 	@$(RUN) -m ops domains-dry-run "$(MONTH)"
 
+.PHONY: image-task
+image-task: $(APP) ## How image tasks get on (TASK=… of one; CANCEL=1 ends it, RESUME=1 lets it go on)
+	@$(RUN) -m ops image-task $(TASK) $(if $(CANCEL),--cancel) $(if $(RESUME),--resume)
+
 .PHONY: check
 check: $(APP) ## Lint, types, import contracts, definitions, compose schema, secret scan
 	@$(BIN)/ruff check .

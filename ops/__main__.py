@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assets.pipelines import without_secrets
-from ops import doctor, domains_dry_run, land, quarantine, replay
+from ops import doctor, domains_dry_run, image_task, land, quarantine, replay
 from ops.environment import NotConfiguredError, load_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.command == "quarantine" and arguments.replay and not arguments.batch:
         parser.error("--replay needs a batch")
+    tells = arguments.command == "image-task" and (arguments.cancel or arguments.resume)
+    if tells and not arguments.task:
+        parser.error("which task? TASK=…")
     load_environment(ROOT)
     if arguments.command == "doctor":
         return doctor.run()
@@ -31,19 +34,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     import psycopg
 
     try:
-        if arguments.command == "land":
-            return land.run(arguments.file, arguments.pipeline)
-        if arguments.command == "quarantine":
-            return quarantine.run(arguments.batch, replay=arguments.replay, limit=arguments.limit)
-        if arguments.command == "domains-dry-run":
-            return domains_dry_run.run(arguments.month)
-        return replay.run(arguments.batch)
+        return _run(arguments)
     except NotConfiguredError as error:
         print(error, file=sys.stderr)
     except psycopg.Error as error:
         text = without_secrets(str(error).strip(), os.environ)
         print(f"Postgres: {text}\n`make doctor` checks every system.", file=sys.stderr)
     return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """One of the commands that ask Postgres."""
+    if arguments.command == "land":
+        return land.run(arguments.file, arguments.pipeline)
+    if arguments.command == "quarantine":
+        return quarantine.run(arguments.batch, replay=arguments.replay, limit=arguments.limit)
+    if arguments.command == "domains-dry-run":
+        return domains_dry_run.run(arguments.month)
+    if arguments.command == "image-task":
+        return image_task.run(arguments.task, cancel=arguments.cancel, resume=arguments.resume)
+    return replay.run(arguments.batch)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("pipeline")
     dry = commands.add_parser("domains-dry-run", help="what a month would ask, and what it costs")
     dry.add_argument("month")
+    task = commands.add_parser("image-task", help="how image tasks get on; cancel or resume one")
+    task.add_argument("task", nargs="?", help="of one; without it the latest")
+    does = task.add_mutually_exclusive_group()
+    does.add_argument("--cancel", action="store_true", help="let it end where it is")
+    does.add_argument("--resume", action="store_true", help="let a cancelled one go on")
     again = commands.add_parser("replay", help="request batches again")
     again.add_argument("batch", nargs="?", help="batch id; without it all that failed")
     return parser

@@ -130,9 +130,9 @@ class LandedFiles(Steps):
     the files must be; they are called when a batch is read. ``staged`` and ``preview`` are the
     columns that validation hands over and shows. ``unit`` gives an object's partition where that
     is not its batch (see landing.arrival.source.Source), or ``unit_in`` from what it holds, and
-    needs ``partitions``. ``limits`` are further fields of that Source. ``keeps_staging`` where staging is the pipeline's own archive.
-    ``starts_alone`` where a partition may be worked on of which nothing landed: what lands only
-    says when.
+    needs ``partitions``. ``limits`` are further fields of that Source. ``keeps_staging`` where
+    staging is the pipeline's own archive. ``starts_alone`` where a partition may be worked on of
+    which nothing landed: what lands only says when.
     """
 
     job: str

@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from assets.images.tasks import items, ledger, metadata_files, result_file
+from assets.images.tasks import items, ledger, metadata_files, result_file, webdataset
 from assets.sinks import objects
 from assets.sinks.result import SinkResult, Verification
 
@@ -33,6 +33,8 @@ def end(
     written, files = 0, task.files
     if task.state in {"running", *ledger.DONE} and not _there(results, task):
         rows, made = metadata_files.write(connection, results, task.task_id)
+        if task.asked().webdataset:
+            made |= webdataset.write(connection, results, task.task_id)
         files = {name: asdict(one) for name, one in made.items()}
         written = rows
         ledger.finish(connection, task.task_id, files)

@@ -88,6 +88,15 @@ def task(connection: Connection, task_id: str) -> Task:
     return Task(*row)
 
 
+def latest(connection: Connection, limit: int) -> list[Task]:
+    """The tasks that were asked for last, newest first."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM images.image_task ORDER BY requested_at DESC, task_id LIMIT %s",
+        (limit,),
+    )
+    return [Task(*row) for row in rows]
+
+
 def register(connection: Connection, request: ImageRequest, version: ObjectVersion) -> bool:
     """Take a request that is fine; whether its task is new, or asks for something else now.
 

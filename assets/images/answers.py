@@ -1,0 +1,100 @@
+"""What the outside asks of images: how a task gets on, what came of an item, what a product is.
+
+Belongs here: all that an API, the demo or a command may call. Does not: anything that works on
+tasks; an operator's word to one (cancel, resume) is a note in its ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from assets.images.tasks import items, ledger
+from assets.images.tasks.ledger import UnknownTaskError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+__all__ = ["TaskStatus", "UnknownTaskError", "cancel", "products", "resume", "task", "tasks"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """How a task gets on: ``settled`` of ``items`` have an outcome, counted in ``counts``.
+
+    ``items`` is None until it is known which products match. ``left_seconds`` is a guess from the
+    pace so far; None without one.
+    """
+
+    task_id: str
+    state: str
+    items: int | None
+    settled: int
+    counts: Mapping[str, int]
+    problems: Sequence[str]
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    seconds: float
+    left_seconds: float | None
+
+
+def task(connection: Connection, task_id: str) -> TaskStatus:
+    """One task, asked for by any process, at any time. Raises UnknownTaskError."""
+    found = ledger.task(connection, task_id)
+    counts = items.counts(connection, task_id)
+    return _status(found, {str(name): count for name, count in counts.items()})
+
+
+def tasks(connection: Connection, limit: int = 50) -> list[TaskStatus]:
+    """The latest tasks, without their counts by outcome."""
+    return [_status(one, {}) for one in ledger.latest(connection, limit)]
+
+
+def cancel(connection: Connection, task_id: str) -> bool:
+    """Let a task end where it is; False where it has ended. Raises UnknownTaskError."""
+    ledger.task(connection, task_id)
+    return ledger.ask_to_cancel(connection, task_id)
+
+
+def resume(connection: Connection, task_id: str) -> bool:
+    """Let a cancelled task go on with its next run; False where it is not cancelled.
+
+    Raises UnknownTaskError.
+    """
+    ledger.task(connection, task_id)
+    return ledger.resume(connection, task_id)
+
+
+def products(connection: Connection) -> tuple[int, int]:
+    """Products in the catalogue, and those of them of which there is an image."""
+    row = connection.execute(
+        """
+        SELECT count(*), count(i.product_id)
+        FROM images.product AS p LEFT JOIN images.image AS i ON i.product_id = p.id
+        """
+    ).fetchone()
+    return (row[0], row[1]) if row else (0, 0)
+
+
+def _status(found: ledger.Task, counts: Mapping[str, int]) -> TaskStatus:
+    left = None
+    if found.state == "running" and found.items is not None and found.settled and found.seconds:
+        left = (found.items - found.settled) * found.seconds / found.settled
+    return TaskStatus(
+        task_id=found.task_id,
+        state=found.state,
+        items=found.items,
+        settled=found.settled,
+        counts=counts,
+        problems=found.problems,
+        requested_at=found.requested_at,
+        started_at=found.started_at,
+        finished_at=found.finished_at,
+        seconds=found.seconds,
+        left_seconds=left,
+    )
