@@ -78,8 +78,8 @@ def run(path: str, pipeline: str) -> int:
         version = landed.open_bucket(files.places().bucket).put(key, stream)
     print(
         f"landed {version.uri} ({version.size:,} bytes)\n"
-        f"the sensor of {files.pipeline} finds it at its next tick and makes a batch of it: `make dev` "
-        "says how far it is\n"
+        f"the sensor of {files.pipeline} finds it at its next tick and makes a batch of it: "
+        "`make dev` says how far it is\n"
         "`make quarantine` lists the batches with rejected rows"
     )
     return 0
