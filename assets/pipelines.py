@@ -56,12 +56,19 @@ def landed_files(names: Iterable[str] = PIPELINES) -> list[LandedFiles]:
     return [files for name in names for files in declaration(name).landed]
 
 
-def landed_of(pipeline: str) -> LandedFiles:
-    """What lands for the pipeline. Raises UnknownPipelineError, KeyError when nothing does."""
+def landed_of(pipeline: str, source: str) -> LandedFiles:
+    """What lands for the pipeline under the source's name in the ledger.
+
+    Also what is called otherwise by now, where nothing else lands for it. Raises
+    UnknownPipelineError, and KeyError when there is none.
+    """
     landed = declaration(pipeline).landed
-    if not landed:
-        raise KeyError(pipeline)
-    return landed[0]
+    found = [files for files in landed if files.source_name == source]
+    if not found and len(landed) == 1:
+        found = list(landed)
+    if not found:
+        raise KeyError(source)
+    return found[0]
 
 
 def reject_reasons(pipeline: str) -> dict[str, RejectReason]:

@@ -83,14 +83,14 @@ def _remove_partitions(
 ) -> tuple[int, int]:
     """How many old ones were removed, and how many that the ledger does not know."""
     name = files.partition_set or ""
-    due = retention.due_partitions(connection, files.pipeline, now)
+    due = retention.due_partitions(connection, files.source_name, now)
     for partition, batch_ids in due.items():
         instance.delete_dynamic_partition(name, partition)
         for batch_id in batch_ids:
             retention.mark_partition(connection, batch_id, now)
     # The ledger is written before Dagster hears of a batch: what it does not know never landed.
     known = instance.get_dynamic_partitions(name)
-    unknown = retention.unknown_partitions(connection, files.pipeline, known)
+    unknown = retention.unknown_partitions(connection, files.source_name, known)
     for partition in unknown:
         instance.delete_dynamic_partition(name, partition)
     return len(due), len(unknown)
@@ -106,7 +106,9 @@ def _removes_staging(files: LandedFiles) -> dg.OpDefinition:
             opened(resource, files.places().staging_bucket) as store,
             postgres.connect(autocommit=True) as connection,
         ):
-            removed = retention.remove_staging(connection, store, files.pipeline, datetime.now(UTC))
+            removed = retention.remove_staging(
+                connection, store, files.source_name, datetime.now(UTC)
+            )
         context.add_output_metadata(
             {"staged_parts_removed": removed.parts, "staged_bytes_removed": removed.bytes}
         )

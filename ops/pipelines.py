@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assets.frame.buckets import StoreResource, opened
-from assets.pipelines import landed_of, reject_reasons
+from assets.pipelines import reject_reasons
 from landing.batch.reasons import RejectReason
 from landing.stores.base import ObjectStore
 from ops.environment import require
@@ -44,9 +44,9 @@ class LandedPipeline:
 
 
 @contextmanager
-def landed_pipeline(name: str) -> Iterator[LandedPipeline]:
-    """The pipeline called ``name``; its client is closed at the end. Raises KeyError."""
-    files = landed_of(name)
+def landed_pipeline(files: LandedFiles) -> Iterator[LandedPipeline]:
+    """The pipeline as far as these files go; its client is closed at the end."""
+    name = files.pipeline
     with ExitStack() as stack:
 
         def open_bucket(bucket: str) -> ObjectStore:

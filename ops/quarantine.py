@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from assets.pipelines import landed_of
 from landing.arrival import ledger
 from landing.batch import quarantine
 from ops import rejected_messages
@@ -67,7 +68,7 @@ def _batch(postgres: PostgresResource, batch_id: str, *, replay: bool, limit: in
     if not found:
         print(f"{batch_id} of {batch.pipeline} ({batch.state}) has no rejects.")
         return 0
-    with landed_pipeline(batch.pipeline) as pipeline:
+    with landed_pipeline(landed_of(batch.pipeline, batch.source)) as pipeline:
         try:
             if replay:
                 return _replay(postgres, pipeline, found[0])

@@ -50,7 +50,7 @@ def run(
         print(f"{batch_id} is a partition of {batch.pipeline} again.")
     print(
         f"{batch_id} is {batch.state}. To write it again, into every sink, with a daemon running:\n"
-        f"  dagster job backfill --job {landed_of(batch.pipeline).job} "
+        f"  dagster job backfill --job {landed_of(batch.pipeline, batch.source).job} "
         f"--partitions {batch.partition_key} --noprompt"
     )
     return 0
@@ -77,7 +77,7 @@ def _bring_back(
 ) -> None:
     """The partition first: if the ledger is not told, doing it again changes nothing."""
     with instance() as dagster:
-        name = landed_of(batch.pipeline).partition_set
+        name = landed_of(batch.pipeline, batch.source).partition_set
         if name:
             dagster.add_dynamic_partitions(name, [batch.partition_key])
     with postgres.connect() as connection:

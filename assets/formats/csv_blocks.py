@@ -85,13 +85,14 @@ class Block:
             nul[_lines_with(data, starts, _NUL, block)] = True
         commas = np.add.reduceat((data == _COMMA).view(np.uint8), starts, dtype=np.int32)
         wanted = len(self._header.columns) - 1
-        fast = free & ~nul & (commas == wanted)
+        spilled = (commas > wanted) & self._header.spills
+        fast = free & ~nul & ((commas == wanted) | spilled)
         for index in np.flatnonzero(free & ~fast).tolist():
             raw = block[starts[index] : ends[index]]
             fields = int(commas[index]) + 1
             problem = ("nul_character", "") if nul[index] else self._miscount(fields)
             found.rejects.append((self._line + index, *problem, raw))
-        accepted = self._fast_frame(fast)
+        accepted = self._fast_frame(fast, spilled)
         if found.rows:
             accepted = pl.concat([accepted, record_frame(self._header, found.rows)]).sort("line")
         chunk = Chunk(accepted, reject_frame(found.rejects), used, int(blank.sum()))
@@ -101,7 +102,11 @@ class Block:
         reason = "too_few_fields" if fields < len(self._header.columns) else "too_many_fields"
         return reason, f"{fields} fields, expected {len(self._header.columns)}"
 
-    def _fast_frame(self, fast: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> pl.DataFrame:
+    def _fast_frame(
+        self,
+        fast: np.ndarray[tuple[int], np.dtype[np.bool_]],
+        spilled: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    ) -> pl.DataFrame:
         """Lines without quotes and defects, split by polars straight from the block's memory."""
         if not fast.any():
             return record_frame(self._header, [])
@@ -116,9 +121,18 @@ class Block:
         if b"\r" in block:
             text = text.str.strip_suffix("\r")
         numbers = pl.Series("line", np.flatnonzero(fast) + self._line, dtype=pl.Int64)
-        split = text.str.split_exact(",", len(self._header.columns) - 1).struct.unnest()
+        count = len(self._header.columns)
+        pieces = (
+            text.str.splitn(",", count)
+            if self._header.spills
+            else text.str.split_exact(",", count - 1)
+        )
+        split = pieces.struct.unnest()
         split.columns = list(self._header.order)
-        return split.select(self._header.columns).with_columns(numbers, text)
+        found = split.select(self._header.columns).with_columns(numbers, text)
+        if self._header.marked:
+            found = found.with_columns(pl.Series("repaired", spilled[fast], dtype=pl.Boolean))
+        return found
 
     def _special_records(self, special: np.ndarray[tuple[int], np.dtype[np.int64]]) -> _Found:
         """Records that begin in the ``special`` lines, one by one."""
@@ -182,9 +196,12 @@ class Block:
                 return "bad_encoding", f"field {number}: {error.reason} at byte {error.start}"
             if _NUL in value and not self._keep_nuls:
                 return "nul_character", f"field {number}"
-        if len(fields) != len(self._header.columns):
-            return self._miscount(len(fields))
-        return None
+        return None if self._counts(fields) else self._miscount(len(fields))
+
+    def _counts(self, fields: list[bytes]) -> bool:
+        """Whether a record may have so many fields."""
+        count = len(self._header.columns)
+        return len(fields) == count or (self._header.spills and len(fields) > count)
 
     def _refuse_record_inside(self, start: int, end: int) -> None:
         """Raises UnclosedQuoteError when a line inside of a record is a record of its own."""
@@ -196,7 +213,7 @@ class Block:
         except UnclosedQuoteError:
             return
         anchored = self._header.anchor_value.match
-        if len(fields) == len(self._header.columns) and anchored(fields[self._header.anchor_at]):
+        if self._counts(fields) and anchored(fields[self._header.anchor_at]):
             raise UnclosedQuoteError(
                 "a quoted field is open at the end of the line, records follow"
             )
@@ -240,12 +257,21 @@ def _is_utf8(line: bytes) -> bool:
 
 def record_frame(header: Header, rows: list[tuple[int, str, list[str]]]) -> pl.DataFrame:
     """Records by line, text and fields in the file's order, with the columns that are asked for."""
+    count = len(header.order)
+    repaired = [len(fields) > count for _, _, fields in rows]
+    if header.spills:
+        rows = [
+            (line, text, [*fields[: count - 1], ",".join(fields[count - 1 :])])
+            for line, text, fields in rows
+        ]
     data: dict[str, pl.Series] = {
         name: pl.Series(name, [fields[at] for _, _, fields in rows], dtype=pl.String)
         for name, at in ((name, header.order.index(name)) for name in header.columns)
     }
     data["line"] = pl.Series("line", [line for line, _, _ in rows], dtype=pl.Int64)
     data["text"] = pl.Series("text", [text for _, text, _ in rows], dtype=pl.String)
+    if header.marked:
+        data["repaired"] = pl.Series("repaired", repaired, dtype=pl.Boolean)
     return pl.DataFrame(data)
 
 

@@ -22,16 +22,23 @@ class Expected:
     anchor: str
     anchor_value: re.Pattern[bytes]
     named: Callable[[list[str]], Sequence[str]]
+    spilling: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The columns that are asked for, and all of them in the file's order."""
+    """The columns that are asked for, and all of them in the file's order.
+
+    ``spills`` where fields beyond the last column are a part of it, ``marked`` where records say
+    in a column ``repaired`` whether they had any.
+    """
 
     columns: tuple[str, ...]
     order: tuple[str, ...]
     anchor_at: int
     anchor_value: re.Pattern[bytes]
+    spills: bool = False
+    marked: bool = False
 
 
 def accepted(line: bytes, expected: Expected) -> Header:
@@ -48,4 +55,12 @@ def accepted(line: bytes, expected: Expected) -> Header:
         detail = f"expected {', '.join(columns)}; missing {missing}, unknown {unknown}"
         raise UnreadableObject("bad_header", detail[:500], text)
     anchor_at = names.index(expected.anchor)
-    return Header(columns, tuple(names), anchor_at, expected.anchor_value)
+    spilling = expected.spilling
+    return Header(
+        columns,
+        tuple(names),
+        anchor_at,
+        expected.anchor_value,
+        spills=names[-1] == spilling,
+        marked=spilling is not None,
+    )

@@ -37,21 +37,26 @@ def read_records(
     anchor_value: re.Pattern[bytes] = DATE,
     named: Callable[[list[str]], Sequence[str]] | None = None,
     keep_nuls: bool = False,
+    spilling: str | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Chunk]:
     """Chunks of raw records: ``columns`` and ``text`` as strings, ``line`` of the first line.
 
     ``anchor`` is the column that in every good record begins with what ``anchor_value`` matches.
     ``named`` says what the columns are called, from the first line's fields, where they are not
-    called what stands there. ``keep_nuls`` takes NUL characters for data. Raises UnreadableObject
-    (``bad_header``) when the first line does not name exactly ``columns``, in any order.
+    called what stands there. ``keep_nuls`` takes NUL characters for data. ``spilling`` is a text
+    column whose commas were written without quotes: where it is the last one, it takes the fields
+    beyond the header's, and the chunks have a column ``repaired``, true for such a record. Raises
+    UnreadableObject (``bad_header``) when the first line does not name exactly ``columns``, in any
+    order.
     """
     limits = limits or Limits()
     lines = Lines(stream, limits)
     first = lines.first()
     if first is None:
         return
-    header = accepted(first, Expected(tuple(columns), anchor, anchor_value, named or list))
+    expected = Expected(tuple(columns), anchor, anchor_value, named or list, spilling)
+    header = accepted(first, expected)
     while lines.rest or not lines.ended:
         lines.fill()
         cut = lines.rest.rfind(b"\n") + 1

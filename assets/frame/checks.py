@@ -111,7 +111,7 @@ SAMPLE = 10
 
 _STOPPED = """
 SELECT batch_id, coalesce(error, ''), count(*) OVER () FROM landing.batch
-WHERE pipeline = %s AND state = 'failed_permanent' ORDER BY batch_id LIMIT %s
+WHERE source = %s AND state = 'failed_permanent' ORDER BY batch_id LIMIT %s
 """
 _WAITING = """
 SELECT bucket || '/' || key, floor(extract(epoch FROM clock_timestamp() - seen_at) / 60)::bigint,
@@ -129,9 +129,8 @@ def audits(pipeline: "Pipeline") -> list[dg.AssetsDefinition]:
 
 
 def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:
-    """What an hourly audit asks of every pipeline of files."""
-    places = files.places()
-    source = files.source(places.bucket, places.prefix).name
+    """What an hourly audit asks of everything that lands."""
+    source = files.source_name
 
     @dg.asset_check(
         asset=files.key(files.validation),
@@ -140,7 +139,7 @@ def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:
     )
     def stopped(postgres: PostgresResource) -> dg.AssetCheckResult:
         with postgres.connect() as connection:
-            rows = connection.execute(_STOPPED, (files.pipeline, SAMPLE)).fetchall()
+            rows = connection.execute(_STOPPED, (source, SAMPLE)).fetchall()
         remedy = "Mend the cause named in the error, then `make replay BATCH=<batch>`."
         return _standing(rows, "batches", ("batch", "error"), remedy)
 

@@ -27,7 +27,9 @@ from landing.arrival.source import Source
 from landing.batch.reasons import RejectReason
 
 if TYPE_CHECKING:
+    from landing.batch.object_reading import Reader
     from landing.batch.validation import Rules
+    from landing.stores.base import ObjectStore
 
 # Known to be beta; the version is pinned, and tests hold what is used of it.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
@@ -132,7 +134,9 @@ class LandedFiles(Steps):
     is not its batch (see landing.arrival.source.Source), or ``unit_in`` from what it holds, and
     needs ``partitions``. ``limits`` are further fields of that Source. ``keeps_staging`` where
     staging is the pipeline's own archive. ``starts_alone`` where a partition may be worked on of
-    which nothing landed: what lands only says when.
+    which nothing landed: what lands only says when. ``records`` is the kind of its records where
+    the pipeline has several (see landing.batch.winners.RecordTable). ``reader`` reads a batch's
+    objects from the landing bucket in a way of its own.
     """
 
     job: str
@@ -153,6 +157,8 @@ class LandedFiles(Steps):
     limits: Mapping[str, Any] = field(default_factory=dict)
     keeps_staging: bool = False
     starts_alone: bool = False
+    records: str = ""
+    reader: Callable[[ObjectStore], Reader] | None = None
 
     @property
     def landing_key(self) -> dg.AssetKey:
@@ -160,9 +166,14 @@ class LandedFiles(Steps):
         return self.key(self.landing)
 
     @property
+    def source_name(self) -> str:
+        """What the ledger calls the prefix."""
+        return f"{self.job}_{self.store}"
+
+    @property
     def sensor(self) -> str:
         """The name of the sensor that watches the prefix."""
-        return f"{self.job}_{self.store}_sensor"
+        return f"{self.source_name}_sensor"
 
     @cached_property
     def partition_set(self) -> str | None:
@@ -203,7 +214,7 @@ class LandedFiles(Steps):
     def source(self, bucket: str, prefix: str) -> Source:
         """What the scan looks at and how it becomes batches."""
         return Source(
-            name=f"{self.job}_{self.store}",
+            name=self.source_name,
             pipeline=self.pipeline,
             store=self.store,
             bucket=bucket,
@@ -273,9 +284,9 @@ class LandedFiles(Steps):
         )
 
 
-def batches(pipeline: str) -> dg.DynamicPartitionsDefinition:
-    """One dynamic partition per landing batch of the pipeline."""
-    return dg.DynamicPartitionsDefinition(name=f"{pipeline}_batches")
+def batches(name: str) -> dg.DynamicPartitionsDefinition:
+    """One dynamic partition per batch of the pipeline, or of one of several things that land."""
+    return dg.DynamicPartitionsDefinition(name=f"{name}_batches")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ inside it, what a pipeline is (``declared.py``), and the ledger itself (``landin
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from landing.arrival import ledger
 from landing.arrival.identity import StoreKind
 from landing.batch.delivery import Delivery, deliver
 from landing.batch.failures import PermanentError, TransientError, classify
+from landing.stores.base import ObjectStore
 from resources.gcs import GcsResource
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
@@ -136,7 +137,7 @@ def _batch(
     named = context.run.tags.get(BATCH_TAG)
     with postgres.connect() as connection:
         if named is None:
-            return ledger.batch_of_partition(connection, files.pipeline, context.partition_key)
+            return ledger.batch_of_partition(connection, files.source_name, context.partition_key)
         return ledger.batch(connection, named)
 
 
@@ -206,7 +207,8 @@ def _validate(
     places = files.places()
     with (
         partition_step(files, context, postgres, "validation") as work,
-        opened(resource, places.bucket) as store,
+        opened(resource, places.bucket) as landing,
+        _beside(resource, landing, places.staging_bucket) as staging,
         opened(resource, places.quarantine_bucket) as quarantine,
     ):
         if work.batch_id is None:
@@ -215,12 +217,14 @@ def _validate(
         batch_id = work.batch_id
         result = validate(
             postgres,
-            store,
+            staging,
             quarantine,
             files.rules(),
             batch_id=batch_id,
             run_id=context.run.run_id,
             log=context.log,
+            landing=landing,
+            reader=files.reader(landing) if files.reader else None,
         )
         yield from validation_results(postgres, batch_id, result.rows)
         metadata = reports.validation_metadata(files, result)
@@ -228,6 +232,13 @@ def _validate(
             yield dg.MaterializeResult(metadata=metadata)
         else:
             _nothing_staged(files, context, metadata)
+
+
+def _beside(
+    resource: StoreResource, landing: ObjectStore, bucket: str
+) -> AbstractContextManager[ObjectStore]:
+    """The staging's bucket, which may be the one in which files land."""
+    return nullcontext(landing) if bucket == landing.bucket else opened(resource, bucket)
 
 
 def _nothing_landed(files: LandedFiles, partition: str) -> StepEvents:
@@ -286,6 +297,7 @@ def sink_events(
             batch_id=batch_id,
             sink=sink,
             run_id=context.run.run_id,
+            records=files.records,
         ) as delivery:
             result, found = SinkResult(0, 0, 0, 0.0), Verification()
             if delivery.row_count:
@@ -323,6 +335,7 @@ def partition_events(
                     batch_id=work.batch_id,
                     sink=sink,
                     run_id=context.run.run_id,
+                    records=files.records,
                 )
             )
         result, found = take(work.partition)

@@ -89,16 +89,16 @@ def batch(connection: Connection, batch_id: str) -> Batch:
     return found[0]
 
 
-def batch_of_partition(connection: Connection, pipeline: str, partition_key: str) -> Batch | None:
-    """The newest batch of a pipeline that works on the partition; None when nothing landed of it.
+def batch_of_partition(connection: Connection, source: str, partition_key: str) -> Batch | None:
+    """The newest batch of a source that works on the partition; None when nothing landed of it.
 
     What a run works on that no sensor asked for: one from the UI, or of a backfill.
     """
     found = _batches(
         connection,
-        "WHERE pipeline = %(pipeline)s AND coalesce(unit, batch_id) = %(partition_key)s"
+        "WHERE source = %(source)s AND coalesce(unit, batch_id) = %(partition_key)s"
         " ORDER BY batch_id DESC LIMIT 1",
-        {"pipeline": pipeline, "partition_key": partition_key},
+        {"source": source, "partition_key": partition_key},
     )
     return found[0] if found else None
 

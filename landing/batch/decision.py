@@ -107,12 +107,15 @@ class WinningRows:
                 decided = statuses.take(len(rows))
                 if not decided.select("seq", "line").equals(rows.select("seq", "line")):
                     raise UnbalancedCounts("statuses and rows fell out of step")
-                judged = rows.with_columns(decided["status"], decided["kept_line"])
-                duplicates = judged.filter(pl.col("status") == "duplicate").with_columns(
+                # By masks: a pipeline's rows may have a column of the name ``status``.
+                twice = decided["status"] == "duplicate"
+                duplicates = rows.filter(twice).with_columns(
+                    decided["kept_line"].filter(twice),
                     pl.lit(duplicate(self._key).code).alias("reason"),
-                    pl.format("line {} is kept", "kept_line").alias("detail"),
                 )
-                return Verdict(judged.filter(pl.col("status") == "written"), duplicates)
+                detail = pl.format("line {} is kept", "kept_line").alias("detail")
+                written = rows.filter(decided["status"] == "written")
+                return Verdict(written, duplicates.with_columns(detail))
 
             yield judge
 

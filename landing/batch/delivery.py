@@ -43,6 +43,8 @@ class Delivery:
     sink: str
     #: Staged rows: an upper bound of what :meth:`chunks` yields.
     row_count: int
+    #: Which of the pipeline's records they tell of; see winners.RecordTable.
+    records: str = field(default="", kw_only=True)
     _parts: tuple[StagedPart, ...] = field(repr=False)
     _pg: PostgresResource = field(repr=False)
     _store: ObjectStore = field(repr=False)
@@ -74,10 +76,10 @@ class Delivery:
         """What this batch's winners replaced: key, event_time and the record's attributes."""
         import polars as pl
 
-        table = _table(self.pipeline)
         with self._pg.connect() as conn:
             cursor = conn.execute(
-                f"SELECT * FROM {table}.replaced WHERE batch_id = %s ORDER BY key", (self.batch_id,)
+                f"SELECT * FROM {self._table.replaced} WHERE batch_id = %s ORDER BY key",
+                (self.batch_id,),
             )
             names = [column.name for column in cursor.description or ()]
             rows = cursor.fetchall()
@@ -101,6 +103,11 @@ class Delivery:
         _mark_done(conn, self, self._run_id, time.monotonic() - self._started)
         self._outcome.noted = True
 
+    @property
+    def _table(self) -> RecordTable:
+        """Its names, refused unless they are plain identifiers."""
+        return RecordTable(self.pipeline, (), self.records)
+
     def _still_current(self, frame: pl.DataFrame) -> pl.DataFrame:
         import polars as pl
 
@@ -112,7 +119,7 @@ class Delivery:
                 f"""
                 SELECT r.key, r.row_hash
                 FROM unnest(%s::text[], %s::text[]) AS c (key, row_hash)
-                JOIN {_table(self.pipeline)}.record r ON r.key = c.key AND r.row_hash = c.row_hash
+                JOIN {self._table.record} r ON r.key = c.key AND r.row_hash = c.row_hash
                 """,
                 (frame.get_column(key).to_list(), frame.get_column("row_hash").to_list()),
             )
@@ -127,11 +134,18 @@ class Delivery:
 
 
 def read_staged(
-    pg: PostgresResource, store: ObjectStore, *, pipeline: str, batch_id: str, reader: str
+    pg: PostgresResource,
+    store: ObjectStore,
+    *,
+    pipeline: str,
+    batch_id: str,
+    reader: str,
+    records: str = "",
 ) -> Delivery:
     """The batch for something derived from it, which the ledger does not wait for.
 
-    ``reader`` says who reads. The rows are those that a sink would be given now.
+    ``reader`` says who reads. The rows are those that a sink would be given now. ``records`` are as
+    for :func:`deliver`.
     """
     with pg.connect() as conn:
         parts = staging.load_parts(conn, batch_id)
@@ -139,6 +153,7 @@ def read_staged(
         pipeline=pipeline,
         batch_id=batch_id,
         sink=reader,
+        records=records,
         row_count=sum(part.rows for part in parts),
         _parts=parts,
         _pg=pg,
@@ -155,9 +170,11 @@ def deliver(
     batch_id: str,
     sink: str,
     run_id: str,
+    records: str = "",
 ) -> Iterator[Delivery]:
     """The batch for one sink: done in the ledger when the block ends well, failed if it raises.
 
+    ``records`` is the kind of the pipeline's records that the batch tells of, if it has several.
     A sink that used :meth:`Delivery.done_in` is done since its own transaction.
     The sink that is the last one to be done closes the batch in the same transaction. Raises
     PermanentError when the batch was never validated, has no such sink, or lost its staging.
@@ -169,6 +186,7 @@ def deliver(
         pipeline=pipeline,
         batch_id=batch_id,
         sink=sink,
+        records=records,
         row_count=sum(part.rows for part in parts),
         _parts=parts,
         _pg=pg,
@@ -209,11 +227,6 @@ def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
         (batch_id,),
     )
     return cursor.rowcount == 1
-
-
-def _table(pipeline: str) -> str:
-    """The pipeline's schema, refused unless it is a plain identifier."""
-    return RecordTable(pipeline, ()).pipeline
 
 
 def _require_ready(

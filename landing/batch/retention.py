@@ -31,37 +31,35 @@ class Removed:
     bytes: int
 
 
-def due_partitions(connection: Connection, pipeline: str, now: datetime) -> dict[str, list[str]]:
-    """Partitions of a pipeline that have had their time, oldest first, and their batches.
+def due_partitions(connection: Connection, source: str, now: datetime) -> dict[str, list[str]]:
+    """Partitions of a source that have had their time, oldest first, and their batches.
 
     Every batch of such a partition is loaded, and for longer than PARTITION_AGE.
     """
     rows = connection.execute(
         """
         SELECT coalesce(unit, batch_id), array_agg(batch_id) FROM landing.batch
-        WHERE pipeline = %s
+        WHERE source = %s
         GROUP BY 1
         HAVING bool_and(state IN ('loaded', 'loaded_with_rejects') AND finished_at < %s)
            AND bool_or(partition_removed_at IS NULL)
         ORDER BY min(batch_id)
         """,
-        (pipeline, now - PARTITION_AGE),
+        (source, now - PARTITION_AGE),
     )
     return dict(rows.fetchall())
 
 
-def unknown_partitions(
-    connection: Connection, pipeline: str, partitions: Sequence[str]
-) -> list[str]:
-    """Those of ``partitions`` of which nothing ever landed."""
+def unknown_partitions(connection: Connection, source: str, partitions: Sequence[str]) -> list[str]:
+    """Those of ``partitions`` of which nothing ever landed there."""
     rows = connection.execute(
         """
         SELECT p FROM unnest(%s::text[]) AS t (p)
         WHERE NOT EXISTS (
             SELECT FROM landing.batch
-            WHERE pipeline = %s AND coalesce(unit, batch_id) = p)
+            WHERE source = %s AND coalesce(unit, batch_id) = p)
         """,
-        (list(partitions), pipeline),
+        (list(partitions), source),
     )
     return [row[0] for row in rows]
 
@@ -75,9 +73,9 @@ def mark_partition(connection: Connection, batch_id: str, removed_at: datetime |
 
 
 def remove_staging(
-    connection: Connection, store: ObjectStore, pipeline: str, now: datetime
+    connection: Connection, store: ObjectStore, source: str, now: datetime
 ) -> Removed:
-    """Delete the parts of batches that are loaded for longer than STAGING_AGE.
+    """Delete the parts of a source's batches that are loaded for longer than STAGING_AGE.
 
     ``connection`` is in autocommit mode: each batch is a transaction. Its row is locked meanwhile,
     so that no run begins to read parts that are on their way out; once they are gone from the
@@ -86,12 +84,12 @@ def remove_staging(
     due = connection.execute(
         """
         SELECT b.batch_id FROM landing.batch b
-        WHERE b.pipeline = %s AND b.state IN ('loaded', 'loaded_with_rejects')
+        WHERE b.source = %s AND b.state IN ('loaded', 'loaded_with_rejects')
           AND b.finished_at < %s
           AND EXISTS (SELECT FROM landing.staged_part p WHERE p.batch_id = b.batch_id)
         ORDER BY b.batch_id
         """,
-        (pipeline, now - STAGING_AGE),
+        (source, now - STAGING_AGE),
     ).fetchall()
     removed = [_remove_parts(connection, store, batch_id) for (batch_id,) in due]
     return Removed(sum(one.parts for one in removed), sum(one.bytes for one in removed))

@@ -49,7 +49,7 @@ class RecordRules:
     UnreadableObject before its first chunk. ``event_time`` is None when records carry no time of
     their own: then the one whose object arrived later is the newer, and in one object the later
     line. ``attributes`` are those of ``columns`` that the record table keeps. ``reasons`` are those
-    for which ``read`` rejects.
+    for which ``read`` rejects. ``records`` is the kind of these records, if the pipeline has several.
     """
 
     name: str
@@ -60,11 +60,12 @@ class RecordRules:
     sinks: tuple[str, ...]
     read: Parse
     reasons: tuple[RejectReason, ...] = ()
+    records: str = ""
 
     @property
     def table(self) -> RecordTable:
         """Its current records."""
-        return RecordTable(self.name, self.attributes)
+        return RecordTable(self.name, self.attributes, self.records)
 
     @property
     def by_code(self) -> dict[str, RejectReason]:
@@ -139,11 +140,13 @@ def validate(
     batch_id: str,
     run_id: str,
     log: logging.Logger,
+    landing: ObjectStore | None = None,
     reader: Reader | None = None,
 ) -> ValidationResult:
     """Validate a batch, or stage it again when it was validated before.
 
-    ``store`` takes the staging. The objects are read from it too, unless ``reader`` does that.
+    ``store`` takes the staging. The objects are read from it too, unless they are in ``landing`` or
+    ``reader`` does that.
     Raises PermanentError for a batch that the ledger does not hold, UnbalancedCounts when rows
     went missing, TransientError when the batch changed hands or an object vanished while it was
     read, and whatever the stores raise.
@@ -157,7 +160,7 @@ def validate(
             return _reuse(conn, store, pipeline, batch, parts, started=started)
         decision, reasons = pipeline.decision(conn), pipeline.by_code
         buffer = stack.enter_context(RowBuffer(pipeline.columns, decision, reasons, log))
-        read = reader or _reader(store, pipeline)
+        read = reader or _reader(landing or store, pipeline)
         with read([version.version for version in batch.versions]) as reading:
             buffer.read_batch(reading, batch, started=started)
         result = _commit(

@@ -1,7 +1,8 @@
 """Which rows of a batch win: decided once, in Postgres, against the pipeline's current records.
 
-Belongs here: the order of records and the tables ``<pipeline>.record`` and ``.replaced``. Does
-not: where winners are written (``staging.py``).
+Belongs here: the order of records and the tables ``<pipeline>.record`` and ``.replaced``, or
+``.<kind>_record`` and ``.<kind>_replaced`` where a pipeline has several kinds. Does not: where
+winners are written (``staging.py``).
 
 Order of a record = (event time, sequence of its object version). In one object the row with the
 latest (event time, line) is kept. A row with the content of the winner is written once and
@@ -34,16 +35,39 @@ _IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]*$")
 
 @dataclass(frozen=True, slots=True)
 class RecordTable:
-    """``<pipeline>.record``: key, event_time, seq, row_hash, batch_id and the attribute columns."""
+    """``<pipeline>.record``: key, event_time, seq, row_hash, batch_id and the attribute columns.
+
+    ``kind`` sets a pipeline's records apart that have keys of their own; empty for the only ones.
+    """
 
     pipeline: str
     attributes: tuple[str, ...]
+    kind: str = ""
 
     def __post_init__(self) -> None:
         """Names become part of statements, so only plain identifiers are taken."""
-        for name in (self.pipeline, *self.attributes):
+        for name in (self.pipeline, *self.attributes, *([self.kind] if self.kind else [])):
             if not _IDENTIFIER.match(name):
                 raise ValueError(f"not a plain identifier: {name!r}")
+
+    @property
+    def record(self) -> str:
+        """The table of current records."""
+        return f"{self.pipeline}.{self._prefix}record"
+
+    @property
+    def replaced(self) -> str:
+        """The table of what a batch's winners replaced."""
+        return f"{self.pipeline}.{self._prefix}replaced"
+
+    @property
+    def replaced_index(self) -> str:
+        """The index of that by key."""
+        return f"{self._prefix}replaced_key"
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.kind}_" if self.kind else ""
 
     def listed(self, prefix: str = "") -> str:
         """``, a, b`` for a column list, each with ``prefix``."""
@@ -55,21 +79,21 @@ def ensure(conn: psycopg.Connection[Any], table: RecordTable) -> None:
 
     A pipeline that keeps more of its records than that brings a migration.
     """
-    found = conn.execute("SELECT to_regclass(%s)", (f"{table.pipeline}.record",)).fetchone()
+    found = conn.execute("SELECT to_regclass(%s)", (table.record,)).fetchone()
     if found and found[0]:
         return
     attributes = "".join(f', {name} text COLLATE "C"' for name in table.attributes)
     conn.execute(
         f"""
         CREATE SCHEMA IF NOT EXISTS {table.pipeline};
-        CREATE TABLE IF NOT EXISTS {table.pipeline}.record (
+        CREATE TABLE IF NOT EXISTS {table.record} (
             key text COLLATE "C" PRIMARY KEY, event_time timestamptz NOT NULL,
             seq bigint NOT NULL, row_hash text NOT NULL, batch_id text COLLATE "C" NOT NULL
             {attributes});
-        CREATE TABLE IF NOT EXISTS {table.pipeline}.replaced (
+        CREATE TABLE IF NOT EXISTS {table.replaced} (
             batch_id text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL,
             event_time timestamptz NOT NULL{attributes}, PRIMARY KEY (batch_id, key));
-        CREATE INDEX IF NOT EXISTS replaced_key ON {table.pipeline}.replaced (key);
+        CREATE INDEX IF NOT EXISTS {table.replaced_index} ON {table.replaced} (key);
         """
     )
 
@@ -80,7 +104,7 @@ def create_candidates(conn: psycopg.Connection[Any], table: RecordTable) -> None
     conn.execute(
         "CREATE TEMP TABLE candidate AS"
         f" SELECT key, event_time, seq, 0::bigint AS line, row_hash{table.listed()}"
-        f" FROM {table.pipeline}.record WITH NO DATA"
+        f" FROM {table.record} WITH NO DATA"
     )
 
 
@@ -151,7 +175,7 @@ def decide(conn: psycopg.Connection[Any], table: RecordTable, mode: Mode) -> Non
         SELECT w.key, w.seq, w.line, w.last_seq, NULL::bigint AS kept_line,
             {_DELIVER if mode == "deliver" else _REWRITE} AS status
         FROM ranked w
-        LEFT JOIN {table.pipeline}.record r ON r.key = w.key
+        LEFT JOIN {table.record} r ON r.key = w.key
         LEFT JOIN landing.batch b ON b.batch_id = r.batch_id
         UNION ALL
         SELECT key, seq, line, seq, kept_line, 'duplicate' FROM kept WHERE line <> kept_line
@@ -230,7 +254,7 @@ class StatusReader:
 
 def apply(conn: psycopg.Connection[Any], table: RecordTable, batch_id: str) -> None:
     """Make the written rows the current records and remember what they replaced."""
-    record, replaced = f"{table.pipeline}.record", f"{table.pipeline}.replaced"
+    record, replaced = table.record, table.replaced
     columns = f"batch_id, key, event_time{table.listed()}"
     conn.execute(
         f"""

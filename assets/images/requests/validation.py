@@ -41,19 +41,24 @@ class NoCatalogueError(TransientError):
     """Nothing can be said about a request before there is a catalogue."""
 
 
-def rules(sinks: tuple[str, ...], take: Take, refuse: Refuse) -> FactRules:
+def rules(
+    sinks: tuple[str, ...], take: Take | None = None, refuse: Refuse | None = None
+) -> FactRules:
     """What a request file must be. ``take`` and ``refuse`` are told before the batch's commit.
 
-    Both can be told the same again, by a run that goes on for a killed one.
+    Both can be told the same again, by a run that goes on for a killed one. ``take`` raises
+    RefusedRequestError for what the catalogue does not know.
     """
 
     def read(stream: BinaryIO, version: ObjectVersion) -> Iterator[Chunk]:
         data = stream.read(requests.MOST_BYTES + 1)
         try:
             asked = requests.parse(data)
-            take(asked, version)
+            if take:
+                take(asked, version)
         except RefusedRequestError as error:
-            refuse(requests.task_of(data), data, version, error)
+            if refuse:
+                refuse(requests.task_of(data), data, version, error)
             yield _rejected(data, error)
         else:
             yield _accepted(asked, version, data)

@@ -162,7 +162,9 @@ def test_staging_of_a_batch_that_a_backfill_has_taken_meanwhile_stays(landing, i
         found = []
         clean_up = threading.Thread(
             target=lambda: found.append(
-                retention.remove_staging(connection, landing.store, "campaigns", datetime.now(UTC))
+                retention.remove_staging(
+                    connection, landing.store, CAMPAIGNS.source_name, datetime.now(UTC)
+                )
             )
         )
         clean_up.start()

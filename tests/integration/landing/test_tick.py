@@ -382,7 +382,7 @@ def test_a_run_works_on_the_unit_that_its_objects_name(
         assert (batch.partition_key, batch.objects) == (request.partition_key, objects)
         assert request.run_key == f"{batch.batch_id}/1"
         # What a run from the UI or of a backfill, without a batch's tag, works on.
-        found = ledger.batch_of_partition(connection, "model", batch.partition_key)
+        found = ledger.batch_of_partition(connection, MONTHS.source_name, batch.partition_key)
         assert found == batch
-    assert ledger.batch_of_partition(connection, "model", "2025-05") is None
+    assert ledger.batch_of_partition(connection, MONTHS.source_name, "2025-05") is None
     assert ledger.batch_of_partition(connection, "another", "2025-03") is None

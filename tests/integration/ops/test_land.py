@@ -41,7 +41,9 @@ def test_a_file_for_gcs_is_where_the_sensor_looks(gcs, tmp_path, capsys, pipelin
     store = gcs(f"{pipeline.upper()}_BUCKET")
     key = only_object(store, prefix, b"x" * 1_234)
     assert key == prefix + name
-    assert land.source_of(pipeline).pattern.fullmatch(key)
+    files, found = land.place_of(tmp_path / name, pipeline)
+    assert found == key
+    assert land.source_of(files).pattern.fullmatch(key)
     said = capsys.readouterr().out
     assert re.search(rf"landed gs://{store.bucket}/{re.escape(key)}#\d+ \(1,234 bytes\)", said)
     assert f"the sensor of {pipeline} finds it" in said
@@ -70,7 +72,7 @@ def test_a_file_of_music_is_in_the_raw_bucket(env, tmp_path: Path, capsys) -> No
         ("campaigns", "a.csv", b"", "is empty"),
         ("campaigns", "none.csv", None, "is no file"),
         ("music", "song.h5.part", b"x", r"would pass over song\.h5\.part"),
-        ("images", "a.csv", b"x", "no pipeline 'images'.*campaigns or music or reading"),
+        ("sounds", "a.csv", b"x", "no pipeline 'sounds'.*campaigns or music or reading"),
     ],
 )
 def test_what_no_sensor_would_find_is_refused(

@@ -45,7 +45,10 @@ def add(connection, number, state, **columns):
 )
 def test_a_batch_of_long_ago_becomes_a_partition_again(env, connection, capsys, files):
     removed_at, name = datetime(2026, 1, 1, tzinfo=UTC), files.pipeline
-    batch_id = add(connection, 1, "loaded", partition_removed_at=removed_at, pipeline=name)
+    batch_id = add(
+        connection, 1, "loaded",
+        partition_removed_at=removed_at, pipeline=name, source=files.source_name,
+    )  # fmt: skip
     with dg.DagsterInstance.get() as instance:
         assert not instance.has_dynamic_partition(files.partition_set, batch_id)
         assert replay.run(batch_id) == 0

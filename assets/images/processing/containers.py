@@ -1,0 +1,128 @@
+"""JPEG, PNG and WebP files by their structure: how large, whole or cut, one picture or many.
+
+Belongs here: reading headers and the chain of segments or chunks. Does not: pixels, and what is let
+in (``decoding.py``). Needs nothing but the bytes, so it allocates nothing for a picture.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from assets.images.processing.operation import Format
+
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+#: How files begin, the first that fits.
+_BEGINNINGS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
+    (name, re.compile(pattern, re.DOTALL))
+    for name, pattern in (
+        ("JPEG", rb"\xff\xd8\xff"), ("PNG", re.escape(_PNG_MAGIC)), ("WEBP", rb"RIFF.{4}WEBP"),
+        ("GIF", rb"GIF8"), ("TIFF", rb"II\*\0|MM\0\*"), ("BMP", rb"BM.{4}\0{4}"), ("PDF", rb"%PDF"),
+        ("AVIF", rb".{4}ftypavi"), ("HEIF", rb".{4}ftyp"), ("PSD", rb"8BPS"),
+        ("ZIP", rb"PK\x03\x04"), ("ICO", rb"\0\0\x01\0"), ("JPEG 2000", rb"\0\0\0\x0cjP  "), ("EPS", rb"%!PS"),
+        ("gzip", rb"\x1f\x8b"), ("HTML", rb"(\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)"),
+        ("SVG", rb"(\xef\xbb\xbf)?\s*<(svg|.*<svg)"),
+    )
+)  # fmt: skip
+_HEAD = 1024
+
+# In coded data 0xff stands before 0 (a byte 0xff) or a restart; anything else is a marker.
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+_SOS, _EOI, _ALONE = 0xDA, 0xD9, {0x01, 0xD8}
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What a file's structure says. Pixels are as stored; ``problem`` is empty for a whole file."""
+
+    format: Format
+    width: int = 0
+    height: int = 0
+    animated: bool = False
+    problem: str = ""
+
+
+def name_of(data: bytes) -> str:
+    """The format that the first bytes say, empty when none is known. Names of files say nothing."""
+    head = data[:_HEAD]
+    return next((name for name, beginning in _BEGINNINGS if beginning.match(head)), "")
+
+
+def inspect(data: bytes) -> Container | None:
+    """The structure of a JPEG, PNG or WebP file; None for any other."""
+    match name_of(data):
+        case "JPEG":
+            return _jpeg(data)
+        case "PNG":
+            return _png(data)
+        case "WEBP":
+            return _webp(data)
+        case _:
+            return None
+
+
+def _jpeg(data: bytes) -> Container:
+    width = height = 0
+    problem = "cut off before its end marker"
+    position = 2
+    # What follows the end marker is no part of the picture: a second one (MPO), a camera's own.
+    while found := _MARKER.search(data, position):
+        marker, position = found[1][0], found.end()
+        if marker == _EOI:
+            problem = "" if width else "ends before any picture"
+            break
+        if marker in _ALONE:
+            continue
+        segment = data[position : position + 7]
+        if marker in _FRAMES and not width and len(segment) == 7:  # noqa: PLR2004
+            height = int.from_bytes(segment[3:5], "big")
+            width = int.from_bytes(segment[5:7], "big")
+            if not (width and height):
+                problem = "has no size"
+                break
+        position += max(2, int.from_bytes(segment[:2], "big"))
+    return Container("JPEG", width, height, problem=problem)
+
+
+def _png(data: bytes) -> Container:
+    width = height = 0
+    animated = False
+    problem = "cut off before its end chunk"
+    position = len(_PNG_MAGIC)
+    while position + 8 <= len(data):
+        length, kind = (
+            int.from_bytes(data[position : position + 4], "big"),
+            data[position + 4 :][:4],
+        )
+        if kind == b"IHDR":
+            width = int.from_bytes(data[position + 8 : position + 12], "big")
+            height = int.from_bytes(data[position + 12 : position + 16], "big")
+        elif kind == b"acTL":
+            animated = True
+        elif kind == b"IEND":
+            problem = ""
+            break
+        position += 12 + length
+    if not (width and height):
+        problem = "has no size"
+    return Container("PNG", width, height, animated, problem)
+
+
+def _webp(data: bytes) -> Container:
+    declared = int.from_bytes(data[4:8], "little") + 8
+    problem = "" if len(data) >= declared else "cut off before the end that it states"
+    kind, animated, width, height = data[12:16], False, 0, 0
+    if kind == b"VP8X":
+        animated = bool(data[20] & 2) if len(data) > 20 else False  # noqa: PLR2004
+        width = int.from_bytes(data[24:27], "little") + 1
+        height = int.from_bytes(data[27:30], "little") + 1
+    elif kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width = int.from_bytes(data[26:28], "little") & 0x3FFF
+        height = int.from_bytes(data[28:30], "little") & 0x3FFF
+    if len(data) < 30 or not (width and height):  # noqa: PLR2004
+        problem = "has no size"
+    return Container("WEBP", width, height, animated, problem)
