@@ -42,6 +42,8 @@ class Lock(StrEnum):
     OPENAI_BATCHES = "89, hashtext(%s)"
     #: One sender of alerts: two would send the same message twice.
     ALERT_SENDER = "88, 0"
+    #: One worker at a time works on a shard of an image task. Name: task/shard.
+    IMAGE_SHARD = "90, hashtext(%s)"
     #: One decision of winners at a time. Name: the pipeline's.
     DECISION = "7435630, hashtext(%s)"
     #: One batch at a time is written into music's star schema.

@@ -68,9 +68,22 @@ CREATE TABLE images.image_task_item (
 CREATE INDEX image_task_item_waiting ON images.image_task_item (task_id, number)
     WHERE status IS NULL;
 CREATE INDEX image_task_item_product ON images.image_task_item (product_id);
+
+-- Ranges of a large task's items, for workers of other machines.
+CREATE TABLE images.image_task_shard (
+    task_id text COLLATE "C" NOT NULL REFERENCES images.image_task ON DELETE CASCADE,
+    shard bigint NOT NULL,
+    first bigint NOT NULL,
+    last bigint NOT NULL,
+    -- Workers that failed in a row, and the last one's error.
+    failures integer NOT NULL DEFAULT 0,
+    error text,
+    PRIMARY KEY (task_id, shard)
+);
 """
 
 DOWNGRADE = """
+DROP TABLE images.image_task_shard;
 DROP TABLE images.image_task_item;
 DROP TABLE images.image_task;
 """

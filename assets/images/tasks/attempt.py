@@ -59,9 +59,7 @@ def attempt(
     if task.state in ledger.DONE:
         ledger.reopen(connection, task.task_id, 0)
     before = ledger.task(connection, task.task_id)
-    if before.state == "running" and not work(
-        connection, before, _local(before, settings, access), log=log
-    ):
+    if before.state == "running" and not _work(connection, before, settings, access, log):
         ledger.cancelled(connection, task.task_id)
         log.info("%s was cancelled; `make resume-task TASK=…` lets it go on", task.task_id)
     worked = ledger.task(connection, task.task_id).settled - before.settled
@@ -69,7 +67,24 @@ def attempt(
     return Attempt(worked, removed, time.monotonic() - started, found)
 
 
-def _local(task: Task, settings: ImagesSettings, access: Access) -> Process:
+def _work(
+    connection: psycopg.Connection[Any],
+    task: Task,
+    settings: ImagesSettings,
+    access: Access,
+    log: logging.Logger,
+) -> bool:
+    """Here, or by workers of other machines where the task is worth it and there are any."""
+    if settings.engine == "celery" and (task.items or 0) > settings.shard_from:
+        from assets.images.scaleout import celery_app, shards
+        from assets.images.scaleout.sending import oversee
+
+        shards.cut(connection, task.task_id, task.items or 0)
+        return oversee(connection, task, celery_app.sender(), log)
+    return work(connection, task, local(task, settings, access), log=log)
+
+
+def local(task: Task, settings: ImagesSettings, access: Access) -> Process:
     """Worker processes of this machine."""
     from assets.images.processing.engine import process
 

@@ -112,9 +112,10 @@ def register(connection: Connection, request: ImageRequest, version: ObjectVersi
             version=version,
         )
         if taken:
-            connection.execute(
-                "DELETE FROM images.image_task_item WHERE task_id = %s", (request.task_id,)
-            )
+            for table in ("image_task_item", "image_task_shard"):
+                connection.execute(
+                    f"DELETE FROM images.{table} WHERE task_id = %s", (request.task_id,)
+                )
     return taken
 
 
