@@ -7,6 +7,7 @@ in (``decoding.py``). Needs nothing but the bytes, so it allocates nothing for a
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 
 from assets.images.processing.operation import Format
@@ -19,7 +20,8 @@ _BEGINNINGS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("JPEG", rb"\xff\xd8\xff"), ("PNG", re.escape(_PNG_MAGIC)), ("WEBP", rb"RIFF.{4}WEBP"),
         ("GIF", rb"GIF8"), ("TIFF", rb"II\*\0|MM\0\*"), ("BMP", rb"BM.{4}\0{4}"), ("PDF", rb"%PDF"),
         ("AVIF", rb".{4}ftypavi"), ("HEIF", rb".{4}ftyp"), ("PSD", rb"8BPS"),
-        ("ZIP", rb"PK\x03\x04"), ("ICO", rb"\0\0\x01\0"), ("JPEG 2000", rb"\0\0\0\x0cjP  "), ("EPS", rb"%!PS"),
+        ("ZIP", rb"PK\x03\x04"), ("ICO", rb"\0\0\x01\0"), ("JPEG 2000", rb"\0\0\0\x0cjP  "),
+        ("EPS", rb"%!PS"),
         ("gzip", rb"\x1f\x8b"), ("HTML", rb"(\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)"),
         ("SVG", rb"(\xef\xbb\xbf)?\s*<(svg|.*<svg)"),
     )
@@ -93,8 +95,15 @@ def _png(data: bytes) -> Container:
     while position + 8 <= len(data):
         length, kind = (
             int.from_bytes(data[position : position + 4], "big"),
-            data[position + 4 :][:4],
+            data[position + 4 : position + 8],
         )
+        end = position + 8 + length
+        # Pillow leaves out that of the pixels. A chunk of a small first letter may be ignored.
+        if kind[:1].isupper() and end + 4 <= len(data):
+            stated = int.from_bytes(data[end : end + 4], "big")
+            if zlib.crc32(memoryview(data)[position + 4 : end]) != stated:
+                problem = f"the checksum of its {kind.decode('ascii', 'replace')} is wrong"
+                break
         if kind == b"IHDR":
             width = int.from_bytes(data[position + 8 : position + 12], "big")
             height = int.from_bytes(data[position + 12 : position + 16], "big")
@@ -103,7 +112,7 @@ def _png(data: bytes) -> Container:
         elif kind == b"IEND":
             problem = ""
             break
-        position += 12 + length
+        position = end + 4
     if not (width and height):
         problem = "has no size"
     return Container("PNG", width, height, animated, problem)

@@ -21,7 +21,7 @@ from assets.images.processing import containers
 from assets.images.processing.operation import Format, Limits, Status
 
 #: What Pillow raises for bytes that it cannot read, as files cut and altered at random show.
-_UNREADABLE = (
+UNREADABLE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError,
     ArithmeticError, RuntimeError, ZlibError, Image.DecompressionBombError,
 )  # fmt: skip
@@ -102,7 +102,7 @@ def reading() -> Iterator[None]:
         yield
     except MemoryError as error:
         raise ImageRefused("too_large", "does not fit into memory") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ImageRefused("corrupt", str(error) or type(error).__name__) from error
 
 
