@@ -121,7 +121,11 @@ def _wait(
             foreground.say(new)
         shown = line
         if figures.finished:
-            return figures
+            more = demo.then()
+            if not more:
+                return figures
+            landed = [*landed, *more]
+            foreground.say(f"{demo.name}: landed {counted(len(more), 'object')} more")
         if "failed_permanent" in figures.batches.values():
             raise Failed("\n".join(figures.errors))
         time.sleep(1)

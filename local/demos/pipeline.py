@@ -129,6 +129,10 @@ class PipelineDemo(ABC):
     def load(self) -> Sequence[Landed]:
         """Put the real data, or generated samples, where its users would put it."""
 
+    def then(self) -> Sequence[Landed]:
+        """Put what comes after all of that is processed; nothing when there is no more."""
+        return ()
+
     @abstractmethod
     def figures(self, landed: Sequence[Landed]) -> Figures:
         """How far the ledger has come with what was landed."""

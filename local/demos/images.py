@@ -1,0 +1,192 @@
+"""The demo of images: a catalogue and its images on MinIO, then requests for some of them.
+
+Belongs here: what is loaded, recounted and shown. Does not: the course of the demo (``demo``).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from assets.images import answers
+from assets.pipelines import defaults
+from landing.stores.minio import MinioStore
+from local.demos.pipeline import Figures, Landed, PipelineDemo, SinkFigures, ledger_figures
+from resources.minio import MinioResource
+from resources.postgres import PostgresResource
+
+#: What the real files hold, counted apart from this code.
+REAL_PRODUCTS, REAL_IMAGES = 44_446, 2_000
+#: By request: products that match, and those of them with an image.
+REAL_FIGURES: Mapping[str, tuple[int, int]] = {
+    "men-fall-2010": (459, 22),
+    "all-that-there-is": (44_446, 2_000),
+}
+REAL_REQUESTS: Mapping[str, Mapping[str, Any]] = {
+    "men-fall-2010": {"task": "men-fall-2010", "gender": "Men", "season": "Fall", "year": 2010},
+    "all-that-there-is": {"task": "all-that-there-is", "parameters": {"format": "webp"}},
+    "a-typo": {"task": "a-typo", "gender": "Man"},
+}
+_REFUSED = "a-typo"
+
+SAMPLE_PRODUCTS = 300
+_UPLOADS = 16
+
+
+class ImagesDemo(PipelineDemo):
+    """The real catalogue where there is one, else a generated one."""
+
+    name: ClassVar[str] = "images"
+
+    #: Requests by their name, and what they are expected to find.
+    _asked: Mapping[str, Mapping[str, Any]] = REAL_REQUESTS
+    _expected: Mapping[str, tuple[int, int]] = REAL_FIGURES
+    _requested = False
+
+    def load(self) -> Sequence[Landed]:
+        """Upload the catalogue and the images."""
+        store = self._store("IMAGES_PRODUCTS_BUCKET")
+        with ThreadPoolExecutor(_UPLOADS) as pool:
+            return list(pool.map(lambda one: _put(store, *one), self._files()))
+
+    def then(self) -> Sequence[Landed]:
+        """Once those are known, the requests."""
+        if self._requested:
+            return ()
+        self._requested = True
+        store = self._store("IMAGES_REQUESTS_BUCKET")
+        return [
+            _put(store, f"{name}.json", json.dumps(request).encode())
+            for name, request in self._asked.items()
+        ]
+
+    def figures(self, landed: Sequence[Landed]) -> Figures:
+        """The ledger's counts over what landed in both buckets."""
+        by_bucket = {one.bucket: [other for other in landed if other.bucket == one.bucket]
+                     for one in landed}  # fmt: skip
+        found = [ledger_figures(self._postgres(), some) for some in by_bucket.values()]
+        return _summed(found)
+
+    def verify(self, figures: Figures) -> Sequence[str]:
+        """Every requested product has its row, every usable image its result."""
+        problems = [problem for name in self._expected for problem in self._task(name)]
+        accounted = figures.written + figures.unchanged + figures.superseded + figures.rejected
+        if accounted != figures.read:
+            problems.append(f"{figures.read} rows read, {accounted} accounted for")
+        with self._postgres().connect() as connection:
+            products, _ = answers.products(connection)
+            refused = answers.task(connection, _REFUSED)
+        if self.data_dir is not None and products != REAL_PRODUCTS:
+            problems.append(f"{products} products, the real file has {REAL_PRODUCTS}")
+        if refused.state != "failed" or not refused.problems:
+            problems.append(f"the task {_REFUSED} is {refused.state}: {refused.problems}")
+        return problems
+
+    def answer(self) -> Sequence[str]:
+        """How each task ended."""
+        with self._postgres().connect() as connection:
+            products, images = answers.products(connection)
+            tasks = [answers.task(connection, name) for name in (*self._expected, _REFUSED)]
+        lines = [f"  {products:,} products, {images:,} of them with an image"]
+        for one in tasks:
+            counts = ", ".join(f"{count:,} {status}" for status, count in one.counts.items())
+            told = counts or "; ".join(one.problems)
+            lines.append(f"  {one.task_id}: {one.state}, {told}")
+        lines.append(f"  s3://{self._name('IMAGES_RESULTS_BUCKET')}/<task>/ has the images")
+        return lines
+
+    def _task(self, name: str) -> Iterator[str]:
+        """What is wrong with a task's results, read without the pipeline's code."""
+        requested, usable = self._expected[name]
+        store = self._store("IMAGES_RESULTS_BUCKET")
+        text = store.get(f"{name}/metadata.csv").decode()
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        good = [row for row in rows if row["status"] == "ok"]
+        result = json.loads(store.get(f"{name}/result.json"))
+        if (len(rows), len(good)) != (requested, usable):
+            yield (f"{name}: {len(rows)} rows with {len(good)} images, "
+                   f"{requested} with {usable} expected")  # fmt: skip
+        if sum(result["counts"].values()) != requested:
+            yield f"{name}: {result['counts']} does not add up to {requested}"
+        listed = {row["path"] for row in good}
+        there = {key for key in _keys(store, f"{name}/") if key[0].isdigit()}
+        if listed != there:
+            yield f"{name}: {len(there)} images in the bucket, {len(listed)} in the metadata"
+        if any(row["width"] != "256" or row["height"] != "256" for row in good):
+            yield f"{name}: images of another size than 256 x 256"
+
+    def _files(self) -> Iterator[tuple[str, bytes]]:
+        """Keys and contents of the catalogue and the images."""
+        if self.data_dir is not None:
+            folder, images = self.data_dir / "products", "images"
+        else:
+            folder, images = self._samples(), "images"
+        yield "styles.csv", (folder / "styles.csv").read_bytes()
+        for file in sorted((folder / images).iterdir()):
+            yield f"images/{file.name}", file.read_bytes()
+
+    def _samples(self) -> Path:
+        from samples.images import write
+
+        folder = self.work_dir / "images"
+        made = write(folder, SAMPLE_PRODUCTS)
+        self._expected = {
+            name: (found["matching"], found["usable"])
+            for name, found in made.requests.items()
+            if found["matching"]
+        }
+        self._asked = {
+            file.stem: json.loads(file.read_text()) for file in (folder / "requests").iterdir()
+        }
+        return folder
+
+    def _store(self, variable: str) -> MinioStore:
+        minio = MinioResource(
+            endpoint=self.env["MINIO_ENDPOINT"],
+            access_key=self.env["MINIO_ACCESS_KEY"],
+            secret_key=self.env["MINIO_SECRET_KEY"],
+        )
+        return MinioStore(minio.client(), self._name(variable))
+
+    def _name(self, variable: str) -> str:
+        """What the variable says, or its default."""
+        return {**defaults(), **self.env}[variable]
+
+    def _postgres(self) -> PostgresResource:
+        return PostgresResource(url=self.env["POSTGRES_URL"])
+
+
+def _put(store: MinioStore, key: str, data: bytes) -> Landed:
+    version = store.put(key, data)
+    return Landed(version.bucket, version.key, version.version)
+
+
+def _keys(store: MinioStore, prefix: str) -> Iterator[str]:
+    after = None
+    while True:
+        page = store.list_page(prefix, after, 1_000)
+        yield from (version.key.removeprefix(prefix) for version in page.objects)
+        after = page.last_key
+        if after is None:
+            return
+
+
+def _summed(found: Sequence[Figures]) -> Figures:
+    """The figures of several buckets as one."""
+    sinks: dict[str, SinkFigures] = {}
+    for one in found:
+        sinks |= one.sinks
+    numbers = ("objects", "processed", "read", "written", "unchanged", "superseded", "rejected")
+    return replace(
+        found[0],
+        **{name: sum(getattr(one, name) for one in found) for name in numbers},
+        batches={batch: state for one in found for batch, state in one.batches.items()},
+        errors=[error for one in found for error in one.errors],
+        sinks=sinks,
+    )
