@@ -3,7 +3,8 @@
 ``python -m samples campaigns --rows N --out DIR [--dirty] [--seed S]``: campaign events;
 ``python -m samples music --songs N --out DIR [--seed S]``: songs in every format;
 ``python -m samples reading --events N --out DIR [--seed S]``: reading history and messages;
-``python -m samples domains --domains N --out DIR [--seed S]``: metrics and categories of shops.
+``python -m samples domains --domains N --out DIR [--seed S]``: metrics and categories of shops;
+``python -m samples images --products N --out DIR [--seed S]``: a catalogue, images and requests.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from samples import campaigns, domains, music, reading
+from samples import campaigns, domains, images, music, reading
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     _add_music(pipelines.add_parser("music", help="songs in every format"))
     _add_reading(pipelines.add_parser("reading", help="reading history and messages"))
     _add_domains(pipelines.add_parser("domains", help="metrics and categories of shops"))
+    _add_images(pipelines.add_parser("images", help="a catalogue of products and their images"))
     options = parser.parse_args()
     print(json.dumps(options.make(options)))
 
@@ -96,6 +98,17 @@ def _add_domains(command: argparse.ArgumentParser) -> None:
 
 def _make_domains(options: argparse.Namespace) -> dict[str, object]:
     return domains.main(options.out, options.domains, options.seed)
+
+
+def _add_images(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--products", type=int, default=300)
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(make=_make_images)
+
+
+def _make_images(options: argparse.Namespace) -> dict[str, object]:
+    return images.main(options.out, options.products, options.seed)
 
 
 if __name__ == "__main__":

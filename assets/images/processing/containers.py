@@ -27,6 +27,8 @@ _BEGINNINGS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
     )
 )  # fmt: skip
 _HEAD = 1024
+#: Room for a camera's EXIF and profile before the size.
+_LONG_HEAD = 256 * 1024
 
 # In coded data 0xff stands before 0 (a byte 0xff) or a restart; anything else is a marker.
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
@@ -64,6 +66,12 @@ def inspect(data: bytes) -> Container | None:
             return None
 
 
+def pixels(data: bytes) -> int:
+    """How many the file says it has, from its head alone; 0 where it does not say."""
+    found = inspect(data[:_LONG_HEAD])
+    return found.width * found.height if found else 0
+
+
 def _jpeg(data: bytes) -> Container:
     width = height = 0
     problem = "cut off before its end marker"
@@ -93,10 +101,8 @@ def _png(data: bytes) -> Container:
     problem = "cut off before its end chunk"
     position = len(_PNG_MAGIC)
     while position + 8 <= len(data):
-        length, kind = (
-            int.from_bytes(data[position : position + 4], "big"),
-            data[position + 4 : position + 8],
-        )
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind = data[position + 4 : position + 8]
         end = position + 8 + length
         # Pillow leaves out that of the pixels. A chunk of a small first letter may be ignored.
         if kind[:1].isupper() and end + 4 <= len(data):

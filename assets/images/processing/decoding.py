@@ -68,9 +68,10 @@ class Probe:
 def probe(data: bytes, limits: Limits) -> Probe:
     """What the bytes of a whole file are, by their structure: no pixel is decoded.
 
-    Never raises for what they contain. ``ok`` says that the file is of a format that is taken, is
-    within the limits, holds one picture and ends where it should. Bytes altered within it show
-    only when it is decoded, and some not even then: zeros amid a JPEG's data are a valid grey.
+    Raises MemoryError only, whatever they contain. ``ok`` says that the file is of a format that is
+    taken, is within the limits, holds one picture and ends where it should. Bytes altered within
+    it show only when it is decoded, and some not even then: zeros amid a JPEG's data are a valid
+    grey.
     """
     try:
         with opened(data, limits) as image:
@@ -83,7 +84,7 @@ def probe(data: bytes, limits: Limits) -> Probe:
 
 @contextmanager
 def opened(data: bytes, limits: Limits) -> Iterator[ImageFile]:
-    """The image, nothing of it decoded. Raises ImageRefused.
+    """The image, nothing of it decoded. Raises ImageRefused, MemoryError.
 
     An MPO is its first picture, which is a JPEG like any other; an animation is refused, since
     none of its pictures stands for it.
@@ -97,11 +98,12 @@ def opened(data: bytes, limits: Limits) -> Iterator[ImageFile]:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Around a call that makes Pillow read the file: raises ImageRefused for what that raises."""
+    """Around a call that makes Pillow read the file: raises ImageRefused for what that raises.
+
+    But for MemoryError, which may be the fault of another image beside it.
+    """
     try:
         yield
-    except MemoryError as error:
-        raise ImageRefused("too_large", "does not fit into memory") from error
     except UNREADABLE as error:
         raise ImageRefused("corrupt", str(error) or type(error).__name__) from error
 

@@ -53,7 +53,7 @@ def hash_of(data: bytes) -> str:
 
 
 def transform(data: bytes, product_id: int, operation: Operation, limits: Limits) -> Made:
-    """Do the operation to an image file's bytes. Raises decoding.ImageRefused."""
+    """Do the operation to an image file's bytes. Raises decoding.ImageRefused, MemoryError."""
     content = hash_of(data)
     if operation.kind == "copy":
         found = decoding.probe(data, limits)
