@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from celery import Celery
+from celery import Celery  # noqa: TID253
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
