@@ -18,12 +18,13 @@ def described(batch: Batch) -> str:
     """Where a batch stands, and why and for what it waits."""
     error = " ".join((batch.error or "no reason was noted").split())[:_ERROR]
     due = batch.next_attempt_at
+    again = f"tried again {f'at {due.astimezone():%H:%M:%S}' if due else 'soon'}"
     states: dict[BatchState, str] = {
         "pending": "waits for the sensor's next tick",
         "requested": f"attempt {batch.attempt}, waits for its run to start",
         "running": f"attempt {batch.attempt} runs",
-        "failed_transient": f"attempt {batch.attempt} failed, tried again "
-        f"{f'at {due.astimezone():%H:%M:%S}' if due else 'soon'}: {error}",
+        "waiting": f"waits for somebody else's work, {again}: {error}",
+        "failed_transient": f"attempt {batch.attempt} failed, {again}: {error}",
         "failed_permanent": "failed for good, `make replay BATCH="
         f"{batch.batch_id}` tries again: {error}",
         "loaded": "loaded",

@@ -25,9 +25,9 @@ def run(
 ) -> int:
     """Reopen one batch, or all that failed; say how a loaded one is written again.
 
-    A loaded batch whose partition maintenance has removed becomes a partition of ``instance``
-    again. 0 when there was nothing to object to; 1 for an unknown batch and for one that is
-    waiting or running anyway.
+    One that waits for somebody else's work is reopened where it is named only. A loaded batch whose
+    partition maintenance has removed becomes a partition of ``instance`` again. 0 when there was
+    nothing to object to; 1 for an unknown batch and for one that is requested or running anyway.
     """
     postgres = PostgresResource(url=require("POSTGRES_URL"))
     if batch_id is None:

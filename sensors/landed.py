@@ -214,6 +214,7 @@ def observation(
         "batches_in_flight": backlog.in_flight,
         "batches_to_retry": backlog.failed,
         "batches_for_operator": backlog.stopped,
+        "batches_for_others": backlog.elsewhere,
         "scan_cycle": scan.position.cycle,
     }
     if scan.position.last_cycle_seconds is not None:

@@ -33,7 +33,8 @@ def failure_of(
         for sink in sinks
         if sink.state == "failed" and sink.run_id == run_id
     ]
-    if not reported and batch.error and batch.run_id == run_id:
+    # A text without a class says what the batch waits for.
+    if not reported and batch.error and batch.error_class and batch.run_id == run_id:
         reported.append((batch.error_class, batch.error))
     if not reported:
         return None
@@ -44,8 +45,11 @@ def failure_of(
 def concerns(batch: ledger.Batch, run_id: str, key: str | None) -> bool:
     """Whether the batch is in flight in this run: it works on it, or was requested as its attempt.
 
-    ``key`` is the run's run key; a late word of an earlier attempt says nothing about this one.
+    ``key`` is the run's run key; a late word of an earlier attempt says nothing about this one. A
+    batch that this run left waiting is concerned by what went wrong beside the step that waits.
     """
+    if batch.state == "waiting":
+        return batch.run_id == run_id
     if batch.state not in IN_FLIGHT:
         return False
     if batch.run_id is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame import markdown
+from landing.arrival.states import LONG_WAIT
 from landing.batch.counts import RowCounts
 from resources.postgres import PostgresResource
 
@@ -113,12 +114,22 @@ _STOPPED = """
 SELECT batch_id, coalesce(error, ''), count(*) OVER () FROM landing.batch
 WHERE source = %s AND state = 'failed_permanent' ORDER BY batch_id LIMIT %s
 """
+#: Objects without an outcome, and those of a batch that somebody else's work has kept for days.
 _WAITING = """
-SELECT bucket || '/' || key, floor(extract(epoch FROM clock_timestamp() - seen_at) / 60)::bigint,
+SELECT object, floor(extract(epoch FROM clock_timestamp() - since) / 60)::bigint,
     coalesce(batch_id, 'no batch'), count(*) OVER ()
-FROM landing.object_version
-WHERE source = %s AND outcome IS NULL AND seen_at < clock_timestamp() - make_interval(mins => %s)
-ORDER BY seen_at, seq LIMIT %s
+FROM (
+    SELECT bucket || '/' || key AS object, seen_at AS since, batch_id, seq
+    FROM landing.object_version
+    WHERE source = %(source)s AND outcome IS NULL
+        AND seen_at < clock_timestamp() - make_interval(mins => %(minutes)s)
+    UNION ALL
+    SELECT v.bucket || '/' || v.key, b.waiting_since, b.batch_id, v.seq
+    FROM landing.batch b JOIN landing.object_version v USING (batch_id)
+    WHERE b.source = %(source)s AND b.state = 'waiting' AND v.outcome IS NOT NULL
+        AND b.waiting_since < clock_timestamp() - %(long)s
+) AS left_waiting
+ORDER BY since, seq LIMIT %(sample)s
 """
 
 
@@ -146,11 +157,18 @@ def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(
         asset=files.key(files.validation),
         name="no_object_left_waiting",
-        description=f"No object waits for longer than {WAITING_MINUTES} minutes.",
+        description=f"No object waits for longer than {WAITING_MINUTES} minutes, nor for somebody "
+        f"else's work for longer than {LONG_WAIT.days} day.",
     )
     def waiting(postgres: PostgresResource) -> dg.AssetCheckResult:
         with postgres.connect() as connection:
-            rows = connection.execute(_WAITING, (source, WAITING_MINUTES, SAMPLE)).fetchall()
+            asked = {
+                "source": source,
+                "minutes": WAITING_MINUTES,
+                "long": LONG_WAIT,
+                "sample": SAMPLE,
+            }
+            rows = connection.execute(_WAITING, asked).fetchall()
         remedy = (
             f"Look whether the daemon and `{files.sensor}` run, and at the runs of the batches "
             "named: a failed batch is tried again by itself, one that failed for good by "

@@ -21,7 +21,7 @@ from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
 from landing.arrival import ledger
 from landing.arrival.identity import StoreKind
 from landing.batch.delivery import Delivery, deliver
-from landing.batch.failures import PermanentError, TransientError, classify
+from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
 from landing.stores.base import ObjectStore
 from resources.gcs import GcsResource
 from resources.minio import MinioResource
@@ -320,31 +320,61 @@ def partition_events(
 ) -> StepEvents:
     """As :func:`sink_events`, for a sink that works on its partition, whatever was staged.
 
-    ``take`` is given the partition. Where a batch asked for the run, the ledger is told.
+    ``take`` is given the partition. Where a batch asked for the run, the ledger is told. When it
+    raises GoesOnLater, which an asset with ``output_required=False`` may, the run ends here and
+    well: what is behind this step is skipped.
     """
     sink = context.asset_key.path[-1]
-    with partition_step(files, context, postgres, sink) as work, ExitStack() as stack:
-        delivery = None
-        if work.batch_id is not None:
-            store = stack.enter_context(opened(resource, files.places().staging_bucket))
-            delivery = stack.enter_context(
-                deliver(
-                    postgres,
-                    store,
-                    pipeline=files.pipeline,
-                    batch_id=work.batch_id,
-                    sink=sink,
-                    run_id=context.run.run_id,
-                    records=files.records,
-                )
-            )
-        result, found = take(work.partition)
-        yield _check(found)
-        if not found.ok:
-            raise SinkMismatchError(found.problem(sink))
-        if delivery is not None:
-            delivery.done(rows_written=result.rows_written)
+    with partition_step(files, context, postgres, sink) as work:
+        try:
+            with ExitStack() as stack:
+                delivery = None
+                if work.batch_id is not None:
+                    store = stack.enter_context(opened(resource, files.places().staging_bucket))
+                    delivery = stack.enter_context(
+                        deliver(
+                            postgres,
+                            store,
+                            pipeline=files.pipeline,
+                            batch_id=work.batch_id,
+                            sink=sink,
+                            run_id=context.run.run_id,
+                            records=files.records,
+                        )
+                    )
+                result, found = take(work.partition)
+                yield _check(found)
+                if not found.ok:
+                    raise SinkMismatchError(found.problem(sink))
+                if delivery is not None:
+                    delivery.done(rows_written=result.rows_written)
+        except GoesOnLater as later:
+            yield _left_waiting(context, postgres, work, later)
+            return
     yield dg.MaterializeResult(metadata={**_figures(result), **metadata()})
+
+
+def _left_waiting(
+    context: dg.AssetExecutionContext, postgres: PostgresResource, work: Work, later: GoesOnLater
+) -> dg.AssetCheckResult:
+    """Tell the ledger and the log; the check, without an output, is all that Dagster gets."""
+    context.log.info("left_waiting partition=%s count=%d: %s", work.partition, later.count, later)
+    if work.batch_id is not None:
+        with postgres.connect() as connection:
+            ledger.mark_waiting(
+                connection,
+                work.batch_id,
+                run_id=context.run.run_id,
+                why=str(later),
+                now=datetime.now(UTC),
+            )
+    return dg.AssetCheckResult(
+        check_name=HOLDS_BATCH,
+        passed=False,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=str(later),
+        metadata={"waiting_for": later.count},
+    )
 
 
 def _check(found: Verification) -> dg.AssetCheckResult:

@@ -31,7 +31,8 @@ class Backlog:
 
     ``oldest_seen_at`` is when the oldest object was seen that no loaded batch holds.
     ``waiting`` are pending batches, ``failed`` those whose next attempt is not due yet,
-    ``stopped`` those that wait for an operator.
+    ``stopped`` those that wait for an operator, ``elsewhere`` those that wait for somebody else's
+    work.
     """
 
     unassigned: int
@@ -40,6 +41,7 @@ class Backlog:
     in_flight: int
     failed: int
     stopped: int
+    elsewhere: int
 
 
 def record_versions(
@@ -187,7 +189,8 @@ def backlog(connection: Connection, source: str) -> Backlog:
             (SELECT count(*) FROM open WHERE state = 'pending'),
             (SELECT count(*) FROM open WHERE state IN ('requested', 'running')),
             (SELECT count(*) FROM open WHERE state = 'failed_transient'),
-            (SELECT count(*) FROM open WHERE state = 'failed_permanent')
+            (SELECT count(*) FROM open WHERE state = 'failed_permanent'),
+            (SELECT count(*) FROM open WHERE state = 'waiting')
         """,
         {"source": source},
     ).fetchone()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from landing.arrival.states import (
     ALL_STATES,
+    WAIT,
     BatchState,
     ErrorClass,
     failed_state,
@@ -54,6 +55,8 @@ class Batch:
     error_class: ErrorClass | None
     error: str | None
     partition_removed_at: datetime | None
+    #: Since when it waits for somebody else's work, attempts in between included.
+    waiting_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def sinks(connection: Connection, batch_ids: Sequence[str]) -> dict[str, list[Si
 
 
 def mark_requested(connection: Connection, batch_id: str, attempt: int, now: datetime) -> bool:
-    """Ask for a run: attempt n of a batch whose attempt n-1 failed or which is new."""
+    """Ask for a run: attempt n of a batch whose attempt n-1 failed or waits, or which is new."""
     return _changed(
         connection,
         """
@@ -152,7 +155,7 @@ def mark_requested(connection: Connection, batch_id: str, attempt: int, now: dat
         SET state = 'requested', attempt = %(attempt)s, requested_at = %(now)s, run_id = NULL,
             started_at = NULL, finished_at = NULL, next_attempt_at = NULL
         WHERE batch_id = %(batch_id)s AND attempt = %(attempt)s - 1
-          AND state IN ('pending', 'failed_transient')
+          AND state IN ('pending', 'failed_transient', 'waiting')
         """,
         {"batch_id": batch_id, "attempt": attempt, "now": now},
     )
@@ -192,8 +195,33 @@ def note_error(
             "batch_id": batch_id,
             "run_id": run_id,
             "error_class": error_class,
-            # Postgres text cannot hold NUL.
-            "error": error[:4_000].replace("\0", ""),
+            "error": _storable(error),
+        },
+    )
+
+
+def mark_waiting(
+    connection: Connection, batch_id: str, *, run_id: str, why: str, now: datetime
+) -> bool:
+    """A step of this run left the batch to somebody else's work, after which a run goes on.
+
+    Should none be asked for, the batch is requested again after states.WAIT. Nothing changes when
+    another run works.
+    """
+    return _changed(
+        connection,
+        """
+        UPDATE landing.batch
+        SET state = 'waiting', finished_at = %(now)s, next_attempt_at = %(next)s,
+            waiting_since = coalesce(waiting_since, %(now)s), error_class = NULL, error = %(why)s
+        WHERE batch_id = %(batch_id)s AND run_id = %(run_id)s AND state = 'running'
+        """,
+        {
+            "batch_id": batch_id,
+            "run_id": run_id,
+            "why": _storable(why),
+            "now": now,
+            "next": now + WAIT,
         },
     )
 
@@ -210,6 +238,7 @@ def mark_failed(
     """The run ended without loading the batch; a transient failure gets its next attempt's time.
 
     Nothing changes when the batch is loaded meanwhile, has failed already, or another run works.
+    Where one of the run's steps waits, what failed beside it counts.
     """
     with connection.transaction():
         row = connection.execute(
@@ -224,7 +253,7 @@ def mark_failed(
             UPDATE landing.batch
             SET state = %(state)s, finished_at = %(now)s, next_attempt_at = %(next)s,
                 run_id = %(run_id)s, error_class = %(error_class)s, error = %(error)s
-            WHERE batch_id = %(batch_id)s AND state IN ('requested', 'running')
+            WHERE batch_id = %(batch_id)s AND state IN ('requested', 'running', 'waiting')
               AND (run_id IS NULL OR run_id = %(run_id)s)
             """,
             {
@@ -268,17 +297,24 @@ def mark_lost(connection: Connection, seen: Batch, *, error: str, now: datetime)
 def reopen(connection: Connection, batch_id: str) -> bool:
     """An operator says that the cause of a failure is gone: request the batch at the next tick.
 
-    Only failed batches are reopened; what their sinks have stays.
+    Only batches that failed or wait are reopened; what their sinks have stays.
     """
     return _changed(
         connection,
         """
         UPDATE landing.batch
-        SET state = 'pending', next_attempt_at = NULL, error_class = NULL, error = NULL
-        WHERE batch_id = %(batch_id)s AND state IN ('failed_transient', 'failed_permanent')
+        SET state = 'pending', next_attempt_at = NULL, waiting_since = NULL, error_class = NULL,
+            error = NULL
+        WHERE batch_id = %(batch_id)s
+          AND state IN ('failed_transient', 'failed_permanent', 'waiting')
         """,
         {"batch_id": batch_id},
     )
+
+
+def _storable(text: str) -> str:
+    """Postgres text cannot hold NUL."""
+    return text[:4_000].replace("\0", "")
 
 
 def _batches(connection: Connection, clause: str, values: Mapping[str, Any]) -> list[Batch]:

@@ -5,6 +5,7 @@ Belongs here: the rules. Does not: reading or writing the ledger.
     pending -> requested -> running -> loaded | loaded_with_rejects
                  |            |
                  +------------+-> failed_transient -> requested (attempt + 1)
+                              +-> waiting -> requested (attempt + 1), or running in a run of others
                               +-> failed_permanent -> pending (by an operator)
 """
 
@@ -19,6 +20,7 @@ BatchState = Literal[
     "running",
     "loaded",
     "loaded_with_rejects",
+    "waiting",
     "failed_transient",
     "failed_permanent",
 ]
@@ -29,12 +31,20 @@ ALL_STATES: tuple[BatchState, ...] = get_args(BatchState)
 #: A run was asked for or works: what a source's ``max_in_flight`` limits.
 IN_FLIGHT: frozenset[BatchState] = frozenset({"requested", "running"})
 
+#: Requested again by itself, once its next attempt is due.
+TRIED_AGAIN: frozenset[BatchState] = frozenset({"failed_transient", "waiting"})
+
 #: Nothing more will happen to the batch by itself.
 LOADED: frozenset[BatchState] = frozenset({"loaded", "loaded_with_rejects"})
 
 #: How long a run may be without its lock before its batch counts as abandoned: a connection that
 #: broke is re-established within this.
 LOCK_GRACE = timedelta(seconds=30)
+
+#: After which a batch that waits for somebody else's work is looked at again, should whoever does
+#: it ask for no run. A day of it is worth a look.
+WAIT = timedelta(hours=1)
+LONG_WAIT = timedelta(days=1)
 
 _BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
 

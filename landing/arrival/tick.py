@@ -24,7 +24,7 @@ from landing.arrival.ledger import Batch, SinkState
 from landing.arrival.ledger_postgres import PostgresLedger
 from landing.arrival.scan import ScanResult, scan
 from landing.arrival.source import UNIT_BYTES, Source
-from landing.arrival.states import IN_FLIGHT, LOCK_GRACE, run_key
+from landing.arrival.states import IN_FLIGHT, LOCK_GRACE, TRIED_AGAIN, run_key
 from landing.stores.base import ObjectNotCurrent, ObjectStore
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ def run_tick(
 def decide(batches: Sequence[Batch], now: datetime, max_in_flight: int) -> list[tuple[Batch, int]]:
     """Which batches to request, oldest first, and as which attempt. Pure.
 
-    Requested ones are requested again, as the same attempt. New ones and transient failures whose
-    time has come get their next attempt while fewer than ``max_in_flight`` are in flight.
-    Permanent failures wait for an operator.
+    Requested ones are requested again, as the same attempt. New ones, and transient failures and
+    waiting ones whose time has come, get their next attempt while fewer than ``max_in_flight`` are
+    in flight. Permanent failures wait for an operator.
     """
     chosen = [(batch, batch.attempt) for batch in batches if batch.state == "requested"]
     free = max_in_flight - sum(batch.state in IN_FLIGHT for batch in batches)
@@ -178,7 +178,7 @@ def decide(batches: Sequence[Batch], now: datetime, max_in_flight: int) -> list[
         for batch in batches
         if batch.state == "pending"
         or (
-            batch.state == "failed_transient"
+            batch.state in TRIED_AGAIN
             and (batch.next_attempt_at is None or batch.next_attempt_at <= now)
         )
     ]
@@ -198,7 +198,8 @@ def describe(
         f"new {result.new}, ignored {ignored or 0}; {where}, cycle {position.cycle}; {named}"
         f"waiting: {backlog.unassigned} objects, {backlog.waiting} batches; "
         f"in flight {backlog.in_flight}, to be tried again {backlog.failed}, "
-        f"waiting for an operator {backlog.stopped}"
+        f"waiting for somebody else's work {backlog.elsewhere}, "
+        f"for an operator {backlog.stopped}"
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from landing.batch import staging
-from landing.batch.failures import PermanentError, TransientError, classify
+from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
 from landing.batch.staging import StagedPart
 from landing.batch.winners import RecordTable
 from landing.stores.base import ObjectStore
@@ -175,6 +175,7 @@ def deliver(
     """The batch for one sink: done in the ledger when the block ends well, failed if it raises.
 
     ``records`` is the kind of the pipeline's records that the batch tells of, if it has several.
+    By GoesOnLater it is neither: the sink has to take the batch yet.
     A sink that used :meth:`Delivery.done_in` is done since its own transaction.
     The sink that is the last one to be done closes the batch in the same transaction. Raises
     PermanentError when the batch was never validated, has no such sink, or lost its staging.
@@ -199,6 +200,9 @@ def deliver(
         noted = delivery._outcome.noted  # noqa: SLF001
         if noted:
             _require_committed(pg, delivery, run_id)
+    except GoesOnLater:
+        _note_pending(pg, delivery, run_id)
+        raise
     except BaseException as error:
         _note_failure(pg, delivery, run_id, time.monotonic() - started, error)
         raise
@@ -219,7 +223,7 @@ def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
                 SELECT FROM landing.object_version v WHERE v.batch_id = b.batch_id
                     AND (v.outcome = 'rejected' OR v.rows_rejected > 0)
             ) THEN 'loaded_with_rejects' ELSE 'loaded' END,
-            finished_at = clock_timestamp(), next_attempt_at = NULL,
+            finished_at = clock_timestamp(), next_attempt_at = NULL, waiting_since = NULL,
             error_class = NULL, error = NULL
         WHERE b.batch_id = %s AND b.validated_at IS NOT NULL AND NOT EXISTS (
             SELECT FROM landing.batch_sink s WHERE s.batch_id = b.batch_id AND s.state <> 'done')
@@ -299,6 +303,19 @@ def _require_committed(pg: PostgresResource, delivery: Delivery, run_id: str) ->
         ).fetchone()
     if row != ("done", run_id):
         raise TransientError(f"the transaction of {delivery.sink} was not committed")
+
+
+def _note_pending(pg: PostgresResource, delivery: Delivery, run_id: str) -> None:
+    """Also a sink that took the batch once: it is about to take another result."""
+    with pg.connect() as conn:
+        conn.execute(
+            """
+            UPDATE landing.batch_sink SET state = 'pending', run_id = %s, error_class = NULL,
+                error = NULL
+            WHERE batch_id = %s AND sink = %s
+            """,
+            (run_id, delivery.batch_id, delivery.sink),
+        )
 
 
 def _note_failure(

@@ -1,8 +1,8 @@
 """Failures classed: which are worth another attempt and which wait for an operator.
 
-Belongs here: the two classes of failure and the decision between them. Does not: retrying, and
-which codes are worth it (``resources/retryable.py``). No SDK is imported: errors are told apart by
-their names, modules and status codes.
+Belongs here: the two classes of failure, the decision between them, and what is no failure. Does
+not: retrying, and which codes are worth it (``resources/retryable.py``). No SDK is imported: errors
+are told apart by their names, modules and status codes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,17 @@ class PermanentError(Exception):
 
 class TransientError(Exception):
     """Another attempt may succeed."""
+
+
+class GoesOnLater(Exception):
+    """No failure: what is left is somebody else's work, and a later run goes on after it.
+
+    The text says whose. ``count`` is how many results are waited for.
+    """
+
+    def __init__(self, why: str, count: int) -> None:
+        super().__init__(why)
+        self.count = count
 
 
 def classify(exc: BaseException) -> FailureClass:

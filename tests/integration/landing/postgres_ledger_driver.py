@@ -59,6 +59,11 @@ class PostgresLedgerDriver(PostgresLedger):
     def release(self, run_id: str) -> None:
         self.holder.execute("SELECT pg_advisory_unlock(81, hashtext(%s))", (run_id,))
 
+    def mark_waiting(self, batch_id: str, *, run_id: str, now: datetime) -> None:
+        ledger.mark_waiting(
+            self.connection, batch_id, run_id=run_id, why="somebody else's work", now=now
+        )
+
     def mark_failed(
         self, batch_id: str, *, run_id: str, error_class: ErrorClass, now: datetime
     ) -> None:
@@ -83,7 +88,8 @@ class PostgresLedgerDriver(PostgresLedger):
                 (batch_id, sink),
             )
             self.connection.execute(
-                """UPDATE landing.batch SET state = 'loaded' WHERE batch_id = %s AND NOT EXISTS
+                """UPDATE landing.batch SET state = 'loaded', waiting_since = NULL
+                   WHERE batch_id = %s AND NOT EXISTS
                    (SELECT FROM landing.batch_sink AS s
                     WHERE s.batch_id = batch.batch_id AND s.state <> 'done')""",
                 (batch_id,),

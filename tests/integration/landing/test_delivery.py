@@ -6,7 +6,7 @@ import pytest
 
 from assets.campaigns.pipeline import CAMPAIGNS
 from landing.batch.delivery import deliver
-from landing.batch.failures import PermanentError
+from landing.batch.failures import GoesOnLater, PermanentError
 from landing.batch.staging import StagingLost
 from migrations.upgrade import upgrade
 from tests.integration.campaigns.harness import Landing, row
@@ -55,6 +55,26 @@ def test_a_failed_sink_is_noted_and_leaves_the_others_alone(landing):
         work.done(rows_written=sum(len(chunk) for chunk in work.chunks()))
     assert sink_row(landing, batch, "raw_messages") == ("done", 1, "run-2", None, None)
     assert landing.state(batch) == "loaded"
+
+
+def test_a_sink_that_goes_on_later_has_to_take_the_batch_yet(landing):
+    batch = landing.batch({"campaigns/a.csv": [row("r1")]})
+    landing.validate(batch)
+    for sink in CAMPAIGNS.sinks[1:]:
+        landing.deliver(batch, sink)
+    with pytest.raises(ConnectionRefusedError), delivery(landing, batch):
+        raise ConnectionRefusedError("nobody home")
+    with pytest.raises(GoesOnLater, match="others"), delivery(landing, batch, run_id="run-2"):
+        raise GoesOnLater("others", 3)
+    assert sink_row(landing, batch, "raw_messages") == ("pending", None, "run-2", None, None)
+    assert landing.state(batch) == "pending"
+    with delivery(landing, batch, run_id="run-3") as work:
+        work.done(rows_written=1)
+    assert landing.state(batch) == "loaded"
+    # Once more, by hand: what it had taken is not what it is to hold.
+    with pytest.raises(GoesOnLater), delivery(landing, batch, run_id="run-4"):
+        raise GoesOnLater("others", 3)
+    assert sink_row(landing, batch, "raw_messages")[0] == "pending"
 
 
 def test_a_permanent_failure_is_classed_so(landing):

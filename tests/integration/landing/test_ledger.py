@@ -184,6 +184,47 @@ def test_a_permanent_failure_waits_for_an_operator(connection: psycopg.Connectio
     assert ledger.mark_requested(connection, batch_id, 2, NOW)
 
 
+def test_a_batch_that_waits_for_others_is_asked_for_again_in_an_hour(
+    connection: psycopg.Connection[Any],
+) -> None:
+    batch_id = make_batch(connection)
+    now = NOW
+    for attempt in (1, 2):
+        ledger.mark_requested(connection, batch_id, attempt, now)
+        ledger.mark_running(connection, batch_id, "r", now)
+        for run_id, changed in (("other", False), ("r", True), ("r", False)):
+            assert changed == ledger.mark_waiting(
+                connection, batch_id, run_id=run_id, why="12 prompts\0 wait", now=now
+            )
+        waits = ledger.batch(connection, batch_id)
+        assert (waits.state, waits.error_class, waits.error) == ("waiting", None, "12 prompts wait")
+        assert waits.next_attempt_at == now + timedelta(hours=1)
+        assert waits.waiting_since == NOW, "since the first attempt"
+        assert arrivals.backlog(connection, source().name) == Backlog(0, NOW, 0, 0, 0, 0, 1)
+        assert not ledger.mark_requested(connection, batch_id, attempt, now)
+        now += timedelta(hours=1)
+    # What failed beside the step that waits counts.
+    assert not ledger.mark_failed(
+        connection, batch_id, run_id="other", error_class="permanent", error="x", now=now
+    )
+    assert ledger.mark_failed(
+        connection, batch_id, run_id="r", error_class="permanent", error="denied", now=now
+    )
+    assert ledger.reopen(connection, batch_id)
+    assert ledger.batch(connection, batch_id).waiting_since is None
+
+
+def test_an_operator_may_ask_for_a_batch_that_waits(connection: psycopg.Connection[Any]) -> None:
+    batch_id = make_batch(connection)
+    ledger.mark_requested(connection, batch_id, 1, NOW)
+    ledger.mark_running(connection, batch_id, "r", NOW)
+    ledger.mark_waiting(connection, batch_id, run_id="r", why="others", now=NOW)
+    assert ledger.reopen(connection, batch_id)
+    reopened = ledger.batch(connection, batch_id)
+    assert (reopened.state, reopened.waiting_since, reopened.error) == ("pending", None, None)
+    assert ledger.mark_requested(connection, batch_id, 2, NOW)
+
+
 def test_a_failure_of_a_loaded_batch_changes_nothing(connection: psycopg.Connection[Any]) -> None:
     batch_id = make_batch(connection)
     ledger.mark_requested(connection, batch_id, 1, NOW)
@@ -220,15 +261,15 @@ def test_an_unknown_batch_is_an_error(connection: psycopg.Connection[Any]) -> No
 
 def test_the_backlog(connection: psycopg.Connection[Any]) -> None:
     name = source().name
-    assert arrivals.backlog(connection, name) == Backlog(0, None, 0, 0, 0, 0)
+    assert arrivals.backlog(connection, name) == Backlog(0, None, 0, 0, 0, 0, 0)
     first = make_batch(connection, 2, "a")
     second = make_batch(connection, 2, "b")
     later = NOW + timedelta(minutes=1)
     arrivals.record_versions(connection, name, versions(4, "c"), later)
-    assert arrivals.backlog(connection, name) == Backlog(4, NOW, 2, 0, 0, 0)
+    assert arrivals.backlog(connection, name) == Backlog(4, NOW, 2, 0, 0, 0, 0)
     ledger.mark_requested(connection, first, 1, NOW)
     ledger.mark_requested(connection, second, 1, NOW)
-    assert arrivals.backlog(connection, name) == Backlog(4, NOW, 0, 2, 0, 0)
+    assert arrivals.backlog(connection, name) == Backlog(4, NOW, 0, 2, 0, 0, 0)
     classes: list[tuple[str, ErrorClass]] = [(first, "transient"), (second, "permanent")]
     for batch_id, error_class in classes:
         ledger.mark_failed(
@@ -239,9 +280,9 @@ def test_the_backlog(connection: psycopg.Connection[Any]) -> None:
             error="x",
             now=NOW,
         )
-    assert arrivals.backlog(connection, name) == Backlog(4, NOW, 0, 0, 1, 1)
+    assert arrivals.backlog(connection, name) == Backlog(4, NOW, 0, 0, 1, 1, 0)
     connection.execute("UPDATE landing.batch SET state = 'loaded'")
-    assert arrivals.backlog(connection, name) == Backlog(4, later, 0, 0, 0, 0)
+    assert arrivals.backlog(connection, name) == Backlog(4, later, 0, 0, 0, 0, 0)
     assert len(ledger.batches(connection, states=["loaded"])) == 2
 
 

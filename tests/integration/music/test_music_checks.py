@@ -325,6 +325,27 @@ def test_raw_objects_left_waiting(star):
     assert lines == ["| raw/old\\|er.h5 | 95 | no batch |", "| raw/old.h5 | 31 | no batch |"]
 
 
+def test_a_batch_that_waits_for_others_is_left_a_day(star):
+    ledger(star, state="waiting", gold="pending")
+    execute(
+        star,
+        "INSERT INTO landing.object_version (source, store, bucket, key, version, size,"
+        " modified_at, seen_at, batch_id, outcome) SELECT source, 'minio', 'raw', 'a.h5', 'v1', 1,"
+        " now(), now() - interval '90 days', batch_id, 'loaded' FROM landing.batch",
+    )
+    for hours, passed in ((23, True), (25, False)):
+        execute(
+            star,
+            "UPDATE landing.batch SET source = 'music_minio',"
+            f" waiting_since = now() - interval '{hours} hours'",
+        )
+        execute(star, "UPDATE landing.object_version SET source = 'music_minio'")
+        found = audit(star.url)["bronze_records", "no_object_left_waiting"]
+        assert found.passed is passed
+    assert found.metadata["oldest_minutes"].value == 25 * 60
+    assert f"| raw/a.h5 | 1500 | {BATCH} |" in text(found)
+
+
 def test_batch_failed_for_good(star):
     ledger(star, state="failed_permanent", gold="done")
     execute(star, "UPDATE landing.batch SET error = 'no such bucket'")

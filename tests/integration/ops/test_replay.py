@@ -69,6 +69,13 @@ def test_a_failed_batch_is_reopened_with_its_reason_said(connection, capsys):
     assert (reopened.state, reopened.error, reopened.attempt) == ("pending", None, 1)
 
 
+def test_a_batch_that_waits_for_others_is_reopened_where_it_is_named(connection, capsys):
+    batch_id = add(connection, 1, "waiting", error="12 prompts wait")
+    assert replay.run(batch_id) == 0
+    assert "reopened after: 12 prompts wait" in capsys.readouterr().out
+    assert ledger.batch(connection, batch_id).state == "pending"
+
+
 @pytest.mark.parametrize("state", ["pending", "requested", "running"])
 def test_a_batch_that_runs_anyway_is_left_alone(connection, state, capsys):
     batch_id = add(connection, 1, state)
@@ -86,7 +93,7 @@ def test_all_that_failed_and_nothing_else(connection, capsys):
     for number in range(1, 1_006):
         add(connection, number, "failed_transient" if number % 2 else "failed_permanent")
     others = {state: add(connection, 2_000 + n, state) for n, state in enumerate(
-        ["pending", "requested", "running", "loaded", "loaded_with_rejects"]
+        ["pending", "requested", "running", "waiting", "loaded", "loaded_with_rejects"]
     )}  # fmt: skip
     assert replay.run(None) == 0
     assert "1,005 batches reopened" in capsys.readouterr().out

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from landing.arrival.source import Source
-from landing.arrival.states import LOADED
+from landing.arrival.states import LOADED, WAIT
 from landing.arrival.tick import Request, Tick, run_tick
 from landing.stores.base import ObjectNotCurrent
 from tests.unit.landing.bucket_model import BucketModel, Clock
@@ -227,6 +227,34 @@ class ArrivalMachine(RuleBasedStateMachine):
             self.work(run, sinks)
             self.end(run, error)
 
+    @rule(data=st.data(), sinks=st.integers(0, len(SINKS) - 1), failed=st.booleans())
+    def run_leaves_the_rest_to_others(self, data: st.DataObject, sinks: int, failed: bool) -> None:
+        """A step waits for somebody else's work: the run ends well, or by what fails beside it."""
+        working = [run for run in self.runs_with("started") if run.worker]
+        found = [*self.runs_with("queued"), *working]
+        if not found:
+            return
+        run = data.draw(st.sampled_from(found))
+        if run.status == "queued":
+            self.begin(run)
+        batch_id = run.request.batch_id
+        self.work(run, min(sinks, len(run.request.sinks) - 1))
+        before = self.ledger.batch(batch_id)
+        self.ledger.mark_waiting(batch_id, run_id=run.run_id, now=self.clock.now)
+        after = self.ledger.batch(batch_id)
+        if (before.state, before.run_id) == ("running", run.run_id):
+            assert after.state == "waiting"
+            assert after.next_attempt_at == self.clock.now + WAIT
+            assert after.waiting_since == before.waiting_since or before.waiting_since is None
+        else:
+            assert after == before, "another run works on it"
+        if failed:
+            self.end(run, "transient")
+            assert self.ledger.batch(batch_id).state != "waiting" or after.run_id != run.run_id
+        else:
+            run.status, run.worker = "ended", False
+            self.ledger.release(run.run_id)
+
     def work(self, run: ModelRun, sinks: int) -> None:
         """Validate, unless that is done, and write that many of the requested sinks."""
         request = run.request
@@ -298,6 +326,14 @@ class ArrivalMachine(RuleBasedStateMachine):
             states = [batch.state for batch in self.ledger.open_batches(self.source)]
             assert states.count("requested") <= self.source.max_in_flight
 
+    @invariant()
+    def who_waits_for_others_is_counted_and_comes_back(self) -> None:
+        if hasattr(self, "ledger"):
+            unloaded = self.ledger.open_batches(self.source)
+            waiting = [batch for batch in unloaded if batch.state == "waiting"]
+            assert self.ledger.backlog(self.source).elsewhere == len(waiting)
+            assert all(batch.next_attempt_at and batch.waiting_since for batch in waiting)
+
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
             self.settle()
@@ -321,7 +357,9 @@ class ArrivalMachine(RuleBasedStateMachine):
                 self.end(run, "transient")
             unloaded = self.ledger.open_batches(self.source)
             for batch in unloaded:
-                self.ledger.reopen(batch.batch_id)
+                # Nobody has to bring back one that waits for others.
+                if batch.state != "waiting":
+                    self.ledger.reopen(batch.batch_id)
             # The first turn ends a cycle that was begun before; from the second on each is whole.
             done = not unloaded and not self.ledger.unassigned(self.source, 1)
             if turn and done and not tick.scan.new:

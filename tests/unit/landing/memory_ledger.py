@@ -16,7 +16,14 @@ from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger import Batch, SinkState
 from landing.arrival.scan import ScanResult
 from landing.arrival.source import Source
-from landing.arrival.states import LOADED, ErrorClass, failed_state, retry_delay
+from landing.arrival.states import (
+    LOADED,
+    TRIED_AGAIN,
+    WAIT,
+    ErrorClass,
+    failed_state,
+    retry_delay,
+)
 
 
 @dataclass
@@ -97,7 +104,7 @@ class MemoryLedger:
 
     def mark_requested(self, batch_id: str, attempt: int, now: datetime) -> bool:
         batch = self.batches[batch_id]
-        if batch.attempt != attempt - 1 or batch.state not in {"pending", "failed_transient"}:
+        if batch.attempt != attempt - 1 or batch.state not in {"pending", *TRIED_AGAIN}:
             return False
         self._set(batch_id, state="requested", attempt=attempt, run_id=None, next_attempt_at=None)
         return True
@@ -126,6 +133,7 @@ class MemoryLedger:
             in_flight=states.count("requested") + states.count("running"),
             failed=states.count("failed_transient"),
             stopped=states.count("failed_permanent"),
+            elsewhere=states.count("waiting"),
         )
 
     def save_scan(self, source: Source, result: ScanResult, now: datetime) -> None:
@@ -152,11 +160,18 @@ class MemoryLedger:
     def release(self, run_id: str) -> None:
         self.locks.discard(run_id)
 
+    def mark_waiting(self, batch_id: str, *, run_id: str, now: datetime) -> None:
+        batch = self.batches[batch_id]
+        if (batch.state, batch.run_id) == ("running", run_id):
+            since = batch.waiting_since or now
+            self._set(batch_id, state="waiting", next_attempt_at=now + WAIT, waiting_since=since)
+
     def mark_failed(
         self, batch_id: str, *, run_id: str, error_class: ErrorClass, now: datetime
     ) -> None:
         batch = self.batches[batch_id]
-        if batch.state not in {"requested", "running"} or batch.run_id not in {None, run_id}:
+        worked_on = batch.state in {"requested", "running", "waiting"}
+        if not worked_on or batch.run_id not in {None, run_id}:
             return
         due = now + retry_delay(batch.attempt) if error_class == "transient" else None
         self._set(batch_id, state=failed_state(error_class), next_attempt_at=due, run_id=run_id)
@@ -168,11 +183,11 @@ class MemoryLedger:
         states = self.sink_states[batch_id]
         states[sink] = replace(states[sink], state="done")
         if all(state.state == "done" for state in states.values()):
-            self._set(batch_id, state="loaded")
+            self._set(batch_id, state="loaded", waiting_since=None)
 
     def reopen(self, batch_id: str) -> None:
-        if self.batches[batch_id].state in {"failed_transient", "failed_permanent"}:
-            self._set(batch_id, state="pending", next_attempt_at=None)
+        if self.batches[batch_id].state in {*TRIED_AGAIN, "failed_permanent"}:
+            self._set(batch_id, state="pending", next_attempt_at=None, waiting_since=None)
 
     def _set(self, batch_id: str, **values: object) -> None:
         self.batches[batch_id] = replace(self.batches[batch_id], **values)  # type: ignore[arg-type]

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from landing.arrival.ledger import Batch, SinkState
 from landing.arrival.source import Source
-from landing.arrival.states import BatchState, failed_state, retry_delay, run_key
+from landing.arrival.states import (
+    ALL_STATES,
+    IN_FLIGHT,
+    LOADED,
+    TRIED_AGAIN,
+    BatchState,
+    failed_state,
+    retry_delay,
+    run_key,
+)
 from landing.arrival.tick import _request, decide
 
 SOURCE = Source(
@@ -67,11 +79,45 @@ SECOND = timedelta(seconds=1)
             [(2, 1)],
         ),
         ([batch(1, "failed_permanent", 1), batch(2, "pending")], 1, [(2, 1)]),
+        # One that waits for somebody else's work neither, and is asked for when its time has come.
+        ([batch(1, "waiting", 1, next_attempt_at=NOW + SECOND), batch(2, "pending")], 1, [(2, 1)]),
+        ([batch(1, "waiting", 1, next_attempt_at=NOW)], 1, [(1, 2)]),
         ([batch(1, "pending", 4)], 1, [(1, 5)]),
     ],
 )
 def test_decide(batches: list[Batch], limit: int, expected: list[tuple[int, int]]) -> None:
     assert chosen(batches, limit) == expected
+
+
+DUE = st.sampled_from([None, NOW - SECOND, NOW, NOW + SECOND])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(ALL_STATES), st.integers(0, 3), DUE), max_size=8),
+    st.integers(1, 4),
+)
+def test_who_waits_for_others_is_treated_as_one_that_failed(
+    found: list[tuple[BatchState, int, datetime | None]], limit: int
+) -> None:
+    batches = [
+        batch(number, state, attempt, next_attempt_at=due)
+        for number, (state, attempt, due) in enumerate(found)
+        if state not in LOADED
+    ]
+    decided = decide(batches, NOW, limit)
+    failed = [replace(one, state="failed_transient") for one in batches if one.state == "waiting"]
+    others = [one for one in batches if one.state != "waiting"]
+    same = decide(sorted(failed + others, key=lambda one: one.batch_id), NOW, limit)
+    assert [(one.batch_id, n) for one, n in decided] == [(one.batch_id, n) for one, n in same]
+    for one, attempt in decided:
+        assert attempt == one.attempt + (one.state != "requested")
+        assert one.state in {"pending", "requested", *TRIED_AGAIN}
+        if one.state in TRIED_AGAIN:
+            assert one.next_attempt_at is None or one.next_attempt_at <= NOW
+    new = sum(one.state != "requested" for one, _ in decided)
+    assert new + sum(one.state in IN_FLIGHT for one in batches) <= max(
+        limit, sum(one.state in IN_FLIGHT for one in batches)
+    )
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,15 @@ def test_a_batch_that_failed_says_when_it_is_tried_again_and_why() -> None:
     )
 
 
+def test_a_batch_that_waits_for_others_says_for_what() -> None:
+    due = NOW + timedelta(hours=1)
+    waits = replace(BATCH, state="waiting", next_attempt_at=due, error="12 prompts wait")
+    assert described(waits).endswith(
+        f"waits for somebody else's work, tried again at {due.astimezone():%H:%M:%S}: "
+        "12 prompts wait"
+    )
+
+
 def test_a_ledger_that_does_not_answer_is_said_once() -> None:
     waiting = Waiting("postgresql://quintet:secret@127.0.0.1:9/quintet")
     (line,) = waiting.news()

@@ -52,6 +52,13 @@ def test_validation_s_error_counts_when_no_sink_failed():
     assert failure_of(failed, [], "another") is None
 
 
+def test_what_a_batch_waits_for_is_no_failure():
+    waits = batch(state="waiting", error="12 prompts wait")
+    assert failure_of(waits, [sink("summaries", None, None, state="pending")], "run") is None
+    found = failure_of(waits, [sink("mongo", "permanent", "denied")], "run")
+    assert found == ("permanent", "mongo: denied"), "what failed beside the step that waits"
+
+
 def test_a_run_that_reported_nothing_has_no_failure_of_its_own():
     assert failure_of(batch(), [], "run") is None
 
@@ -62,6 +69,8 @@ def test_a_run_that_reported_nothing_has_no_failure_of_its_own():
         ({}, "run", None, True),
         ({}, "another", "b/1", False),
         ({"state": "loaded"}, "run", "b/1", False),
+        ({"state": "waiting"}, "run", "b/1", True),
+        ({"state": "waiting"}, "another", "b/1", False),
         ({"state": "requested", "run_id": None, "attempt": 2}, "run", "b/2", True),
         ({"state": "requested", "run_id": None, "attempt": 2}, "run", "b/1", False),
         ({"state": "requested", "run_id": None, "attempt": 2}, "run", None, False),
