@@ -168,8 +168,8 @@ def _catalogue(products: Sequence[Product], made: Made) -> bytes:
         line, spilled = _line(product, number)
         lines.append(line)
         made.repaired += spilled
-        if number % 15 == 14 and number // 15 <= len(DEFECTS):
-            lines.append(list(DEFECTS.values())[number // 15 - 1])
+        if number % 15 == 14 and number // 15 < len(DEFECTS):
+            lines.append(list(DEFECTS.values())[number // 15])
     made.products = len(products)
     made.genders = _counted(products, "gender")
     made.master_categories = _counted(products, "master_category")

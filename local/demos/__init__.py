@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from local.demos.campaigns import CampaignsDemo
 from local.demos.domains import DomainsDemo
+from local.demos.images import ImagesDemo
 from local.demos.music import MusicDemo
 from local.demos.pipeline import PipelineDemo
 from local.demos.reading import ReadingDemo
@@ -16,4 +17,5 @@ DEMOS: dict[str, type[PipelineDemo]] = {
     "music": MusicDemo,
     "reading": ReadingDemo,
     "domains": DomainsDemo,
+    "images": ImagesDemo,
 }
