@@ -72,7 +72,7 @@ doctor: $(APP) ## Check every configured system through its real client
 	@$(RUN) -m ops doctor
 
 .PHONY: land
-land: $(APP) ## Put a file where its pipeline's sensor looks (FILE=… PIPELINE=campaigns, music, reading or domains)
+land: $(APP) ## Put a file where its pipeline's sensor looks (FILE=… PIPELINE=campaigns, music, reading, domains or images)
 	@$(RUN) -m ops land "$(FILE)" "$(PIPELINE)"
 
 .PHONY: quarantine

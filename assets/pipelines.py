@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the declarations import Dagster, which the names alone do n
     from landing.batch.reasons import RejectReason
 
 #: Every pipeline is a package of this name here, whose module ``pipeline`` declares ``PIPELINE``.
-PIPELINES: tuple[str, ...] = ("campaigns", "music", "reading", "domains")
+PIPELINES: tuple[str, ...] = ("campaigns", "music", "reading", "domains", "images")
 
 
 class UnknownPipelineError(ValueError):

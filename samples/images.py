@@ -60,10 +60,14 @@ DEFECTS: Mapping[str, bytes] = {
 #: Requests of the demo, by name.
 REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "men-fall-2010": {
-        "operation": "transform", "gender": "Men", "season": "Fall", "year": 2010, "seed": 7,
+        "task": "men-fall-2010", "gender": "Men", "season": "Fall", "year": 2010,
+        "parameters": {"seed": 7},
     },
-    "all-footwear-copied": {"operation": "copy", "master_category": "Footwear"},
-    "nothing-of-that-name": {"operation": "copy", "gender": "Man"},
+    "all-that-there-is": {"task": "all-that-there-is", "parameters": {"format": "webp"}},
+    "footwear-copied": {
+        "task": "footwear-copied", "operation": "copy", "master_category": "Footwear",
+    },
+    "a-typo": {"task": "a-typo", "gender": "Man"},
 }  # fmt: skip
 
 
@@ -168,8 +172,8 @@ def _catalogue(products: Sequence[Product], made: Made) -> bytes:
         line, spilled = _line(product, number)
         lines.append(line)
         made.repaired += spilled
-        if number % 15 == 14 and number // 15 <= len(DEFECTS):
-            lines.append(list(DEFECTS.values())[number // 15 - 1])
+        if number % 15 == 14 and number // 15 < len(DEFECTS):
+            lines.append(list(DEFECTS.values())[number // 15])
     made.products = len(products)
     made.genders = _counted(products, "gender")
     made.master_categories = _counted(products, "master_category")

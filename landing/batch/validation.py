@@ -49,7 +49,7 @@ class RecordRules:
     UnreadableObject before its first chunk. ``event_time`` is None when records carry no time of
     their own: then the one whose object arrived later is the newer, and in one object the later
     line. ``attributes`` are those of ``columns`` that the record table keeps. ``reasons`` are those
-    for which ``read`` rejects. ``records`` is the kind of these records, if the pipeline has several.
+    for which ``read`` rejects. ``records`` is their kind, if the pipeline has several.
     """
 
     name: str

@@ -20,6 +20,11 @@ BUCKETS = {
     "DOMAINS_BUCKET": "domains-updates",
     "DOMAINS_QUARANTINE_BUCKET": "domains-quarantine",
     "DOMAINS_OUTPUT_BUCKET": "domains-descriptions",
+    "IMAGES_PRODUCTS_BUCKET": "products",
+    "IMAGES_REQUESTS_BUCKET": "image-requests",
+    "IMAGES_RESULTS_BUCKET": "image-results",
+    "IMAGES_STAGING_BUCKET": "images-staging",
+    "IMAGES_QUARANTINE_BUCKET": "images-quarantine",
 }
 _OURS = "BucketAlreadyOwnedByYou"
 _FORMAT_SECONDS = 60

@@ -69,8 +69,8 @@ def test_two_bad_rows_are_set_aside_and_the_others_are_in_both_stores(env, tmp_p
             (tree.root / path).write_text(text)
         listed = tree.root / "assets" / "pipelines.py"
         text = listed.read_text()
-        assert '"domains")' in text
-        listed.write_text(text.replace('"domains")', '"domains", "orders")'))
+        assert '"images")' in text
+        listed.write_text(text.replace('"images")', '"images", "orders")'))
         variables = {**processes.environment(env), **names, "PYTHONPATH": str(tree.root)}
         variables["QUINTET_PIPELINES"] = "orders"
 

@@ -50,6 +50,7 @@ def test_what_can_never_come_back_says_why():
     }
     assert final == {
         ("campaigns", "duplicate_record_id"), ("music", "duplicate_record_key"),
+        ("images", "duplicate_id"), ("images", "duplicate_product_id"),
         # Of files of CSV.
         *((pipeline, "unclosed_quote") for pipeline in PIPELINES if pipeline != "domains"),
     }  # fmt: skip
