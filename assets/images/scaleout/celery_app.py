@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery  # noqa: TID253
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from assets.images.scaleout.sending import BrokerAwayError
@@ -35,6 +35,11 @@ class NoBrokerError(PermanentError):
     """Nothing says where the broker is."""
 
 
+def _queue() -> Any:
+    make: Any = Queue
+    return make(QUEUE, queue_arguments={"x-max-priority": _MOST_PRIORITY})
+
+
 def make_app(broker_url: str) -> Celery:
     """An app on this broker; nothing connects before it is used."""
     made = Celery("quintet", broker=broker_url)
@@ -46,7 +51,7 @@ def make_app(broker_url: str) -> Celery:
         worker_prefetch_multiplier=1,
         task_ignore_result=True,
         task_default_queue=QUEUE,
-        task_queues=[Queue(QUEUE, queue_arguments={"x-max-priority": _MOST_PRIORITY})],
+        task_queues=[_queue()],
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=_CONNECT,

@@ -30,19 +30,19 @@ def end(
     so, without metadata. Raises psycopg.Error and what the store raises.
     """
     started = time.monotonic()
-    written, files = 0, task.files
+    written = 0
     if task.state in {"running", *ledger.DONE} and not _there(results, task):
         rows, made = metadata_files.write(connection, results, task.task_id)
         if task.asked().webdataset:
             made |= webdataset.write(connection, results, task.task_id)
         files = {name: asdict(one) for name, one in made.items()}
         written = rows
-        ledger.finish(connection, task.task_id, files)
+        ledger.written(connection, task.task_id, files)
     counts = items.counts(connection, task.task_id)
     if task.state == "running":
         ledger.close(connection, task.task_id, skips=set(counts) > {"ok"})
     ended = ledger.task(connection, task.task_id)
-    body = result_file.result(ended, counts, files or {})
+    body = result_file.result(ended, counts)
     key = f"{task.task_id}/{result_file.RESULT}"
     if not _holds(results, key, body):
         results.put(key, body, content_type="application/json")

@@ -193,15 +193,12 @@ def settled(connection: Connection, task_id: str, items: int, seconds: float) ->
     )
 
 
-def finish(connection: Connection, task_id: str, files: Mapping[str, Any]) -> None:
-    """Every item has its outcome, and these files are written."""
+def written(connection: Connection, task_id: str, files: Mapping[str, Any]) -> None:
+    """These files lie beside the task's images now."""
     from psycopg.types.json import Jsonb
 
     connection.execute(
-        """
-        UPDATE images.image_task SET files = %s WHERE task_id = %s
-        """,
-        (Jsonb(files), task_id),
+        "UPDATE images.image_task SET files = %s WHERE task_id = %s", (Jsonb(files), task_id)
     )
 
 

@@ -30,7 +30,7 @@ def refusal(task_id: str, source: str, code: str, problems: Sequence[str]) -> by
     )
 
 
-def result(task: Task, counts: Mapping[Status, int], files: Mapping[str, Any]) -> bytes:
+def result(task: Task, counts: Mapping[Status, int]) -> bytes:
     """The result of a task: the same bytes whenever it is written."""
     work = task.asked().work()
     return _text(
@@ -46,7 +46,7 @@ def result(task: Task, counts: Mapping[Status, int], files: Mapping[str, Any]) -
             "started_at": task.started_at.isoformat() if task.started_at else None,
             "finished_at": task.finished_at.isoformat() if task.finished_at else None,
             "seconds_of_work": round(task.seconds, 3),
-            "files": files,
+            "files": task.files or {},
         }
     )
 

@@ -52,12 +52,15 @@ class Landings:
         self._defs = build_defs(pipelines=["images"])
 
     def store(self, variable: str = "IMAGES_PRODUCTS_BUCKET") -> MinioStore:
+        return self.bucket(self.env[variable])
+
+    def bucket(self, name: str) -> MinioStore:
         client = MinioResource(
             endpoint=self.env["MINIO_ENDPOINT"],
             access_key=self.env["MINIO_ACCESS_KEY"],
             secret_key=self.env["MINIO_SECRET_KEY"],
         ).client()
-        return MinioStore(client, self.env[variable])
+        return MinioStore(client, name)
 
     def put(self, objects: Mapping[str, bytes]) -> None:
         """Several side by side, as uploaders do."""
@@ -72,7 +75,7 @@ class Landings:
         with psycopg.connect(self.env["POSTGRES_URL"], autocommit=True) as connection:
             tick = evaluate_tick(
                 source,
-                self.store(),
+                self.bucket(source.bucket),
                 connection,
                 self._cursors.get(source.name),
                 now=lambda: datetime.now(UTC) + _LATER,

@@ -1,0 +1,286 @@
+"""A request through its job: images and metadata per task, whatever is asked, again or anew."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+
+import polars as pl
+import psycopg
+import pytest
+from PIL import Image
+
+from assets.images import answers
+from assets.images.pipeline import INVENTORY, REQUESTS
+from assets.images.tasks import manifest
+from tests.hostile_images import corpus
+from tests.integration.images.landings import checks, metadata
+from tests.integration.images.task_world import Tasks, photo, product
+
+pytestmark = pytest.mark.servers("postgres", "s3")
+
+
+@pytest.fixture
+def tasks(env, monkeypatch):
+    monkeypatch.setenv("IMAGES_WORKERS", "2")
+    return Tasks(env)
+
+
+@pytest.fixture
+def stocked(tasks):
+    """Six products of Men and one of Women; images of five, one of them cut off."""
+    tasks.stock(
+        [*(product(number) for number in range(1, 7)), product(7, gender="Women")],
+        {f"{number}.jpg": photo(number) for number in (1, 2, 3, 7)}
+        | {"4.png": photo(4, kind="PNG"), "5.jpg": photo(5)[:-200]},
+    )
+    return tasks
+
+
+def test_a_request_becomes_images_metadata_and_a_result(stocked):
+    task, run = stocked.ask({"gender": "Men", "year": 2010})
+
+    assert stocked.statuses(task) == {
+        1: "ok", 2: "ok", 3: "ok", 4: "ok", 5: "corrupt", 6: "missing",
+    }  # fmt: skip
+    made = stocked.made(task)
+    assert set(made) == {"1.jpg", "2.jpg", "3.jpg", "4.jpg"}
+    for data in made.values():
+        with Image.open(io.BytesIO(data)) as image:
+            assert (image.format, image.size) == ("JPEG", (256, 256))
+    rows = {row["path"]: row for row in stocked.metadata_rows(task) if row["path"]}
+    for name, data in made.items():
+        assert rows[name]["digest"] == hashlib.blake2b(data, digest_size=16).hexdigest()
+        assert rows[name]["bytes"] == str(len(data))
+    parquet = pl.read_parquet(stocked.results.get(f"{task}/metadata.parquet"))
+    assert parquet.get_column("status").to_list() == list(stocked.statuses(task).values())
+    assert parquet.get_column("product_display_name")[0] == "Shirt 1"
+    result = stocked.result(task)
+    assert result["state"] == "done_with_skips"
+    assert result["counts"] == {"ok": 4, "missing": 1, "corrupt": 1}
+    assert result["requested"] == 6
+    for name in ("metadata.csv", "metadata.parquet"):
+        data = stocked.results.get(f"{task}/{name}")
+        assert result["files"][name] == {
+            "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data),
+        }  # fmt: skip
+    assert all(checks(run).values())
+    shown = metadata(run, "task_images")
+    assert (shown["items_ok"], shown["items_missing"]) == (4, 1)
+    assert "data:image/jpeg;base64," in shown["contact_sheet"]
+    assert "data:image/jpeg;base64," in shown["rejects_sheet"]
+    assert stocked.value("SELECT state FROM landing.batch WHERE pipeline = 'images'"
+                         " AND unit = %s", task) == "loaded"  # fmt: skip
+
+
+def test_run_again_leaves_every_result_as_it_was(stocked):
+    task, _ = stocked.ask({"gender": "Men"})
+    before = stocked.listed(task)
+
+    run = stocked.again(task)
+
+    assert stocked.listed(task) == before
+    assert metadata(run, "task_images")["rows_written"] == 4
+    assert metadata(run, "task_images")["rows_already_there"] == 4
+
+
+def test_the_same_request_is_the_same_task_under_any_key(stocked):
+    task, _ = stocked.ask({"gender": "Men", "season": "Fall"}, "one.json")
+    before = stocked.listed(task)
+
+    again, run = stocked.ask({"season": ["Fall"], "gender": "Men"}, "two.json")
+
+    assert again == task
+    assert run.success
+    assert stocked.listed(task) == before
+    assert stocked.value("SELECT count(*) FROM images.image_task") == 1
+
+
+def test_a_rewritten_request_is_another_task_or_replaces_the_one_of_its_name(stocked):
+    first, _ = stocked.ask({"gender": "Men"}, "ask.json")
+    second, _ = stocked.ask({"gender": "Women"}, "ask.json")
+    assert (len(stocked.statuses(first)), len(stocked.statuses(second))) == (6, 1)
+
+    stocked.ask({"task": "mine", "ids": [1, 2]}, "named.json")
+    assert set(stocked.made("mine")) == {"1.jpg", "2.jpg"}
+    named, _ = stocked.ask(
+        {"task": "mine", "ids": [2, 3], "parameters": {"format": "png"}}, "named.json"
+    )
+    assert named == "mine"
+    assert set(stocked.made("mine")) == {"2.png", "3.png"}
+    assert stocked.result("mine")["counts"] == {"ok": 2}
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason", "said"),
+    [
+        ({"task": "t", "colour": "Red"}, "unknown_field", "did you mean base_colour?"),
+        ({"task": "t", "gender": "Man"}, "unknown_value", "did you mean Men or Women?"),
+        ({"task": "t", "limit": 0}, "invalid_request", "limit"),
+        (b'{"task": "t"', "not_json", "not JSON"),
+        (b"", "not_json", "not JSON"),
+    ],
+)
+def test_a_request_that_cannot_be_done_has_a_result_that_says_why(stocked, asked, reason, said):
+    task, run = stocked.ask(asked)
+
+    result = stocked.result(task)
+    assert (result["state"], result["reason"]) == ("failed", reason)
+    assert said in " ".join(result["problems"])
+    assert run.success
+    assert stocked.counts(REQUESTS) == {
+        "read": 1, "written": 0, "unchanged": 0, "superseded": 0, "rejected": 1,
+    }  # fmt: skip
+    with psycopg.connect(stocked.env["POSTGRES_URL"]) as connection:
+        found = answers.task(connection, task)
+    assert (found.state, list(found.problems)) == ("failed", result["problems"])
+    assert stocked.listed(task).keys() == {"result.json"}
+
+
+def test_a_refused_request_leaves_the_task_of_its_name_alone_and_a_right_one_takes_its_place(
+    stocked,
+):
+    stocked.ask({"task": "mine", "ids": [1]})
+    stocked.ask({"task": "mine", "gender": "Man"})
+    assert stocked.result("mine")["state"] == "done"
+    assert stocked.result("mine", "refused.json")["reason"] == "unknown_value"
+
+    stocked.ask({"task": "other", "gender": "Man"})
+    stocked.ask({"task": "other", "gender": "Women"})
+    assert stocked.result("other")["counts"] == {"ok": 1}
+
+
+def test_a_request_before_any_catalogue_is_tried_again(tasks):
+    (request,) = tasks.request("early.json", {"gender": "Men"})
+
+    assert not tasks.run(REQUESTS, request, raises=False).success
+    tasks.stock([product(1)], {"1.jpg": photo(1)})
+    assert tasks.run(REQUESTS, request).success
+    assert tasks.result(request.partition_key)["counts"] == {"ok": 1}
+
+
+def test_failed_items_are_done_again_once_another_image_landed_and_no_others(stocked):
+    task, _ = stocked.ask({"gender": "Men"})
+    before = {name: stocked.listed(task)[name] for name in stocked.made(task)}
+
+    stocked.images({"5.jpg": photo(55), "6.jpg": photo(6), "1.jpg": photo(11)})
+    stocked.again(task)
+
+    assert set(stocked.statuses(task).values()) == {"ok"}
+    assert stocked.result(task)["state"] == "done"
+    now = stocked.listed(task)
+    assert {name: now[name] for name in before} == before
+    assert stocked.value("SELECT settled = items FROM images.image_task WHERE task_id = %s", task)
+
+
+def test_results_that_were_lost_are_made_again_and_strange_ones_removed(stocked):
+    task, _ = stocked.ask({"gender": "Men"})
+    made = stocked.made(task)
+    stocked.results.delete(f"{task}/2.jpg")
+    stocked.results.put(f"{task}/3.jpg", b"another one's")
+    stocked.results.put(f"{task}/999.jpg", photo(9))
+
+    stocked.again(task)
+
+    assert stocked.made(task) == made
+    assert stocked.value("SELECT settled = items FROM images.image_task WHERE task_id = %s", task)
+
+
+def test_a_copy_is_the_image_as_it_was(stocked):
+    task, _ = stocked.ask({"gender": "Men", "operation": "copy"})
+
+    assert stocked.made(task) == {
+        **{f"{number}.jpg": photo(number) for number in (1, 2, 3)}, "4.png": photo(4, kind="PNG"),
+    }  # fmt: skip
+
+
+def test_ids_that_no_product_has_are_told_of(stocked):
+    task, _ = stocked.ask({"ids": [3, 1, 10**15], "limit": 1})
+
+    assert stocked.statuses(task) == {1: "ok", 10**15: "missing"}
+
+
+def test_the_same_bytes_by_one_two_and_four_workers(tasks, monkeypatch):
+    numbers = range(1, 61)
+    tasks.stock([product(n) for n in numbers], {f"{n}.jpg": photo(n, (300, 400)) for n in numbers})
+    made = []
+    for workers in ("1", "2", "4"):
+        monkeypatch.setenv("IMAGES_WORKERS", workers)
+        task, _ = tasks.ask({"task": f"by-{workers}", "parameters": {"seed": 3, "flip": "random"}})
+        made.append(tasks.made(task))
+
+    assert len(made[0]) == 60
+    assert made[0] == made[1] == made[2]
+    other, _ = tasks.ask({"task": "other-seed", "parameters": {"seed": 4, "flip": "random"}})
+    assert tasks.made(other) != made[0]
+
+
+def test_a_cancelled_task_ends_where_it_is_and_goes_on_when_resumed(stocked):
+    (request,) = stocked.request("ask.json", {"task": "mine", "gender": "Men"})
+    with (
+        psycopg.connect(stocked.env["POSTGRES_URL"]) as connection,
+        pytest.raises(answers.UnknownTaskError),  # before its request is read
+    ):
+        answers.cancel(connection, "mine")
+    decided = manifest.decide
+
+    def decide_and_cancel(connection, task):
+        found = decided(connection, task)
+        assert answers.cancel(connection, "mine")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "decide", decide_and_cancel)
+        assert stocked.run(REQUESTS, request).success
+    assert stocked.result("mine")["state"] == "cancelled"
+    assert "metadata.csv" not in stocked.listed("mine")
+
+    stocked.again("mine")
+    assert stocked.result("mine")["state"] == "cancelled"
+
+    with psycopg.connect(stocked.env["POSTGRES_URL"]) as connection:
+        assert answers.resume(connection, "mine")
+    stocked.again("mine")
+    assert stocked.result("mine")["state"] == "done_with_skips"
+    assert len(stocked.made("mine")) == 4
+
+
+def test_webdataset_shards_hold_every_good_image_with_what_is_known_of_it(stocked):
+    task, _ = stocked.ask({"gender": "Men", "webdataset": True})
+
+    data = stocked.results.get(f"{task}/webdataset/000000.tar")
+    with tarfile.open(fileobj=io.BytesIO(data)) as shard:
+        held = {member.name: shard.extractfile(member).read() for member in shard}
+    assert {name: held[name] for name in held if name.endswith(".jpg")} == stocked.made(task)
+    assert json.loads(held["1.json"])["product_display_name"] == "Shirt 1"
+    assert len(held) == 8
+    assert stocked.result(task)["files"]["webdataset/000000.tar"]["bytes"] == len(data)
+    before = stocked.listed(task)
+    stocked.again(task)
+    assert stocked.listed(task) == before
+
+
+def test_hostile_files_cost_a_row_each(tasks):
+    files = dict(enumerate(corpus(), start=1))
+    tasks.stock(
+        [product(number) for number in files],
+        {f"{number}.jpg": one.data for number, one in files.items()},
+    )
+    task, _ = tasks.ask({"gender": "Men"})
+
+    assert len(files) >= 40
+    assert tasks.statuses(task) == {number: one.status for number, one in files.items()}
+    assert sum(tasks.result(task)["counts"].values()) == len(files)
+
+
+def test_an_image_that_is_gone_by_the_time_is_missing(stocked):
+    stocked.store().delete("images/2.jpg")
+    task, _ = stocked.ask({"gender": "Men"})
+
+    assert stocked.statuses(task)[2] == "missing"
+    stocked.images({"2.jpg": photo(2)})
+    assert stocked.counts(INVENTORY)["read"] == 7
+    stocked.again(task)
+    assert stocked.statuses(task)[2] == "ok"
