@@ -85,14 +85,14 @@ def _success(context: dg.RunStatusSensorContext, runs: AlertedRuns, link: str) -
     return run_story.success(runs, context.dagster_run, _results(context, runs), link)
 
 
-def _failure(context: dg.RunStatusSensorContext, runs: AlertedRuns, link: str) -> Alert | None:
+def _failure(context: dg.RunStatusSensorContext, runs: AlertedRuns, link: str) -> Alert:
     found = _failures(context)
     return run_story.failure(
         runs, context.dagster_run, found, link, lambda text: without_secrets(text, os.environ)
     )
 
 
-def _canceled(context: dg.RunStatusSensorContext, runs: AlertedRuns, link: str) -> Alert | None:
+def _canceled(context: dg.RunStatusSensorContext, runs: AlertedRuns, link: str) -> Alert:
     return run_story.canceled(runs, context.dagster_run, link)
 
 

@@ -17,8 +17,6 @@ from assets.frame.outbox import Alert
 Ending = Literal["success", "failure", "canceled"]
 
 LONGEST_ERROR = 300
-#: Errors by which a run says that it goes on later by itself: nobody has to hear of them.
-WAITING = frozenset({"WaitingForBatchError"})
 
 #: A figure of four digits or more, or with a fraction; not a date, nor a part of a word.
 _FIGURE = re.compile(r"(?<![\w.\-])\d[\d,]*(?:\.\d+)?(?![\w\-])")
@@ -86,10 +84,8 @@ def failure(
     failures: Sequence[Failure],
     link: str,
     safe: Callable[[str], str],
-) -> Alert | None:
-    """What ended a run; ``safe`` takes secrets out of a text. None for a run that only waits."""
-    if all(one.error in WAITING for one in failures):
-        return None
+) -> Alert:
+    """What ended a run; ``safe`` takes secrets out of a text."""
     lines = [_failure_line(one, safe) for one in failures]
     return Alert(
         dedupe_key=_key(run),

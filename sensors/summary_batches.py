@@ -4,10 +4,12 @@ Belongs here: Dagster's words for that, and which run follows. Does not: submitt
 (``assets.domains.asking.batch_mode``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from assets.domains.asking import awaited
+from assets.domains.asking.awaited import Awaited
 from assets.domains.asking.batch_mode import BatchStep
 from assets.domains.months import Month
 from assets.domains.pipeline import DOMAINS
@@ -18,15 +20,10 @@ from resources.postgres import PostgresResource
 #: Seconds between two looks: batches take minutes to a day.
 LOOK_SECONDS = 30
 
-#: Months with batches that are open, or were collected so lately that their run may be missing:
-#: a tick that is cut off after it collected has asked for none.
-_MONTHS = """
-SELECT budget, (array_agg(key ORDER BY intended_at DESC))[1],
-    count(*) FILTER (WHERE state <> 'collected')
-FROM domains.openai_batch
-WHERE state <> 'collected' OR collected_at > now() - interval '7 days'
-GROUP BY budget ORDER BY budget
-"""
+#: Months with batches to look at.
+_OPEN = (
+    "SELECT DISTINCT budget FROM domains.openai_batch WHERE state <> 'collected' ORDER BY budget"
+)
 
 
 @dg.sensor(
@@ -45,12 +42,11 @@ def summary_batch_sensor(
 ) -> dg.SensorResult:
     """One step for every month with open batches; one month's trouble is not another's."""
     with postgres.connect() as connection:
-        months = connection.execute(_MONTHS).fetchall()
-    looked = [
-        (month, key, _look(context, postgres, openai, domains, month) if is_open else BatchStep())
-        for month, key, is_open in months
-    ]
-    return sensor_result(looked)
+        months = [row[0] for row in connection.execute(_OPEN)]
+    looked = {month: _look(context, postgres, openai, domains, month) for month in months}
+    with postgres.connect() as connection:
+        waiting = awaited.months(connection)
+    return sensor_result(looked, waiting)
 
 
 def _look(
@@ -78,28 +74,44 @@ def _look(
         return None
 
 
-def sensor_result(looked: Sequence[tuple[str, str, BatchStep | None]]) -> dg.SensorResult:
-    """A run for every month without open batches, else what is waited for. Pure.
+def sensor_result(
+    looked: Mapping[str, BatchStep | None], waiting: Sequence[Awaited]
+) -> dg.SensorResult:
+    """A run for every month that waits for nothing any more, else what is waited for. Pure.
 
-    ``looked`` has each month's latest batch. Its run asks again for what failed in the batch, and
-    Dagster drops a request that was made before.
+    ``looked`` has a step for each month with open batches. A run asks again for what failed in a
+    batch. It is asked for at every tick until it has begun to ask or is done with the month:
+    whoever is cut off loses none, and Dagster drops a request that was made before.
     """
     names = ("domain_summaries", "published_descriptions")
     requests = [
         dg.RunRequest(
-            run_key=f"summaries/{month}/{key}",
-            partition_key=month,
+            run_key=one.run_key,
+            partition_key=one.month,
             asset_selection=[DOMAINS.key(name) for name in names],
             asset_check_keys=DOMAINS.check_keys(names),
         )
-        for month, key, step in looked
-        if step is not None and not step.open_batches and not step.busy
+        for one in waiting
+        if not one.batched and _is_settled(one.month, looked)
     ]
-    told = "; ".join(f"{month}: {_told(step)}" for month, _, step in looked)
+    told = [f"{month}: {_told(step)}" for month, step in looked.items()]
+    told += [
+        f"{one.month}: {one.batched} prompts left in another month's batches"
+        for one in waiting
+        if one.batched and one.month not in looked
+    ]
+    reason = "; ".join(told) or "No batch of prompts is open."
     return dg.SensorResult(
-        run_requests=requests,
-        skip_reason=None if requests else dg.SkipReason(told or "No batch of prompts is open."),
+        run_requests=requests, skip_reason=None if requests else dg.SkipReason(reason)
     )
+
+
+def _is_settled(month: str, looked: Mapping[str, BatchStep | None]) -> bool:
+    """Whether nobody is at the month's batches, who may be about to submit more."""
+    if month not in looked:
+        return True
+    step = looked[month]
+    return step is not None and not step.busy
 
 
 def _told(step: BatchStep | None) -> str:

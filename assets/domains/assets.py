@@ -147,6 +147,7 @@ def summary_prompts(
         pool="openai",
         deps=["summary_prompts"],
         code_version="1",
+        output_required=False,
         holds="Every prompt of the month is answered, or rejected with a reason.",
     )
 )

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl  # noqa: TID253
 
 from assets.domains import metadata, review
-from assets.domains.asking import ledger
+from assets.domains.asking import awaited, ledger
+from assets.domains.asking.claims import forgive
 from assets.domains.asking.engine import ask_month
 from assets.domains.descriptions import Summary, read_summaries
 from assets.sinks.result import SAMPLE, SinkResult, Verification
-from landing.batch.failures import PermanentError, TransientError
+from landing.batch.failures import GoesOnLater, PermanentError
 
 if TYPE_CHECKING:
     from assets.domains.asking.limits import AskingLimits
@@ -57,8 +58,8 @@ class OverBudgetError(PermanentError):
     """What is left of the month's budget is too little."""
 
 
-class WaitingForBatchError(TransientError):
-    """The Batch API has prompts of the month; a sensor looks after them."""
+class BatchesFailedError(PermanentError):
+    """Prompts failed in batch after batch; the next run, by a person, gives them another chance."""
 
 
 def summarize(
@@ -74,14 +75,17 @@ def summarize(
 ) -> tuple[SinkResult, Verification]:
     """Get every prompt of the month answered or rejected; ``shown`` gains metadata.
 
-    From ``batch_from`` open prompts on (0: never) the Batch API is asked. Raises
-    WaitingForBatchError while it works, what ask_month raises, and the store's own errors.
+    From ``batch_from`` open prompts on (0: never) the Batch API is asked. Raises GoesOnLater while
+    it has prompts of the month, in whatever month's batch, what ask_month raises, and the store's
+    own errors.
     """
     started = time.monotonic()
     _require_model(postgres, month, limits.model)
     if batch_from:
         _ask_by_batch(postgres, openai, month, limits=limits, batch_from=batch_from, log=log)
     report = ask_month(postgres, openai, month.start, review=review.problem, limits=limits, log=log)
+    if report.batched:
+        raise _waiting(postgres, month, report.batched)
     shown.update(metadata.asking_figures(report))
     with postgres.connect() as connection:
         found = read_summaries(connection, month)
@@ -94,6 +98,9 @@ def summarize(
     else:
         quarantine.delete(key)
     open_ones = [one.domain for one in found.summaries if one.state not in {"answered", "rejected"}]
+    if not open_ones:
+        with postgres.connect() as connection:
+            awaited.forget(connection, month.start)
     return (
         SinkResult(
             len(found.answered),
@@ -135,17 +142,47 @@ def _ask_by_batch(
         postgres, openai, month.start, review=review.problem, limits=limits, log=log
     )
     if done.busy:
-        raise WaitingForBatchError(f"another process is at the batches of {month}")
+        raise _waiting(postgres, month, standing.left)
     if done.unaffordable:
         raise OverBudgetError(
             f"the budget of {month} has no room for {done.unaffordable} of its prompts: raise "
             "DOMAINS_BUDGET_DOLLARS, then materialize the month again"
         )
     if done.left:
-        raise WaitingForBatchError(
-            f"{done.left} prompts of {month} wait for the Batch API, which answers within a day; "
-            f"`{BATCH_SENSOR}` asks for the run that publishes them"
+        _require_progress(postgres, month, limits)
+        raise _waiting(postgres, month, done.left, noted=done.submitted > 0)
+
+
+def _require_progress(postgres: PostgresResource, month: Month, limits: AskingLimits) -> None:
+    """Raises BatchesFailedError where nothing is in a batch, and what failed is given up.
+
+    To wait would be for nobody: the sensor would ask for one run after the other, without end.
+    """
+    with postgres.connect() as connection:
+        if ledger.standing(connection, month.start).batched:
+            return
+        given_up = ledger.exhausted(connection, month.start, limits.attempts)
+        forgive(connection, month.start, limits)
+    if given_up:
+        raise BatchesFailedError(
+            f"{given_up} prompts of {month} failed in {limits.attempts} batches each, for what "
+            "domains.openai_batch says of them; the next run gives them another chance"
         )
+
+
+def _waiting(
+    postgres: PostgresResource, month: Month, left: int, *, noted: bool = False
+) -> GoesOnLater:
+    """What is raised; ``noted`` where giving prompts away has just noted the month."""
+    if not noted:
+        # Anew: the run that this wait was asked for by is this one.
+        with postgres.connect() as connection:
+            awaited.note(connection, month.start)
+    return GoesOnLater(
+        f"{left} prompts of {month} wait for the Batch API, which answers within a day; "
+        f"`{BATCH_SENSOR}` asks for the run that publishes them",
+        left,
+    )
 
 
 def rejects_key(month: Month) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from assets.domains.asking import batch_files, statements
+from assets.domains.asking import awaited, batch_files, statements
 from assets.domains.asking.batch_files import BatchFile
 from assets.domains.asking.claims import Claim, Claimed, claim_parameters, claimed
 from assets.domains.asking.ledger import budget_key
@@ -92,7 +92,8 @@ def intend(
 ) -> tuple[list[str], Claimed]:
     """Commit which prompts go into which batches, before any of them is sent; keys and claims.
 
-    Files hold at most ``requests`` and ``size`` bytes.
+    With them the month is noted as one that waits. Files hold at most ``requests`` and ``size``
+    bytes.
     """
     parameters = claim_parameters(month, limits.prices.halved(), limits.attempts)
     parameters |= {"state": "batched", "owner": "batch", "batch": None, "limit": requests}
@@ -101,6 +102,8 @@ def intend(
         files = list(batch_files.cut(got.claims, requests=requests, size=size))
         for one in files:
             _note(conn, one, month)
+        if files:
+            awaited.note(conn, month)
     return [one.key for one in files], got
 
 

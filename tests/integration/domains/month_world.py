@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ import psycopg
 from assets.domains.settings import DomainsSettings
 from definitions import build_defs
 from landing.stores.s3 import S3Store
+from resources.openai import OpenAIResource
+from resources.postgres import PostgresResource
 from resources.s3 import S3Resource
+from sensors.summary_batches import summary_batch_sensor
 
 MONTH, BEFORE = "2025-03", "2025-02"
 
@@ -66,6 +70,40 @@ class MonthWorld:
                 raise_on_error=raises,
                 asset_selection=assets,
             )
+
+    def look(self) -> dg.SensorResult:
+        """A tick of the sensor of batches."""
+        with dg.DagsterInstance.get() as instance, dg.build_sensor_context(instance) as context:
+            result = summary_batch_sensor(
+                context,
+                postgres=PostgresResource(url=self.env["POSTGRES_URL"]),
+                openai=OpenAIResource(
+                    base_url=self.env["OPENAI_BASE_URL"],
+                    api_key=self.env["OPENAI_API_KEY"],
+                    embedding_model="none",
+                ),
+                domains=DomainsSettings.current(),
+            )
+        assert isinstance(result, dg.SensorResult)
+        return result
+
+    def until_asked(self) -> list[dg.RunRequest]:
+        """The runs that the sensor of batches asks for, once it does."""
+        end = time.monotonic() + 90
+        while time.monotonic() < end:
+            if requests := self.look().run_requests:
+                return list(requests)
+            time.sleep(0.5)
+        raise AssertionError("no run was asked for")
+
+    def awaited(self) -> list[str]:
+        """The months that wait for answers from batches."""
+        return [
+            row[0]
+            for row in self.query(
+                "SELECT to_char(month, 'YYYY-MM') FROM domains.awaited_month ORDER BY month"
+            )
+        ]
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.env["POSTGRES_URL"]) as conn:

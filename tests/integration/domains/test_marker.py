@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import psycopg
@@ -148,3 +148,50 @@ def test_what_failed_is_done_again_from_where_it_stopped(
     assert not again.validate
     assert landing.follow(again).success
     assert landing.batch(request.batch_id).state == "loaded"
+
+
+def test_a_month_that_waits_for_its_batch_waits_in_the_ledger_too(
+    landing: Landing, openai_admin: OpenAIAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOMAINS_BATCH_FROM", "5")
+    landing.fill(rows(), categories())
+    landing.put(f"updates/{MONTH}/metrics.done")
+    time.sleep(SETTLED)
+    (request,) = landing.tick().requests
+    assert landing.follow(request).success
+    waits = landing.batch(request.batch_id)
+    assert (waits.state, waits.error_class) == ("waiting", None)
+    assert "wait for the Batch API" in (waits.error or "")
+    assert waits.next_attempt_at is not None
+    assert timedelta(minutes=55) < waits.next_attempt_at - datetime.now(UTC) <= timedelta(hours=1)
+    with psycopg.connect(landing.env["POSTGRES_URL"]) as connection:
+        sinks = ledger.sinks(connection, [request.batch_id])[request.batch_id]
+    assert [one.state for one in sinks if one.sink == "domain_summaries"] == ["pending"]
+    tick = landing.tick()
+    assert tick.requests == ()
+    assert "waiting for somebody else's work 1, for an operator 0" in tick.message
+    # The sensor's run says nothing of a batch: it is the month's.
+    (published,) = landing.until_asked()
+    assert landing.run(assets=published.asset_selection).success
+    done = landing.batch(request.batch_id)
+    assert (done.state, done.waiting_since, done.error) == ("loaded", None, None)
+    assert {row["domain"] for row in landing.published()[1]} == NAMES
+    assert not landing.tick().requests
+
+
+def test_a_month_that_nobody_asks_for_is_asked_for_by_the_ledger(
+    landing: Landing, openai_admin: OpenAIAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOMAINS_BATCH_FROM", "5")
+    landing.fill(rows(), categories())
+    landing.put(f"updates/{MONTH}/metrics.done")
+    time.sleep(SETTLED)
+    (request,) = landing.tick().requests
+    assert landing.follow(request).success
+    with psycopg.connect(landing.env["POSTGRES_URL"]) as connection:
+        connection.execute("UPDATE landing.batch SET next_attempt_at = now()")
+    (again,) = landing.tick().requests
+    assert (again.attempt, again.sinks) == (2, ("domain_summaries", "published_descriptions"))
+    assert landing.follow(again).success
+    assert landing.batch(request.batch_id).state == "loaded"
+    assert landing.awaited() == []

@@ -6,17 +6,14 @@ import hashlib
 import io
 import json
 import re
-import time
 
 import dagster as dg
 import polars as pl
 import psycopg
 import pytest
 
+from assets.domains.pipeline import DOMAINS as DECLARED
 from assets.domains.settings import DomainsSettings
-from resources.openai import OpenAIResource
-from resources.postgres import PostgresResource
-from sensors.summary_batches import summary_batch_sensor
 from tests.integration.domains.month_world import BEFORE, MONTH, MonthWorld
 from tests.servers import OpenAIAdmin
 
@@ -239,24 +236,45 @@ def test_rejected_summaries_are_in_quarantine_and_hold_up_the_month(
     assert frame["text"].null_count() == 0
 
 
+def left_waiting(result: dg.ExecuteInProcessResult, count: int) -> None:
+    """The run ended well, published nothing, and says what for it waits."""
+    assert result.success
+    assert not [event for event in result.all_events if event.is_step_failure]
+    skipped = {event.step_key for event in result.all_events if event.is_step_skipped}
+    assert skipped == {"domains__published_descriptions"}
+    made = {event.asset_key for event in result.all_events if event.is_step_materialization}
+    assert DECLARED.key("domain_summaries") not in made
+    (found,) = [
+        one
+        for one in result.get_asset_check_evaluations()
+        if one.asset_key == DECLARED.key("domain_summaries")
+    ]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.metadata["waiting_for"].value == count
+    assert "wait for the Batch API" in (found.description or "")
+
+
 def test_a_large_month_is_asked_by_batch_and_published_by_the_sensor_s_run(
     world: MonthWorld, openai_admin: OpenAIAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOMAINS_BATCH_FROM", "5")
     world.fill(rows(), categories())
-    openai_admin.set_faults(batch_delay=15)
-    result = world.run(raises=False)
-    assert not result.success
-    (failed,) = [event for event in result.all_events if event.is_step_failure]
-    assert "wait for the Batch API" in str(failed.step_failure_data.error)
-    assert world.objects(_output()) == {}
+    openai_admin.set_faults(batch_delay=3)
+    result = world.run()
     # The API has answered meanwhile.
     (open_batch,) = world.query("SELECT batch_id, requests FROM domains.openai_batch")
+    left_waiting(result, open_batch[1])
+    assert world.objects(_output()) == {}
     openai_admin.set_faults(batch_delay=0)
-    (request,) = _until_asked(world)
+    (request,) = world.until_asked()
     assert request.partition_key == MONTH
+    # A tick that was cut off after it had collected has lost nothing.
+    (repeated,) = world.until_asked()
+    assert repeated.run_key == request.run_key
     assert world.run(assets=request.asset_selection).success
     assert {row["domain"] for row in world.published()[1]} == DOMAINS
+    assert world.awaited() == []
+    assert world.look().run_requests == []
     counters = openai_admin.counters()
     assert counters["batches"] == 1
     assert counters["batch_calls"] == open_batch[1]
@@ -266,26 +284,79 @@ def test_a_large_month_is_asked_by_batch_and_published_by_the_sensor_s_run(
     assert tokens / 20 <= spent <= tokens / 20 + open_batch[1], "half the price"
 
 
-def _until_asked(world: MonthWorld) -> list[dg.RunRequest]:
-    """The runs that the sensor of batches asks for, once it does."""
-    end = time.monotonic() + 90
-    while time.monotonic() < end:
-        with dg.DagsterInstance.get() as instance, dg.build_sensor_context(instance) as context:
-            result = summary_batch_sensor(
-                context,
-                postgres=PostgresResource(url=world.env["POSTGRES_URL"]),
-                openai=OpenAIResource(
-                    base_url=world.env["OPENAI_BASE_URL"],
-                    api_key=world.env["OPENAI_API_KEY"],
-                    embedding_model="none",
-                ),
-                domains=DomainsSettings.current(),
-            )
-        assert isinstance(result, dg.SensorResult)
-        if result.run_requests:
-            return list(result.run_requests)
-        time.sleep(0.5)
-    raise AssertionError("no run was asked for")
+@pytest.mark.parametrize("batch_from", ["5", "0"])
+def test_a_month_that_waits_for_another_month_s_batch_is_published_too(
+    world: MonthWorld,
+    openai_admin: OpenAIAdmin,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_from: str,
+) -> None:
+    # Neither has a month before it: the same prompts, asked for once.
+    other = "2024-06"
+    monkeypatch.setenv("DOMAINS_BATCH_FROM", "5")
+    world.fill([*rows(), *rows(other)], categories())
+    assert world.run().success
+    monkeypatch.setenv("DOMAINS_BATCH_FROM", batch_from)
+    waits = world.run(other)
+    ((budget, requests),) = world.query("SELECT budget, requests FROM domains.openai_batch")
+    assert budget == MONTH
+    left_waiting(waits, requests)
+    assert world.awaited() == [other, MONTH]
+    assert [one.partition_key for one in world.until_asked()] == [other, MONTH]
+    for month in (other, MONTH):
+        assert world.run(month, assets=_published_by_the_sensor()).success
+        assert {row["domain"] for row in world.published(month)[1]} == DOMAINS
+    assert world.awaited() == []
+    counters = openai_admin.counters()
+    assert (counters["batches"], counters["paid_calls"]) == (1, 0)
+
+
+def test_a_run_that_waits_again_is_followed_by_another(
+    world: MonthWorld, openai_admin: OpenAIAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOMAINS_BATCH_FROM", "5")
+    world.fill(rows(), categories())
+    assert world.run().success
+    (first,) = world.until_asked()
+    # What came back is no longer there, as if all of the batch had failed.
+    with psycopg.connect(world.env["POSTGRES_URL"]) as conn:
+        conn.execute(
+            "UPDATE domains.openai_answer SET state = 'pending', outcome = NULL, due_at = now()"
+        )
+    again = world.run(assets=first.asset_selection)
+    left_waiting(again, world.query("SELECT count(*) FROM domains.openai_answer")[0][0])
+    (second,) = world.until_asked()
+    assert second.run_key != first.run_key
+    assert world.run(assets=second.asset_selection).success
+    assert {row["domain"] for row in world.published()[1]} == DOMAINS
+
+
+def test_what_fails_in_batch_after_batch_fails_the_run_and_is_not_waited_for(
+    world: MonthWorld, openai_admin: OpenAIAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOMAINS_BATCH_FROM", "5")
+    world.fill(rows(), categories())
+    assert world.run().success
+    (request,) = world.until_asked()
+    with psycopg.connect(world.env["POSTGRES_URL"]) as conn:
+        conn.execute(
+            "UPDATE domains.openai_answer SET state = 'pending', outcome = NULL, failures = 1000"
+        )
+    failed = world.run(assets=request.asset_selection, raises=False)
+    assert not failed.success
+    (event,) = [event for event in failed.all_events if event.is_step_failure]
+    assert "batches each" in str(event.step_failure_data.error)
+    (repeated,) = world.until_asked()
+    assert repeated.run_key == request.run_key, "Dagster drops it"
+    # A person asks again: another chance.
+    assert world.run(assets=request.asset_selection).success
+    (later,) = world.until_asked()
+    assert world.run(assets=later.asset_selection).success
+    assert {row["domain"] for row in world.published()[1]} == DOMAINS
+
+
+def _published_by_the_sensor() -> list[dg.AssetKey]:
+    return [DECLARED.key("domain_summaries"), DECLARED.key("published_descriptions")]
 
 
 def test_a_partition_of_a_month_to_come_is_none() -> None:
