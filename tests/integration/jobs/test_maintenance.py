@@ -129,7 +129,9 @@ def test_ages(landing, instance):
 def test_music_gives_up_old_partitions_and_keeps_its_staging(landing, instance):
     batch_id = aged(landing, instance, "a", 91 * DAY)
     with landing.pg.connect() as connection:
-        connection.execute("UPDATE landing.batch SET pipeline = 'music'")
+        connection.execute(
+            "UPDATE landing.batch SET pipeline = 'music', source = %s", (MUSIC.source_name,)
+        )
     instance.delete_dynamic_partition(CAMPAIGNS.partition_set, batch_id)
     instance.add_dynamic_partitions(MUSIC.partition_set, [batch_id])
     told = maintain(instance)

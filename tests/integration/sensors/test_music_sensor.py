@@ -110,7 +110,7 @@ def test_what_no_event_named_is_found_by_the_scan(env):
 @contextmanager
 def sensor_of():
     """A function that evaluates the sensor as the code server does."""
-    repository = build_defs().get_repository_def()
+    repository = build_defs(pipelines=["music"]).get_repository_def()
     sensor = repository.get_sensor_def("music_minio_sensor")
     resources = repository.get_top_level_resources()
     with dg.DagsterInstance.get() as instance:
