@@ -66,6 +66,7 @@ class Measured:
     cpu: list[float] = field(default_factory=list)
 
     def rate(self, count: int) -> float:
+        """Images a second, in the median round."""
         return count / statistics.median(self.seconds)
 
 

@@ -5,8 +5,8 @@ Run by ``images.py``, several at once, each with its part of the keys:
     python -m benchmarks.images_bare store|files|naive PART PARTS DIRECTORY ENDPOINT SOURCE TARGET
 
 ``store`` reads and writes objects with obstore, ``files`` files of DIRECTORY; both decode with
-draft as ours do. ``naive`` works on the store, too: decode all of it, crop, resize, encode. Keys are
-the lines of DIRECTORY/keys; who asks is in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+draft as ours do. ``naive`` works on the store, too: decode all of it, crop, resize, encode. Keys
+are the lines of DIRECTORY/keys; who asks is in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 """
 
 from __future__ import annotations
