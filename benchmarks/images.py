@@ -197,10 +197,12 @@ def report(measured: dict[str, Measured], count: int) -> None:
 def small(place: Place, at_least: int) -> None:
     """The small images, again and again until there are ``at_least``."""
     keys = place.small * -(-at_least // len(place.small))
-    started = time.monotonic()
+    before, started = cpu(), time.monotonic()
     run(place, keys, SMALL)
     rate = len(keys) / (time.monotonic() - started)
-    print(f"{len(keys)} small images: {rate:.0f}/s (goal ≥ {SMALL_GOAL:.0f}/s)", flush=True)
+    cost = 1e3 * (cpu() - before) / len(keys)
+    goal = f"goal ≥ {SMALL_GOAL:.0f}/s"
+    print(f"{len(keys)} small images: {rate:.0f}/s ({goal}), {cost:.2f} CPU-ms", flush=True)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def test_what_ends_or_holds_a_worker_costs_its_own_row(buckets, tmp_path) -> Non
     bad = {
         "segfault": "crashed", "exit": "crashed", "killed": "crashed", "hang": "timeout",
         "hang-holding-python": "timeout", "memory": "too_large", "defect": "crashed",
-        f"once {tmp_path / 'seen'}": "ok",
+        "nonsense": "crashed", f"once {tmp_path / 'seen'}": "ok",
     }  # fmt: skip
     objects, expected = {}, {}
     for n, (text, status) in enumerate(bad.items()):
