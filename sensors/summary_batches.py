@@ -14,6 +14,7 @@ from assets.domains.asking.batch_mode import BatchStep
 from assets.domains.months import Month
 from assets.domains.pipeline import DOMAINS
 from assets.domains.settings import DomainsSettings
+from assets.frame.execution import BATCH_TAG
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
 
@@ -88,6 +89,8 @@ def sensor_result(
         dg.RunRequest(
             run_key=one.run_key,
             partition_key=one.month,
+            # Another marker of the month may have landed since, which is not validated yet.
+            tags={BATCH_TAG: one.landed} if one.landed else {},
             asset_selection=[DOMAINS.key(name) for name in names],
             asset_check_keys=DOMAINS.check_keys(names),
         )

@@ -30,18 +30,25 @@ _ALL = """
 SELECT w.month, w.since, (
     SELECT count(DISTINCT a.prompt_hash)
     FROM domains.summary_prompt s JOIN domains.openai_answer a USING (prompt_hash)
-    WHERE s.month = w.month AND a.state = 'batched')
+    WHERE s.month = w.month AND a.state = 'batched'), (
+    SELECT max(b.batch_id) FROM landing.batch b
+    WHERE b.pipeline = 'domains' AND b.unit = to_char(w.month, 'YYYY-MM') AND b.state = 'waiting')
 FROM domains.awaited_month w ORDER BY w.month
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """A month, since when it waits, and how many of its prompts are in any month's batch."""
+    """A month, since when it waits, and how many of its prompts are in any month's batch.
+
+    ``landed`` is the landing batch that asked for it and waits, too; None for a month that a person
+    started.
+    """
 
     start: date
     since: datetime
     batched: int
+    landed: str | None = None
 
     @property
     def month(self) -> str:

@@ -15,11 +15,15 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import msgspec
+
 from assets.images.processing import messages
 from assets.images.processing.messages import Report, Setup
 from assets.images.processing.operation import Item
 from assets.images.processing.slots import Busy, Slots
 
+#: Bytes of a report, of which one has a few hundred for each of eight outcomes.
+_MOST_REPORT = 1 << 20
 _ROOT = Path(__file__).resolve().parents[3]
 #: Arenas of the allocator: with one for each thread freed pixels stay where nobody takes them.
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"}
@@ -71,8 +75,12 @@ class Child:
             self.channel.send_bytes(messages.write(items))
 
     def receive(self) -> Report:
-        """Its next report. Raises EOFError or OSError when it has ended."""
-        return messages.read_report(self.channel.recv_bytes())
+        """Its next report. Raises EOFError or OSError when it has ended, or talks nonsense."""
+        data = self.channel.recv_bytes(_MOST_REPORT)
+        try:
+            return messages.read_report(data)
+        except msgspec.MsgspecError as error:
+            raise OSError("not a report") from error
 
     def busy(self) -> list[Busy]:
         """The items that its threads have in hand, also after its end."""

@@ -30,9 +30,10 @@ _HEAD = 1024
 #: Room for a camera's EXIF and profile before the size.
 _LONG_HEAD = 256 * 1024
 
-# In coded data 0xff stands before 0 (a byte 0xff) or a restart; anything else is a marker.
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
-_SOS, _EOI, _ALONE = 0xDA, 0xD9, {0x01, 0xD8}
+# Between segments there may be any number of 0xff.
+_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+_END = b"\xff\xd9"
+_SOS, _ALONE = 0xDA, {0x01, *range(0xD0, 0xD9)}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
@@ -74,24 +75,25 @@ def pixels(data: bytes) -> int:
 
 def _jpeg(data: bytes) -> Container:
     width = height = 0
-    problem = "cut off before its end marker"
+    coded = False
     position = 2
-    # What follows the end marker is no part of the picture: a second one (MPO), a camera's own.
-    while found := _MARKER.search(data, position):
+    while not coded and (found := _MARKER.match(data, position)):
         marker, position = found[1][0], found.end()
-        if marker == _EOI:
-            problem = "" if width else "ends before any picture"
-            break
+        coded = marker == _SOS
         if marker in _ALONE:
             continue
-        segment = data[position : position + 7]
-        if marker in _FRAMES and not width and len(segment) == 7:  # noqa: PLR2004
-            height = int.from_bytes(segment[3:5], "big")
-            width = int.from_bytes(segment[5:7], "big")
-            if not (width and height):
-                problem = "has no size"
-                break
-        position += max(2, int.from_bytes(segment[:2], "big"))
+        if marker in _FRAMES and not width:
+            height = int.from_bytes(data[position + 3 : position + 5], "big")
+            width = int.from_bytes(data[position + 5 : position + 7], "big")
+        position += max(2, int.from_bytes(data[position : position + 2], "big"))
+    problem = ""
+    if not (width and height):
+        problem = "has no size"
+    # Looked for from the end, where it mostly is: looking through all of the data takes 3 ms of a
+    # photograph. It cannot be in coded data, where 0xff is followed by 0; what follows it is no
+    # part of the picture (a second one of an MPO, a camera's own).
+    elif not coded or data.rfind(_END, position) < 0:
+        problem = "cut off before its end marker"
     return Container("JPEG", width, height, problem=problem)
 
 

@@ -7,7 +7,7 @@ Belongs here: what a task calls. Does not: its items and what is done with the o
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from assets.images.processing.messages import Setup
 from assets.images.processing.operation import Item, Limits, Operation, Outcome
@@ -33,7 +33,7 @@ def process(
     patience: float = PATIENCE,
     stop: Callable[[], bool] | None = None,
     function: str = TRANSFORM,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Do the operation to each item: one outcome for each, in no order, as they come.
 
     Items are read from bucket ``source`` and written to bucket ``target``, by ``workers`` processes

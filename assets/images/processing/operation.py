@@ -61,7 +61,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an item. ``detail`` says why it is not ``ok``.
+    """What came of an item.
+
+    ``detail`` says why it is not ``ok``, or what of one that is could not be followed, such as a
+    colour profile.
 
     ``content`` and ``digest`` are BLAKE2b-128, hex, of what was read and written; ``width`` and
     ``height`` those of the image written, ``bytes`` its size; ``seconds`` the time that it took.

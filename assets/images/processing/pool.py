@@ -12,7 +12,7 @@ what it does (``worker.py``).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from multiprocessing.connection import wait
 
@@ -54,7 +54,7 @@ class Pool:
 
     def outcomes(
         self, items: Iterable[Item], stop: Callable[[], bool] | None = None
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome, None, None]:
         """One outcome for each item, in no order; the numbers of the items are unique.
 
         At most ``AHEAD`` items a worker have been taken and have no outcome yet. Once ``stop`` says

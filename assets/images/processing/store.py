@@ -11,14 +11,14 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import obstore
-from obstore.exceptions import (
+import obstore  # noqa: TID253
+from obstore.exceptions import (  # noqa: TID253
     BaseError,
     InvalidPathError,
     PermissionDeniedError,
     UnauthenticatedError,
 )
-from obstore.store import S3Store
+from obstore.store import S3Store  # noqa: TID253
 
 from assets.images.processing.decoding import ImageRefused, printable
 from resources.minio_client import CONNECT_TIMEOUT, Access

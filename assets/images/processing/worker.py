@@ -38,9 +38,9 @@ Function = Callable[[bytes, int, Operation, Limits], Made]
 
 #: Pixels from which images take turns in a worker: three of a hundred million fill a machine.
 _LARGE = 16_000_000
-#: Bytes of address space: of the process itself, and for a pixel of the largest image (a
-#: progressive CMYK JPEG's coefficients and pixels, an RGBA picture twice).
-_OWN_MEMORY, _BYTES_PER_PIXEL = 3 << 30, 16
+#: Bytes of address space: of the process (150 MB) and images that take no turns, and for a pixel of
+#: the largest that does (a progressive CMYK JPEG's coefficients and pixels, an RGBA picture twice).
+_OWN_MEMORY, _BYTES_PER_PIXEL = 1 << 30, 16
 #: Chosen by the kernel before what started it and before servers, out of -1000 to 1000.
 _OOM_SCORE = 800
 #: Outcomes are sent so many at once, or after so many seconds.

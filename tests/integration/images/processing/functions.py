@@ -5,9 +5,11 @@ Imported by workers under their path; nothing else leads to them.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+import struct
 import time
 from pathlib import Path
 
@@ -35,6 +37,12 @@ def obey(data: bytes, product_id: int, operation: Operation, limits: Limits) -> 
             time.sleep(3600)
         case b"hang-holding-python":
             ctypes.PyDLL(None).sleep(3600)
+        case b"nonsense":
+            # As one whose memory was overwritten might: on every descriptor that it has.
+            for descriptor in range(3, 20):
+                with contextlib.suppress(OSError):
+                    os.write(descriptor, struct.pack("!i", 9) + b"\xc1nonsense")
+            time.sleep(3600)
         case b"memory":
             taken = []
             while True:

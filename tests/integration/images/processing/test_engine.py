@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from itertools import islice
+from pathlib import Path
 
 import psutil
 import pytest
@@ -66,7 +68,7 @@ def test_what_ends_or_holds_a_worker_costs_its_own_row(buckets, tmp_path) -> Non
     bad = {
         "segfault": "crashed", "exit": "crashed", "killed": "crashed", "hang": "timeout",
         "hang-holding-python": "timeout", "memory": "too_large", "defect": "crashed",
-        f"once {tmp_path / 'seen'}": "ok",
+        "nonsense": "crashed", f"once {tmp_path / 'seen'}": "ok",
     }  # fmt: skip
     objects, expected = {}, {}
     for n, (text, status) in enumerate(bad.items()):
@@ -202,18 +204,32 @@ def test_a_function_that_is_not_there_is_permanent(buckets) -> None:
         list(buckets.process(items, function="tests.integration.images:none"))
 
 
-def test_the_same_bytes_by_any_number_of_workers(buckets) -> None:
-    images = {f"{n}.jpg": saved(picture(300, 400, seed=n), "JPEG") for n in range(60)}
+OPERATION = Operation(width=48, height=48, flip="random", rotate=10, jitter=0.2, blur=0.5)
+
+
+def same_by_any_number_of_workers(buckets, images: dict[str, bytes]) -> None:
     items = buckets.put(images)
-    operation = Operation(width=48, height=48, flip="random", rotate=10, jitter=0.2, blur=0.5)
     digests = []
     for workers, threads in ((1, 1), (2, 3), (4, 2)):
-        outcomes = buckets.process(
-            items, operation=operation, workers=workers, threads=threads,
-        )  # fmt: skip
+        outcomes = buckets.process(items, operation=OPERATION, workers=workers, threads=threads)
         digests.append(sorted((one.number, one.status, one.digest) for one in outcomes))
     assert digests[0] == digests[1] == digests[2]
-    assert {status for _, status, _ in digests[0]} == {"ok"}
+    assert [(number, status) for number, status, _ in digests[0]] == [
+        (item.number, "ok") for item in items
+    ]
+
+
+def test_the_same_bytes_by_any_number_of_workers(buckets) -> None:
+    images = {f"{n}.jpg": saved(picture(300, 400, seed=n), "JPEG") for n in range(60)}
+    same_by_any_number_of_workers(buckets, images)
+
+
+@pytest.mark.skipif("QUINTET_DATA_DIR" not in os.environ, reason="QUINTET_DATA_DIR is not set")
+def test_the_same_bytes_of_real_images(buckets) -> None:
+    folder = Path(os.environ["QUINTET_DATA_DIR"], "products", "images")
+    images = {path.name: path.read_bytes() for path in sorted(folder.glob("*.jpg"))[::4]}
+    assert len(images) >= 400
+    same_by_any_number_of_workers(buckets, images)
 
 
 def test_variables_of_another_store_mislead_no_worker(buckets, monkeypatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 import warnings
-from itertools import count
 
 import pytest
 
@@ -95,15 +94,12 @@ def test_altered_bytes_raise_nothing_else(one: Hostile) -> None:
 
 
 def test_no_pixel_is_made_of_what_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = count()
-    for kind, opener in decoding._OPENERS.items():
-        monkeypatch.setitem(
-            decoding._OPENERS, kind, lambda file, opener=opener: (next(made), opener(file))[1]
-        )
+    made = []
+    monkeypatch.setattr(decoding, "_OPENERS", dict.fromkeys(decoding._OPENERS, made.append))
     for one in CORPUS:
         if one.status == "too_large":
             assert probe(one.data, LIMITS).status == "too_large"
-    assert next(made) == 0
+    assert not made
 
 
 def test_a_library_s_words_are_one_printable_line() -> None:
