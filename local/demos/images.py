@@ -22,7 +22,7 @@ from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 
 #: What the real files hold, counted apart from this code.
-REAL_PRODUCTS, REAL_IMAGES = 44_446, 2_000
+REAL_PRODUCTS = 44_446
 #: By request: products that match, and those of them with an image.
 REAL_FIGURES: Mapping[str, tuple[int, int]] = {
     "men-fall-2010": (459, 22),
@@ -47,6 +47,7 @@ class ImagesDemo(PipelineDemo):
     #: Requests by their name, and what they are expected to find.
     _asked: Mapping[str, Mapping[str, Any]] = REAL_REQUESTS
     _expected: Mapping[str, tuple[int, int]] = REAL_FIGURES
+    _products = REAL_PRODUCTS
     _requested = False
 
     def load(self) -> Sequence[Landed]:
@@ -75,15 +76,17 @@ class ImagesDemo(PipelineDemo):
 
     def verify(self, figures: Figures) -> Sequence[str]:
         """Every requested product has its row, every usable image its result."""
-        problems = [problem for name in self._expected for problem in self._task(name)]
-        accounted = figures.written + figures.unchanged + figures.superseded + figures.rejected
-        if accounted != figures.read:
-            problems.append(f"{figures.read} rows read, {accounted} accounted for")
         with self._postgres().connect() as connection:
             products, _ = answers.products(connection)
             refused = answers.task(connection, _REFUSED)
-        if self.data_dir is not None and products != REAL_PRODUCTS:
-            problems.append(f"{products} products, the real file has {REAL_PRODUCTS}")
+        # Another demo's products may be there, too.
+        alone = products == self._products
+        problems = [p for name in self._expected for p in self._task(name, alone=alone)]
+        accounted = figures.written + figures.unchanged + figures.superseded + figures.rejected
+        if accounted != figures.read:
+            problems.append(f"{figures.read} rows read, {accounted} accounted for")
+        if products < self._products:
+            problems.append(f"{products} products, the file has {self._products}")
         if refused.state != "failed" or not refused.problems:
             problems.append(f"the task {_REFUSED} is {refused.state}: {refused.problems}")
         return problems
@@ -101,7 +104,7 @@ class ImagesDemo(PipelineDemo):
         lines.append(f"  s3://{self._name('IMAGES_RESULTS_BUCKET')}/<task>/ has the images")
         return lines
 
-    def _task(self, name: str) -> Iterator[str]:
+    def _task(self, name: str, *, alone: bool) -> Iterator[str]:
         """What is wrong with a task's results, read without the pipeline's code."""
         requested, usable = self._expected[name]
         store = self._store("IMAGES_RESULTS_BUCKET")
@@ -109,11 +112,11 @@ class ImagesDemo(PipelineDemo):
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
         good = [row for row in rows if row["status"] == "ok"]
         result = json.loads(store.get(f"{name}/result.json"))
-        if (len(rows), len(good)) != (requested, usable):
+        if alone and (len(rows), len(good)) != (requested, usable):
             yield (f"{name}: {len(rows)} rows with {len(good)} images, "
                    f"{requested} with {usable} expected")  # fmt: skip
-        if sum(result["counts"].values()) != requested:
-            yield f"{name}: {result['counts']} does not add up to {requested}"
+        if sum(result["counts"].values()) != len(rows):
+            yield f"{name}: {result['counts']} does not add up to {len(rows)}"
         listed = {row["path"] for row in good}
         there = {key for key in _keys(store, f"{name}/") if key[0].isdigit()}
         if listed != there:
@@ -140,6 +143,7 @@ class ImagesDemo(PipelineDemo):
             for name, found in made.requests.items()
             if found["matching"]
         }
+        self._products = made.products
         self._asked = {
             file.stem: json.loads(file.read_text()) for file in (folder / "requests").iterdir()
         }
