@@ -1,9 +1,10 @@
 """Worker processes that one image can end, and what that costs: one row.
 
-A pool of our own. pebble, the library that comes closest, was tried at 5.2.3: its workers share one
-pipe under a semaphore, and a worker that is killed while it holds that ends the pool for all (one
-of 50 kills from outside, and each of 5 of a worker that was just starting); its deadlines are a
-chunk's, not an image's; its workers import the caller's main module, which is Dagster's.
+A pool of our own. pebble, the library that comes closest, was tried at 5.2.3 with two workers: a
+worker killed from outside took the whole pool with it in one of 50 cases, and in 5 of 5 where that
+happened within half a second of its start (all workers share one pipe and its lock). Its deadlines
+are a task's, so those of a chunk and not of an image; its workers import the caller's main module,
+which is Dagster's, and have no ear for their parent's end while an image holds them.
 
 Belongs here: who gets which items, ends and deadlines. Does not: a worker's process (``child.py``),
 what it does (``worker.py``).
