@@ -15,7 +15,7 @@ from PIL import Image
 from assets.images import answers
 from assets.images.pipeline import INVENTORY, REQUESTS
 from assets.images.tasks import manifest
-from tests.hostile_images import corpus
+from tests.hostile_images import LIMITS, corpus
 from tests.integration.images.landings import checks, metadata
 from tests.integration.images.task_world import Tasks, photo, product
 
@@ -262,7 +262,9 @@ def test_webdataset_shards_hold_every_good_image_with_what_is_known_of_it(stocke
     assert stocked.listed(task) == before
 
 
-def test_hostile_files_cost_a_row_each(tasks):
+def test_hostile_files_cost_a_row_each(tasks, monkeypatch):
+    monkeypatch.setenv("IMAGES_MOST_PIXELS", str(LIMITS.most_pixels))
+    monkeypatch.setenv("IMAGES_MOST_BYTES", str(LIMITS.most_bytes))
     files = dict(enumerate(corpus(), start=1))
     tasks.stock(
         [product(number) for number in files],
