@@ -108,7 +108,7 @@ def _task_of(held: bytes) -> str:
 
 
 def _request_rules() -> Rules:
-    from assets.images.requests.validation import rules
+    from assets.images.tasks.taking import rules
 
     return rules(REQUESTS.sinks)
 
@@ -151,17 +151,16 @@ image_probes = validation_asset(
 
 
 def _definitions() -> dg.Definitions:
+    from assets.images import assets as tasks
     from assets.images import checks
     from assets.images.catalogue import assets as catalogue
     from assets.images.inventory import assets as inventory
-    from assets.images.requests import assets as requests
-    from assets.images.tasks import assets as tasks
 
     return dg.Definitions(
         assets=[
             catalogue_rows,
             image_probes,
-            *dg.load_assets_from_modules([catalogue, inventory, requests, tasks]),
+            *dg.load_assets_from_modules([catalogue, inventory, tasks]),
         ],
         asset_checks=dg.load_asset_checks_from_modules([checks]),
     )

@@ -48,7 +48,7 @@ def take_turn(task_id: str, shard: int) -> str:
 
 
 def _work(connection: Connection, task_id: str, first: int, last: int) -> bool:
-    from assets.images.tasks.attempt import local
+    from assets.images.tasks.local_engine import local
 
     task = ledger.task(connection, task_id)
     if task.state != "running":

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assets.images.processing.operation import Item, Limits, Outcome
 from assets.images.tasks import ledger, results_listing
-from assets.images.tasks.work import Process, niceness, work, workers
+from assets.images.tasks.ledger import Task
 from assets.sinks.result import Verification
 
 if TYPE_CHECKING:
     import psycopg
 
-    from assets.images.settings import ImagesSettings
-    from assets.images.tasks.ledger import Task
     from landing.stores.base import ObjectStore
-    from resources.minio_client import Access
+
+#: Works on what waits of a task, on a connection in autocommit mode; False when it was cancelled.
+Engine = Callable[["psycopg.Connection[Any]", Task], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,7 @@ def attempt(
     connection: psycopg.Connection[Any],
     results: ObjectStore,
     task: Task,
-    *,
-    settings: ImagesSettings,
-    access: Access,
+    engine: Engine,
     log: logging.Logger,
 ) -> Attempt:
     """Work on what waits of a running task; another one is only looked at.
@@ -59,55 +56,13 @@ def attempt(
     if task.state in ledger.DONE:
         ledger.reopen(connection, task.task_id, 0)
     before = ledger.task(connection, task.task_id)
-    if before.state == "running" and not _work(connection, before, settings, access, log):
+    if before.state == "running" and not engine(connection, before):
         ledger.cancelled(connection, task.task_id)
-        log.info("%s was cancelled; `make resume-task TASK=…` lets it go on", task.task_id)
+        log.info(
+            "%s was cancelled; `make image-task TASK=%s RESUME=1` lets it go on",
+            task.task_id,
+            task.task_id,
+        )
     worked = ledger.task(connection, task.task_id).settled - before.settled
     found = results_listing.verify(connection, results, task.task_id)
     return Attempt(worked, removed, time.monotonic() - started, found)
-
-
-def _work(
-    connection: psycopg.Connection[Any],
-    task: Task,
-    settings: ImagesSettings,
-    access: Access,
-    log: logging.Logger,
-) -> bool:
-    """Here, or by workers of other machines where the task is worth it and there are any."""
-    if settings.engine == "celery" and (task.items or 0) > settings.shard_from:
-        from assets.images.scaleout import celery_app, shards
-        from assets.images.scaleout.sending import oversee
-
-        shards.cut(connection, task.task_id, task.items or 0)
-        return oversee(connection, task, celery_app.sender(), log)
-    return work(connection, task, local(task, settings, access), log=log)
-
-
-def local(task: Task, settings: ImagesSettings, access: Access) -> Process:
-    """Worker processes of this machine."""
-    from assets.images.processing.engine import process
-
-    operation = task.asked().work()
-    limits = limits_of(settings)
-    nice = niceness((task.items or 0) - task.settled)
-
-    def run(items: Iterable[Item], stop: Callable[[], bool]) -> Iterator[Outcome]:
-        return process(
-            items,
-            operation,
-            limits,
-            source=settings.products_bucket,
-            target=settings.results_bucket,
-            access=access,
-            workers=workers(settings.workers),
-            niceness=nice,
-            stop=stop,
-        )
-
-    return run
-
-
-def limits_of(settings: ImagesSettings) -> Limits:
-    """What one image may take."""
-    return Limits(settings.most_pixels, settings.most_bytes, float(settings.item_seconds))

@@ -1,4 +1,4 @@
-"""The assets of a task: its items, their images, the files beside them.
+"""The assets of a task: its request, its items, their images, the files beside them.
 
 Belongs here: decorators and resources over one function each. Does not: what these do.
 """
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame.buckets import minio_bucket
-from assets.frame.step import StepEvents, partition_events
+from assets.frame.checks import validation_results
+from assets.frame.reports import validation_metadata
+from assets.frame.step import StepEvents, batch_step, partition_events
 from assets.images.pipeline import REQUESTS
 from assets.images.settings import ImagesSettings
 from assets.images.tasks import ledger
@@ -21,11 +23,58 @@ from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
+    import logging
+
     import psycopg
 
+    from assets.images.tasks.attempt import Engine
     from assets.images.tasks.ledger import Task
+    from resources.minio_client import Access
 
     Connection = psycopg.Connection[Any]
+
+
+@dg.asset(**REQUESTS.validates(kinds={"minio", "postgres"}, output_required=False))
+def image_requests(
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    minio: MinioResource,
+    images: ImagesSettings,
+) -> StepEvents:
+    """A request file becomes a task, or is refused with a `result.json` that says why."""
+    from assets.images.tasks.taking import Desk, rules
+    from landing.batch.validation import validate
+
+    with (
+        batch_step(REQUESTS, context, postgres, "validation") as batch_id,
+        minio_bucket(minio, images.requests_bucket) as landed,
+        minio_bucket(minio, images.quarantine_bucket) as quarantine,
+        minio_bucket(minio, images.results_bucket) as results,
+    ):
+        desk = Desk(postgres, results)
+        result = validate(
+            postgres,
+            landed,
+            quarantine,
+            rules(REQUESTS.sinks, desk.take, desk.refuse),
+            batch_id=batch_id,
+            run_id=context.run.run_id,
+            log=context.log,
+        )
+        yield from validation_results(postgres, batch_id, result.rows)
+        metadata = validation_metadata(REQUESTS, result)
+        if result.reasons:
+            uri = REQUESTS.uri(images.results_bucket, f"{context.partition_key}/")
+            metadata["says_why"] = uri
+        if result.staged_rows:
+            yield dg.MaterializeResult(metadata=metadata)
+        else:
+            context.log.info("no request was taken: nothing is to be done for %s", batch_id)
+            context.log_event(
+                dg.AssetMaterialization(
+                    context.asset_key, partition=context.partition_key, metadata=metadata
+                )
+            )
 
 
 @dg.asset(
@@ -89,12 +138,7 @@ def task_images(
             minio_bucket(minio, images.results_bucket) as results,
         ):
             done = attempt(
-                connection,
-                results,
-                task,
-                settings=images,
-                access=minio.access,
-                log=context.log,
+                connection, results, task, _engine(images, minio.access, context.log), context.log
             )
             counts = items.counts(connection, task_id)
             shown.update(_counted(connection, task_id))
@@ -147,6 +191,25 @@ def task_metadata(
         return ended
 
     yield from partition_events(REQUESTS, context, postgres, minio, take, metadata=lambda: shown)
+
+
+def _engine(images: ImagesSettings, access: "Access", log: "logging.Logger") -> "Engine":
+    """Works on what waits of a task: here, or, where it is large, on machines of the broker's."""
+
+    def run(connection: "Connection", task: "Task") -> bool:
+        if images.engine == "celery" and task.items and task.items > images.shard_from:
+            from assets.images.scaleout import shards
+            from assets.images.scaleout.celery_app import sender
+            from assets.images.scaleout.sending import oversee
+
+            shards.cut(connection, task.task_id, task.items)
+            return oversee(connection, task, sender(), log)
+        from assets.images.tasks.local_engine import local
+        from assets.images.tasks.work import work
+
+        return work(connection, task, local(task, images, access), log=log)
+
+    return run
 
 
 @contextmanager
