@@ -51,9 +51,13 @@ class RabbitMq:
         if not self._environment:
             self._configure()
         self._server = processes.start(
-            [_SERVER], env=self._environment, stdout=self._log(), stderr=processes.STDOUT,
+            [_SERVER],
+            env=self._environment,
+            cwd=self.folder,
+            stdout=self._log(),
+            stderr=processes.STDOUT,
             start_new_session=True,
-        )  # fmt: skip
+        )
         end = time.monotonic() + _START_SECONDS
         while not self._answers():
             if time.monotonic() > end or self._server.poll() is not None:
@@ -97,8 +101,11 @@ class RabbitMq:
         }
         self._mapper = processes.start(
             ["epmd", "-port", str(mapper), "-address", "127.0.0.1"],
-            env=self._environment, stdout=processes.DEVNULL, stderr=processes.DEVNULL,
-        )  # fmt: skip
+            env=self._environment,
+            cwd=self.folder,
+            stdout=processes.DEVNULL,
+            stderr=processes.DEVNULL,
+        )
 
     def _log(self) -> int:
         return os.open(self.folder / "output", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
