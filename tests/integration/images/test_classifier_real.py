@@ -1,4 +1,4 @@
-"""The model of the real images: the goals, and on all of them scikit-learn's labels by onnxruntime."""
+"""The model of the real images: its goals, and onnxruntime's labels against scikit-learn's."""
 
 from __future__ import annotations
 
