@@ -163,7 +163,7 @@ def task_images(
         group="tasks",
         kinds={"minio", "csv", "parquet"},
         pool=None,
-        deps=["task_images"],
+        deps=["task_images", "task_predictions"],
         code_version="1",
         holds="One row per requested product; files read back by their digests.",
     )

@@ -126,7 +126,7 @@ REQUESTS = LandedFiles(
     kinds={"json"},
     description="Requests for images: which products, and what is done to their images.",
     validation="image_requests",
-    sinks=("image_task_manifest", "task_images", "task_metadata"),
+    sinks=("image_task_manifest", "task_images", "task_predictions", "task_metadata"),
     rules=_request_rules,
     staged=REQUEST_ROWS.column_schema(),
     preview=REQUEST_ROWS.names,
@@ -154,15 +154,19 @@ def _definitions() -> dg.Definitions:
     from assets.images import assets as tasks
     from assets.images import checks
     from assets.images.catalogue import assets as catalogue
+    from assets.images.classifier import assets as predictions
+    from assets.images.classifier import model_asset
     from assets.images.inventory import assets as inventory
 
     return dg.Definitions(
         assets=[
             catalogue_rows,
             image_probes,
-            *dg.load_assets_from_modules([catalogue, inventory, tasks]),
+            *dg.load_assets_from_modules([catalogue, inventory, model_asset, tasks, predictions]),
         ],
-        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        asset_checks=dg.load_asset_checks_from_modules([checks, model_asset]),
+        jobs=[model_asset.image_classifier_job],
+        sensors=[model_asset.image_classifier_automation],
     )
 
 

@@ -27,7 +27,7 @@ from resources.postgres import PostgresResource
         pool=None,
         deps=["task_images"],
         code_version="1",
-        holds="A prediction by the current model for every good item, where they were asked for.",
+        holds="A prediction for every good item, where they were asked for.",
     )
 )
 def task_predictions(
@@ -67,8 +67,10 @@ def task_predictions(
                 ledger.fail(connection, task_id, f"{type(error).__name__}: {error}")
                 raise
             done = predicting.predict_task(connection, results, model, task_id, context.log)
+            if done.predicted or done.removed:
+                ledger.outdate(connection, task_id)
             counts = predicting.label_counts(connection, task_id)
-        shown["model_version"] = model.version
+        shown["latest_model"] = model.version
         shown["unreadable"] = done.unreadable
         if picture := charts.labels_picture(counts, f"What the model sees in {task_id}"):
             shown["labels"] = dg.MetadataValue.md(picture)

@@ -35,13 +35,14 @@ _PROGRESS_SECONDS = 10.0
 _ASKED = """
 SELECT coalesce((request ->> 'predict')::boolean, false) FROM images.image_task WHERE task_id = %s
 """
-#: Good items whose prediction is not of this model and this result.
+#: Good items without a prediction of this result. One by an older model stays: a task that is run
+#: again is left as it was.
 _DUE = """
 SELECT i.number, i.task_id || '/' || i.product_id || '.' || i.extension, i.digest
 FROM images.image_task_item AS i
 LEFT JOIN images.image_task_prediction AS p USING (task_id, number)
 WHERE i.task_id = %s AND i.number > %s AND i.status = 'ok'
-    AND (p.model_version, p.digest) IS DISTINCT FROM (%s, coalesce(i.digest, ''))
+    AND p.digest IS DISTINCT FROM coalesce(i.digest, '')
 ORDER BY i.number LIMIT %s
 """
 _WRITE = """
@@ -65,10 +66,9 @@ WHERE p.task_id = %s AND i.task_id = p.task_id AND i.number = p.number
 """
 _HELD = """
 SELECT count(*), count(*) FILTER (WHERE p.number IS NULL),
-    count(*) FILTER (WHERE p.number IS NOT NULL
-        AND (p.model_version, p.digest) IS DISTINCT FROM (%s, coalesce(i.digest, ''))),
+    count(*) FILTER (WHERE p.digest <> coalesce(i.digest, '')),
     (array_agg(i.number::text) FILTER (WHERE
-        (p.model_version, p.digest) IS DISTINCT FROM (%s, coalesce(i.digest, ''))))[:{sample}],
+        p.digest IS DISTINCT FROM coalesce(i.digest, '')))[:{sample}],
     count(*) FILTER (WHERE p.number IS NOT NULL AND p.master_category IS NULL)
 FROM images.image_task_item AS i
 LEFT JOIN images.image_task_prediction AS p USING (task_id, number)
@@ -127,9 +127,7 @@ def predict_task(
     number, predicted = 0, 0
     vector = _vectors(results)
     with ThreadPoolExecutor(THREADS, "predict") as pool:
-        while rows := connection.execute(
-            _DUE, (task_id, number, classifier.version, BLOCK)
-        ).fetchall():
+        while rows := connection.execute(_DUE, (task_id, number, BLOCK)).fetchall():
             vectors = list(pool.map(vector, (row[1] for row in rows)))
             _write(connection, task_id, classifier.version, rows, classifier.named(vectors))
             number, predicted = rows[-1][0], predicted + len(rows)
@@ -141,8 +139,7 @@ def predict_task(
                     predicted,
                     predicted / (shown - started),
                 )
-    version = classifier.version
-    row = connection.execute(_HELD, (version, version, task_id)).fetchone()
+    row = connection.execute(_HELD, (task_id,)).fetchone()
     expected, missing, differing, sample, unreadable = row or (0, 0, 0, None, 0)
     return Counts(
         predicted=predicted,

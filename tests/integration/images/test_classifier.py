@@ -299,16 +299,21 @@ def test_only_what_changed_is_predicted_again(filled: World) -> None:
     assert [row for row in after if row[1] != 2] == [row for row in before if row[1] not in {2, 5}]
 
 
-def test_another_model_predicts_all_again(filled: World) -> None:
+def test_another_model_leaves_what_was_predicted_and_predicts_the_rest(filled: World) -> None:
     filled.retrain()
+    before = _model(filled).version
     store = filled.store("results")
     task_id = filled.task({number: picture(number) for number in range(100, 110)})
     predicting.predict_task(filled.connection, store, _model(filled), task_id, LOG)
+    filled.connection.execute(
+        "DELETE FROM images.image_task_prediction WHERE task_id = %s AND number = 1", (task_id,)
+    )
     filled.connection.execute("UPDATE images.product SET base_colour = 'Red' WHERE id < 4")
     assert isinstance(filled.retrain(), retraining.Made)
     counts = predicting.predict_task(filled.connection, store, _model(filled), task_id, LOG)
-    assert (counts.predicted, counts.unchanged) == (10, 0)
-    assert {row[2] for row in filled.rows(task_id)} == {_model(filled).version}
+    assert (counts.predicted, counts.unchanged) == (1, 9)
+    now = _model(filled).version
+    assert [row[2] for row in filled.rows(task_id)] == [now, *[before] * 9]
 
 
 def test_results_that_are_no_image_have_a_row_without_labels(filled: World) -> None:
