@@ -109,11 +109,25 @@ def domains(_run_id: str) -> list[Shot]:
     ]
 
 
+def images(run_id: str) -> list[Shot]:
+    """What the documentation shows of images."""
+    asset, task = "/assets/images", "view=partitions&partition=all-that-there-is"
+    groups = ("landing", "stores", "classifier", "tasks")
+    return [
+        graph("images_graph", "images", groups, "task_metadata"),
+        Shot("images_run", f"/runs/{run_id}", "task_metadata"),
+        Shot("images_sheet", f"{asset}/task_images?{task}", "contact_sheet", "[Show Markdown]"),
+        Shot("images_labels", f"{asset}/task_predictions?{task}", "labels", "[Show Markdown]"),
+        Shot("images_confusion", f"{asset}/image_classifier", "confusion", "[Show Markdown]"),
+    ]
+
+
 SHOTS: dict[str, Callable[[str], list[Shot]]] = {
     "campaigns": campaigns,
     "music": music,
     "reading": reading,
     "domains": domains,
+    "images": images,
 }
 #: The job whose last run is shown, where it is not called like its pipeline.
 JOBS = {"reading": "reading_history"}

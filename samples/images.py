@@ -63,7 +63,9 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
         "task": "men-fall-2010", "gender": "Men", "season": "Fall", "year": 2010,
         "parameters": {"seed": 7},
     },
-    "all-that-there-is": {"task": "all-that-there-is", "parameters": {"format": "webp"}},
+    "all-that-there-is": {
+        "task": "all-that-there-is", "predict": True, "parameters": {"format": "webp"},
+    },
     "footwear-copied": {
         "task": "footwear-copied", "operation": "copy", "master_category": "Footwear",
     },

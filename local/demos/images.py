@@ -30,10 +30,16 @@ REAL_FIGURES: Mapping[str, tuple[int, int]] = {
 }
 REAL_REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "men-fall-2010": {"task": "men-fall-2010", "gender": "Men", "season": "Fall", "year": 2010},
-    "all-that-there-is": {"task": "all-that-there-is", "parameters": {"format": "webp"}},
+    "all-that-there-is": {
+        "task": "all-that-there-is",
+        "predict": True,
+        "parameters": {"format": "webp"},
+    },
     "a-typo": {"task": "a-typo", "gender": "Man"},
 }
 _REFUSED = "a-typo"
+_PREDICTED = "all-that-there-is"
+_MODEL = "classifier/latest.json"
 
 SAMPLE_PRODUCTS = 300
 _UPLOADS = 16
@@ -72,7 +78,8 @@ class ImagesDemo(PipelineDemo):
         by_bucket = {one.bucket: [other for other in landed if other.bucket == one.bucket]
                      for one in landed}  # fmt: skip
         found = [ledger_figures(self._postgres(), some) for some in by_bucket.values()]
-        return _summed(found)
+        trained = self._store("IMAGES_MODELS_BUCKET").stat(_MODEL) is not None
+        return replace(_summed(found), waiting={"model that learns": 0 if trained else 1})
 
     def verify(self, figures: Figures) -> Sequence[str]:
         """Every requested product has its row, every usable image its result."""
@@ -117,6 +124,8 @@ class ImagesDemo(PipelineDemo):
                    f"{requested} with {usable} expected")  # fmt: skip
         if sum(result["counts"].values()) != len(rows):
             yield f"{name}: {result['counts']} does not add up to {len(rows)}"
+        if name == _PREDICTED and not all(row["predicted_by"] for row in good):
+            yield f"{name}: results without a prediction"
         listed = {row["path"] for row in good}
         there = {key for key in _keys(store, f"{name}/") if key[0].isdigit()}
         if listed != there:
