@@ -33,13 +33,15 @@ query($job: String!) { runsOrError(filter: {pipelineName: $job, statuses: [SUCCE
 class Shot:
     """A page of the UI.
 
-    ``wait_for`` is a text that it shows when it has been drawn; ``click`` one to click then.
+    ``wait_for`` is a text that it shows when it has been drawn; ``click`` one to click then, the
+    ``nth`` that the page has.
     """
 
     name: str
     path: str
     wait_for: str
     click: str = ""
+    nth: int = 0
     height: int = SIZE["height"]
 
 
@@ -118,7 +120,7 @@ def images(run_id: str) -> list[Shot]:
         Shot("images_run", f"/runs/{run_id}", "task_metadata"),
         Shot("images_sheet", f"{asset}/task_images?{task}", "contact_sheet", "[Show Markdown]"),
         Shot("images_labels", f"{asset}/task_predictions?{task}", "labels", "[Show Markdown]"),
-        Shot("images_confusion", f"{asset}/image_classifier", "confusion", "[Show Markdown]"),
+        Shot("images_confusion", f"{asset}/image_classifier", "confusion", "[Show Markdown]", 1),
     ]
 
 
@@ -170,7 +172,7 @@ def _take(page: Page, url: str, shot: Shot, out: Path) -> None:
     page.get_by_text(shot.wait_for).first.wait_for(timeout=60_000)
     page.wait_for_timeout(2_000)
     if shot.click:
-        page.get_by_text(shot.click).first.click()
+        page.get_by_text(shot.click).nth(shot.nth).click()
     page.wait_for_timeout(3_000)
     page.screenshot(path=str(out / f"{shot.name}.png"))
 
