@@ -7,7 +7,7 @@ sinks (``assets.py`` of each), what a file must be.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -21,8 +21,15 @@ from assets.images.settings import (
     InventoryPlaces,
     RequestPlaces,
 )
+from landing.batch.failures import PermanentError
 
 if TYPE_CHECKING:
+    import logging
+
+    import psycopg
+
+    from assets.images.tasks.attempt import Elsewhere
+    from assets.images.tasks.ledger import Task
     from landing.batch.object_reading import Reader
     from landing.batch.validation import Rules
     from landing.stores.base import ObjectStore
@@ -148,6 +155,23 @@ catalogue_rows = validation_asset(
 image_probes = validation_asset(
     INVENTORY, "Images of one batch: fetched once, hashed, and looked at without decoding."
 )
+
+
+def other_machines(settings: ImagesSettings) -> Elsewhere | None:
+    """What has large tasks worked on by Celery's workers, where the engine is theirs."""
+    if settings.engine == "local":
+        return None
+    if settings.engine != "celery":
+        raise PermanentError(f"IMAGES_ENGINE is {settings.engine!r}: it is local or celery")
+
+    def elsewhere(connection: psycopg.Connection[Any], task: Task, log: logging.Logger) -> bool:
+        from assets.images.scaleout.celery_app import sender
+        from assets.images.scaleout.sending import oversee
+
+        size, window = settings.shard_items, settings.shard_window
+        return oversee(connection, task, sender(), log, shard_items=size, window=window)
+
+    return elsewhere
 
 
 def _definitions() -> dg.Definitions:

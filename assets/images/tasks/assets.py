@@ -12,7 +12,7 @@ import dagster as dg
 
 from assets.frame.buckets import minio_bucket
 from assets.frame.step import StepEvents, partition_events
-from assets.images.pipeline import REQUESTS
+from assets.images.pipeline import REQUESTS, other_machines
 from assets.images.settings import ImagesSettings
 from assets.images.tasks import ledger
 from assets.sinks.result import SinkResult, Verification
@@ -95,6 +95,7 @@ def task_images(
                 settings=images,
                 access=minio.access,
                 log=context.log,
+                elsewhere=other_machines(images),
             )
             counts = items.counts(connection, task_id)
             shown.update(_counted(connection, task_id))

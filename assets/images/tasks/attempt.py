@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from landing.stores.base import ObjectStore
     from resources.minio_client import Access
 
+#: Has others work on a task's items; False when it is not to go on.
+Elsewhere = Callable[["psycopg.Connection[Any]", "Task", logging.Logger], bool]
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -43,10 +46,12 @@ def attempt(
     settings: ImagesSettings,
     access: Access,
     log: logging.Logger,
+    elsewhere: Elsewhere | None = None,
 ) -> Attempt:
     """Work on what waits of a running task; another one is only looked at.
 
-    Raises what the store and the workers do, psycopg.Error.
+    ``elsewhere`` works on a large one, where there are other machines. Raises what the store and
+    the workers do, psycopg.Error.
     """
     started = time.monotonic()
     if task.state in ledger.DONE:
@@ -59,29 +64,19 @@ def attempt(
     if task.state in ledger.DONE:
         ledger.reopen(connection, task.task_id, 0)
     before = ledger.task(connection, task.task_id)
-    if before.state == "running" and not _work(connection, before, settings, access, log):
+    goes_on = elsewhere if elsewhere and (before.items or 0) > settings.shard_from else None
+    if before.state != "running":
+        done = True
+    elif goes_on:
+        done = goes_on(connection, before, log)
+    else:
+        done = work(connection, before, local(before, settings, access), log=log)
+    if not done and ledger.is_cancelled(connection, task.task_id):
         ledger.cancelled(connection, task.task_id)
         log.info("%s was cancelled; `make resume-task TASK=…` lets it go on", task.task_id)
     worked = ledger.task(connection, task.task_id).settled - before.settled
     found = results_listing.verify(connection, results, task.task_id)
     return Attempt(worked, removed, time.monotonic() - started, found)
-
-
-def _work(
-    connection: psycopg.Connection[Any],
-    task: Task,
-    settings: ImagesSettings,
-    access: Access,
-    log: logging.Logger,
-) -> bool:
-    """Here, or by workers of other machines where the task is worth it and there are any."""
-    if settings.engine == "celery" and (task.items or 0) > settings.shard_from:
-        from assets.images.scaleout import celery_app, shards
-        from assets.images.scaleout.sending import oversee
-
-        shards.cut(connection, task.task_id, task.items or 0)
-        return oversee(connection, task, celery_app.sender(), log)
-    return work(connection, task, local(task, settings, access), log=log)
 
 
 def local(task: Task, settings: ImagesSettings, access: Access) -> Process:
