@@ -25,6 +25,7 @@ from jobs.executor import guarded_executor
 from jobs.maintenance import maintenance_job, maintenance_schedule
 from resources.bigquery import BigQueryResource
 from resources.bigquery_write import BigQueryWriteResource
+from resources.classifier import ClassifierResource
 from resources.dataflow import DataflowResource
 from resources.gcs import GcsResource
 from resources.lyrics_service import LyricsServiceResource
@@ -87,6 +88,7 @@ def build_resources() -> dict[str, Any]:
             access_key=env("MINIO_ACCESS_KEY"),
             secret_key=env("MINIO_SECRET_KEY"),
         ),
+        "classifier": ClassifierResource(url=env("IMAGES_CLASSIFIER_URL")),
         "s3": S3Resource(endpoint=env("AWS_ENDPOINT_URL_S3"), region=env("AWS_REGION")),
         "telegram": TelegramResource(
             url=env("TELEGRAM_URL"),

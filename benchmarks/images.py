@@ -1,9 +1,11 @@
-"""Images through the engine, next to bare loops of Pillow over the same store.
+"""Images through a whole task, next to bare loops of Pillow over the same store.
 
-Generated photos of 1800x2400 are cropped at random and made 256x256 by our ``process``, by as many
-bare processes with the same decoding over the same store and over local files, and by the plain
-decode, crop, resize, encode; then small images (the real ones of $QUINTET_DATA_DIR, if there are),
-and the memory of parent and workers by the number of items. Run:
+Generated photos of 1800x2400 are cropped at random and made 256x256 by a task (manifest, workers,
+outcomes in Postgres, metadata and result on the store), by as many bare processes with the same
+decoding over the same store and over local files, by the plain decode, crop, resize, encode, and by
+one Celery task an image on RabbitMQ. Then small images (the real ones of $QUINTET_DATA_DIR, if
+there are), the memory of parent and workers by the number of items, and the bookkeeping of a
+million items whose images are a constant. Run:
 
     python -m benchmarks.images [--images 5000 --distinct 200 --rounds 2 --workers 2]
 """
@@ -21,8 +23,9 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,16 +38,18 @@ import psutil
 from assets.images.processing.engine import process
 from assets.images.processing.operation import Item, Limits, Operation
 from assets.images.processing.store import ObjectStore
+from benchmarks import images_celery
+from benchmarks.images_task import Tasks
 from local.services.s3 import create_bucket
 from local.stack import Stack
 from resources.minio_client import Access
 from samples.photos import photo
+from tests.rabbitmq import running
 from tests.servers import start
 
 SOURCE, TARGET = "benchmark-images", "benchmark-results"
 LIMITS = Limits(most_pixels=100_000_000, most_bytes=64 << 20, seconds=30.0)
 OPERATION = Operation(crop=0.8, width=256, height=256, quality=90)
-SMALL = Operation(crop=0.8, width=64, height=64, quality=90)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Place:
     workers: int
     keys: list[str]
     small: list[str]
+    tasks: Tasks
+    celery: Mapping[str, str]
 
 
 @dataclass
@@ -71,7 +78,15 @@ class Measured:
 
 
 def ours(place: Place) -> None:
+    place.tasks.run(len(place.keys))
+
+
+def engine(place: Place) -> None:
     run(place, place.keys, OPERATION)
+
+
+def celery_each(place: Place) -> None:
+    images_celery.send(dict(place.celery), uuid.uuid4().hex, place.keys)
 
 
 def bare_store(place: Place) -> None:
@@ -89,10 +104,13 @@ def naive(place: Place) -> None:
 #: What is measured over the photos, in turn; with the goal of ours against it.
 ROWS: dict[str, tuple[Callable[[Place], None], float | None]] = {
     "ours": (ours, None),
+    "its engine alone": (engine, None),
     "bare processes, same store": (bare_store, 1.0),
     "bare processes, local files": (bare_files, 0.85),
     "decode, crop, resize, encode": (naive, 2.2),
+    "one Celery task an image": (celery_each, 2.0),
 }
+WORKER = "assets.images.processing.worker"
 SMALL_GOAL, MEMORY_GOAL = 400.0, 1.1
 
 
@@ -140,7 +158,7 @@ def small_images() -> list[bytes]:
     return [encoded(number, 60, 80) for number in range(500)]
 
 
-def prepared(stack: Stack, directory: Path, given: argparse.Namespace) -> Place:
+def prepared(stack: Stack, directory: Path, given: argparse.Namespace, broker_url: str) -> Place:
     """The images in the store, and the photos as files too."""
     for name in (SOURCE, TARGET):
         create_bucket(stack.place(), name)
@@ -163,7 +181,12 @@ def prepared(stack: Stack, directory: Path, given: argparse.Namespace) -> Place:
     small = small_images()
     for number, data in enumerate(small):
         store.put(f"small-{number}", data, "image/jpeg")
-    return Place(access, directory, given.workers, keys, [f"small-{n}" for n in range(len(small))])
+    url = stack.services["postgres"].variables(stack.place())["POSTGRES_URL"]
+    tasks = Tasks(url, access, SOURCE, TARGET, LIMITS, given.workers)
+    tasks.prepare(keys)
+    broker = images_celery.environment(broker_url, url, access, (SOURCE, TARGET))
+    names = [f"small-{number}" for number in range(len(small))]
+    return Place(access, directory, given.workers, keys, names, tasks, broker)
 
 
 def cpu() -> float:
@@ -197,8 +220,9 @@ def report(measured: dict[str, Measured], count: int) -> None:
 def small(place: Place, at_least: int) -> None:
     """The small images, again and again until there are ``at_least``."""
     keys = place.small * -(-at_least // len(place.small))
+    place.tasks.prepare(keys)
     before, started = cpu(), time.monotonic()
-    run(place, keys, SMALL)
+    place.tasks.run(len(keys), size=64)
     rate = len(keys) / (time.monotonic() - started)
     cost = 1e3 * (cpu() - before) / len(keys)
     goal = f"goal ≥ {SMALL_GOAL:.0f}/s"
@@ -207,7 +231,7 @@ def small(place: Place, at_least: int) -> None:
 
 @contextmanager
 def watched() -> Iterator[list[tuple[int, int]]]:
-    """Resident bytes of this process and of all those it started, a few times a second."""
+    """Resident bytes of this process and of its workers, a few times a second."""
     seen: list[tuple[int, int]] = []
     over = threading.Event()
     me = psutil.Process()
@@ -217,7 +241,8 @@ def watched() -> Iterator[list[tuple[int, int]]]:
             children = 0
             for child in me.children():
                 try:
-                    children += child.memory_info().rss
+                    if WORKER in child.cmdline():
+                        children += child.memory_info().rss
                 except psutil.NoSuchProcess:
                     continue
             seen.append((me.memory_info().rss, children))
@@ -237,7 +262,8 @@ def memory(place: Place, counts: Sequence[int]) -> None:
     for count in counts:
         repeated = (place.small[n % len(place.small)] for n in range(count))
         with watched() as seen:
-            run(place, islice(repeated, count), SMALL)
+            place.tasks.prepare(list(islice(repeated, count)))
+            place.tasks.run(count, size=64)
         parent, children = (max(values) for values in zip(*seen, strict=True))
         peaks.append(parent + children)
         print(
@@ -249,6 +275,16 @@ def memory(place: Place, counts: Sequence[int]) -> None:
     print(f"{counts[-1]} against {counts[0]} items: {ratio:.3f}x (goal ≤ {MEMORY_GOAL}x)")
 
 
+def books(place: Place, items: int) -> None:
+    """A million items, of which only the rows are real."""
+    with watched() as seen:
+        seconds = place.tasks.keep_books(items)
+    told = ", ".join(f"{name} {one:.0f} s" for name, one in seconds.items())
+    peak = max(parent for parent, _ in seen) / 1e6
+    rate = items / sum(seconds.values())
+    print(f"bookkeeping of {items} items: {told}; {rate:.0f}/s, {peak:.0f} MB", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=5_000)
@@ -257,18 +293,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--small", type=int, default=4_000, help="small images, at least")
     parser.add_argument("--memory", type=int, nargs="+", default=[1_000, 20_000])
+    parser.add_argument("--books", type=int, default=1_000_000)
     parser.add_argument("--stack", type=Path, help="a state directory; left running")
     given = parser.parse_args(arguments)
     scratch = Path(tempfile.mkdtemp(prefix="quintet-images-"))
     stack = Stack(given.stack or scratch / "stack")
     try:
-        start(stack, ["s3"])
+        start(stack, ["s3", "postgres"])
         load = os.getloadavg()[0]
         print(f"{os.cpu_count()} cores, load {load:.1f}, {datetime.now(UTC):%Y-%m-%d}")
-        place = prepared(stack, scratch, given)
-        report(measure(place, given.rounds), len(place.keys))
+        with running(scratch / "rabbitmq") as broker:
+            place = prepared(stack, scratch, given, broker.url)
+            worker = images_celery.start_worker(dict(place.celery), given.workers)
+            try:
+                report(measure(place, given.rounds), len(place.keys))
+            finally:
+                worker.terminate()
+                worker.wait()
         small(place, given.small)
         memory(place, given.memory)
+        books(place, given.books)
     finally:
         if given.stack is None:
             stack.reset()

@@ -44,6 +44,7 @@ DEFAULTS: dict[str, str] = {
     "TELEGRAM_BOT_TOKEN": "",
     "TELEGRAM_CHAT_ID": "",
     "COMPUTE_LOGS_BUCKET": "",
+    "IMAGES_CLASSIFIER_URL": "",
     "MUSIC_LYRICS_URL": "",
     "MUSIC_MUSICBRAINZ_URL": "",
     "MUSIC_MUSICBRAINZ_USER_AGENT": "",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests import processes
 
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _START_SECONDS = 60.0
@@ -38,8 +39,8 @@ class RabbitMq:
     folder: Path
     port: int = field(default_factory=free_port)
     _environment: dict[str, str] = field(default_factory=dict)
-    _server: subprocess.Popen[bytes] | None = None
-    _mapper: subprocess.Popen[bytes] | None = None
+    _server: processes.Process[bytes] | None = None
+    _mapper: processes.Process[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -49,10 +50,14 @@ class RabbitMq:
         """Start it and wait until it answers. Raises RuntimeError with the end of its log."""
         if not self._environment:
             self._configure()
-        self._server = subprocess.Popen(
-            [_SERVER], env=self._environment, stdout=self._log(), stderr=subprocess.STDOUT,
+        self._server = processes.start(
+            [_SERVER],
+            env=self._environment,
+            cwd=self.folder,
+            stdout=self._log(),
+            stderr=processes.STDOUT,
             start_new_session=True,
-        )  # fmt: skip
+        )
         end = time.monotonic() + _START_SECONDS
         while not self._answers():
             if time.monotonic() > end or self._server.poll() is not None:
@@ -94,10 +99,13 @@ class RabbitMq:
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
         }
-        self._mapper = subprocess.Popen(
+        self._mapper = processes.start(
             ["epmd", "-port", str(mapper), "-address", "127.0.0.1"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            env=self._environment,
+            cwd=self.folder,
+            stdout=processes.DEVNULL,
+            stderr=processes.DEVNULL,
+        )
 
     def _log(self) -> int:
         return os.open(self.folder / "output", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
@@ -118,7 +126,7 @@ def require() -> None:
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["bash", "-c", _INSTALL], env=environment, check=False, timeout=500)
+        processes.run(["bash", "-c", _INSTALL], env=environment, timeout=500)
     if _SERVER.exists():
         return
     reason = "RabbitMQ is not installed: `apt-get install rabbitmq-server` as root"

@@ -7,7 +7,7 @@ sinks (``assets.py`` of each), what a file must be.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -21,15 +21,8 @@ from assets.images.settings import (
     InventoryPlaces,
     RequestPlaces,
 )
-from landing.batch.failures import PermanentError
 
 if TYPE_CHECKING:
-    import logging
-
-    import psycopg
-
-    from assets.images.tasks.attempt import Elsewhere
-    from assets.images.tasks.ledger import Task
     from landing.batch.object_reading import Reader
     from landing.batch.validation import Rules
     from landing.stores.base import ObjectStore
@@ -115,7 +108,7 @@ def _task_of(held: bytes) -> str:
 
 
 def _request_rules() -> Rules:
-    from assets.images.requests.validation import rules
+    from assets.images.tasks.taking import rules
 
     return rules(REQUESTS.sinks)
 
@@ -133,7 +126,7 @@ REQUESTS = LandedFiles(
     kinds={"json"},
     description="Requests for images: which products, and what is done to their images.",
     validation="image_requests",
-    sinks=("image_task_manifest", "task_images", "task_metadata"),
+    sinks=("image_task_manifest", "task_images", "task_predictions", "task_metadata"),
     rules=_request_rules,
     staged=REQUEST_ROWS.column_schema(),
     preview=REQUEST_ROWS.names,
@@ -157,37 +150,23 @@ image_probes = validation_asset(
 )
 
 
-def other_machines(settings: ImagesSettings) -> Elsewhere | None:
-    """What has large tasks worked on by Celery's workers, where the engine is theirs."""
-    if settings.engine == "local":
-        return None
-    if settings.engine != "celery":
-        raise PermanentError(f"IMAGES_ENGINE is {settings.engine!r}: it is local or celery")
-
-    def elsewhere(connection: psycopg.Connection[Any], task: Task, log: logging.Logger) -> bool:
-        from assets.images.scaleout.celery_app import sender
-        from assets.images.scaleout.sending import oversee
-
-        size, window = settings.shard_items, settings.shard_window
-        return oversee(connection, task, sender(), log, shard_items=size, window=window)
-
-    return elsewhere
-
-
 def _definitions() -> dg.Definitions:
+    from assets.images import assets as tasks
     from assets.images import checks
     from assets.images.catalogue import assets as catalogue
+    from assets.images.classifier import assets as predictions
+    from assets.images.classifier import model_asset
     from assets.images.inventory import assets as inventory
-    from assets.images.requests import assets as requests
-    from assets.images.tasks import assets as tasks
 
     return dg.Definitions(
         assets=[
             catalogue_rows,
             image_probes,
-            *dg.load_assets_from_modules([catalogue, inventory, requests, tasks]),
+            *dg.load_assets_from_modules([catalogue, inventory, model_asset, tasks, predictions]),
         ],
-        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        asset_checks=dg.load_asset_checks_from_modules([checks, model_asset]),
+        jobs=[model_asset.image_classifier_job],
+        sensors=[model_asset.image_classifier_automation],
     )
 
 

@@ -12,10 +12,11 @@ class ImagesSettings(Settings):
     """``products_bucket`` holds the catalogue and the images, each under its prefix.
 
     Requests land in ``requests_bucket``; a task's results are in ``results_bucket`` under the
-    task's name. ``workers`` are the processes of one task, 0 for one per core; ``item_seconds``,
-    ``most_pixels`` and ``most_bytes`` are what one image may take. ``engine`` is ``local``, or
-    ``celery`` for tasks above ``shard_from`` items: they are cut into shards of ``shard_items``, of
-    which at most ``shard_window`` are under way.
+    task's name, models that name what images show in ``models_bucket``. ``workers`` are the
+    processes of one task, 0 for one per core; ``item_seconds``, ``most_pixels`` and ``most_bytes``
+    are what one image may take. ``engine`` is ``local``, or ``celery`` for tasks above
+    ``shard_from`` items: they are cut into shards of ``shard_items``, of which at most
+    ``shard_window`` are under way.
     """
 
     pipeline = "images"
@@ -28,6 +29,7 @@ class ImagesSettings(Settings):
     results_bucket: str = "image-results"
     staging_bucket: str = "images-staging"
     quarantine_bucket: str = "images-quarantine"
+    models_bucket: str = "images-models"
     workers: int = 0
     item_seconds: int = 10
     most_pixels: int = 100_000_000

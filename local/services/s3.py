@@ -25,6 +25,7 @@ BUCKETS = {
     "IMAGES_RESULTS_BUCKET": "image-results",
     "IMAGES_STAGING_BUCKET": "images-staging",
     "IMAGES_QUARANTINE_BUCKET": "images-quarantine",
+    "IMAGES_MODELS_BUCKET": "images-models",
 }
 _OURS = "BucketAlreadyOwnedByYou"
 _FORMAT_SECONDS = 60

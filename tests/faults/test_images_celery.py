@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +19,9 @@ from assets.images.pipeline import REQUESTS
 from assets.images.scaleout import sending, shards
 from assets.images.scaleout.celery_app import sender
 from assets.images.scaleout.worker import take_turn
+from assets.images.tasks import attempt, ledger
 from landing.arrival.tick import Request
-from landing.batch.failures import classify
+from landing.batch.failures import PermanentError, classify
 from tests import rabbitmq
 from tests.faults.celery_workers import Worker, start_run, wait_until, workers
 from tests.integration.images.task_world import Tasks, photo, product
@@ -251,7 +251,7 @@ def test_a_request_that_replaces_one_whose_shards_are_still_worked_on(tasks, loc
         in_the_middle(tasks)
         first.kill()
         first.wait()
-        tasks.execute("UPDATE landing.batch SET state = 'failed' WHERE unit = 'large'")
+        tasks.execute("UPDATE landing.batch SET state = 'failed_permanent' WHERE unit = 'large'")
         # The same products in the other order of numbers would do as well: other images.
         other = {"task": "large", "season": "Fall", "parameters": {"size": 32}}
         (again,) = tasks.request("other.json", other)
@@ -265,37 +265,33 @@ def test_a_request_that_replaces_one_whose_shards_are_still_worked_on(tasks, loc
     assert settled(tasks) == ITEMS - SMALL
 
 
-def test_a_shard_at_which_workers_fail_ends_the_attempt_and_says_why(tasks, local, monkeypatch):
-    request = large(tasks)
+def test_a_shard_at_which_workers_fail_ends_the_attempt_and_says_why(tasks, monkeypatch):
+    def refuse(*_: Any) -> None:
+        raise PermanentError("not today")
+
     with monkeypatch.context() as patch:
-        patch.setattr(sending, "RESEND", 0.5)
-        patch.setattr(shards, "being_worked_on", lambda *_: set())
-
-        def fail(connection: Any, task_id: str) -> None:
-            for number in (0, 1):
-                shards.begin(connection, task_id, number)
-            shards.end(connection, task_id, 1, "StoreFailed: no such bucket")
-
-        def failing() -> None:
-            with psycopg.connect(tasks.env["POSTGRES_URL"], autocommit=True) as connection:
-                wait_until(lambda: shards.waiting(connection, "large"), 60)
-                for _ in range(sending.MOST_FAILURES):
-                    fail(connection, "large")
-
-        thread = threading.Thread(target=failing)
-        thread.start()
-        result = tasks.run(REQUESTS, request, raises=False)
-        thread.join()
-        assert not result.success
-        (said,) = [
-            json.dumps(event.event_specific_data.error.to_string())
-            for event in result.filter_events(lambda one: one.is_step_failure)
-        ]
-        assert "ShardFailedError: 3 workers failed at shard 0: its worker was lost" in said
+        patch.setattr(attempt, "attempt", refuse)
+        assert not tasks.run(REQUESTS, large(tasks), raises=False).success
+    monkeypatch.setattr(sending, "RESEND", 0.1)
     with psycopg.connect(tasks.env["POSTGRES_URL"], autocommit=True) as connection:
+        assert ledger.begin(connection, "large")
+        task = ledger.task(connection, "large")
+        sent = list[int]()
+
+        def fail(task_id: str, number: int, _: int) -> None:
+            sent.append(number)
+            shards.begin(connection, task_id, number)
+            shards.end(connection, task_id, number, "StoreFailed: no such bucket" * (number < 1))
+
+        with pytest.raises(sending.ShardFailedError, match="3 workers failed at shard 0: StoreF"):
+            sending.oversee(
+                connection, task, fail, logging.getLogger(), shard_items=SHARD, window=2
+            )
+        assert sent == [0, 1] * sending.MOST_FAILURES
+        # The next attempt finds the shards as they are, whatever their size is now, and no failure.
         shards.cut(connection, "large", ITEMS, 10)
         found = shards.waiting(connection, "large")
-    assert [(one.number, one.failures) for one in found] == [(n, 0) for n in range(SHARDS)]
+        assert [(one.number, one.failures) for one in found] == [(n, 0) for n in range(SHARDS)]
 
 
 def test_what_the_broker_says_no_to_is_told_apart_from_its_absence(broker, monkeypatch):
@@ -305,7 +301,9 @@ def test_what_the_broker_says_no_to_is_told_apart_from_its_absence(broker, monke
     assert classify(refused.value) == "permanent"
     assert "wrong" not in str(refused.value)
 
-    monkeypatch.setenv("IMAGES_BROKER_URL", f"amqp://guest:guest@127.0.0.1:{rabbitmq.free_port()}//")
+    monkeypatch.setenv(
+        "IMAGES_BROKER_URL", f"amqp://guest:guest@127.0.0.1:{rabbitmq.free_port()}//"
+    )
     started = time.monotonic()
     with pytest.raises(sending.BrokerAwayError) as away:
         sender()("t", 1, 9)

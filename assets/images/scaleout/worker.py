@@ -15,7 +15,7 @@ from assets.images.processing.operation import Item, Outcome
 from assets.images.scaleout import shards
 from assets.images.settings import ImagesSettings
 from assets.images.tasks import ledger
-from assets.images.tasks.attempt import local
+from assets.images.tasks.local_engine import local
 from assets.images.tasks.work import work
 from resources import secrecy
 from resources.minio_client import Access

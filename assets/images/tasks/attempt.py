@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assets.images.processing.operation import Item, Limits, Outcome
 from assets.images.tasks import ledger, results_listing
-from assets.images.tasks.work import Process, niceness, work, workers
+from assets.images.tasks.ledger import Task
 from assets.sinks.result import Verification
+from landing.batch.failures import TransientError
 
 if TYPE_CHECKING:
     import psycopg
 
-    from assets.images.settings import ImagesSettings
-    from assets.images.tasks.ledger import Task
     from landing.stores.base import ObjectStore
-    from resources.minio_client import Access
 
-#: Has others work on a task's items; False when it is not to go on.
-Elsewhere = Callable[["psycopg.Connection[Any]", "Task", logging.Logger], bool]
+#: Works on what waits of a task, on a connection in autocommit mode; False when it is not to go on.
+Engine = Callable[["psycopg.Connection[Any]", Task], bool]
+
+
+class TakenOverError(TransientError):
+    """Another run has had to do with the task meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,12 @@ def attempt(
     connection: psycopg.Connection[Any],
     results: ObjectStore,
     task: Task,
-    *,
-    settings: ImagesSettings,
-    access: Access,
+    engine: Engine,
     log: logging.Logger,
-    elsewhere: Elsewhere | None = None,
 ) -> Attempt:
     """Work on what waits of a running task; another one is only looked at.
 
-    ``elsewhere`` works on a large one, where there are other machines. Raises what the store and
-    the workers do, psycopg.Error.
+    Raises what the store and the workers do, TakenOverError, psycopg.Error.
     """
     started = time.monotonic()
     if task.state in ledger.DONE:
@@ -64,45 +61,15 @@ def attempt(
     if task.state in ledger.DONE:
         ledger.reopen(connection, task.task_id, 0)
     before = ledger.task(connection, task.task_id)
-    goes_on = elsewhere if elsewhere and (before.items or 0) > settings.shard_from else None
-    if before.state != "running":
-        done = True
-    elif goes_on:
-        done = goes_on(connection, before, log)
-    else:
-        done = work(connection, before, local(before, settings, access), log=log)
-    if not done and ledger.is_cancelled(connection, task.task_id):
+    if before.state == "running" and not engine(connection, before):
+        if not ledger.is_cancelled(connection, task.task_id):
+            raise TakenOverError(f"{task.task_id} was ended or replaced while it was worked on")
         ledger.cancelled(connection, task.task_id)
-        log.info("%s was cancelled; `make resume-task TASK=…` lets it go on", task.task_id)
+        log.info(
+            "%s was cancelled; `make image-task TASK=%s RESUME=1` lets it go on",
+            task.task_id,
+            task.task_id,
+        )
     worked = ledger.task(connection, task.task_id).settled - before.settled
     found = results_listing.verify(connection, results, task.task_id)
     return Attempt(worked, removed, time.monotonic() - started, found)
-
-
-def local(task: Task, settings: ImagesSettings, access: Access) -> Process:
-    """Worker processes of this machine."""
-    from assets.images.processing.engine import process
-
-    operation = task.asked().work()
-    limits = limits_of(settings)
-    nice = niceness((task.items or 0) - task.settled)
-
-    def run(items: Iterable[Item], stop: Callable[[], bool]) -> Iterator[Outcome]:
-        return process(
-            items,
-            operation,
-            limits,
-            source=settings.products_bucket,
-            target=settings.results_bucket,
-            access=access,
-            workers=workers(settings.workers),
-            niceness=nice,
-            stop=stop,
-        )
-
-    return run
-
-
-def limits_of(settings: ImagesSettings) -> Limits:
-    """What one image may take."""
-    return Limits(settings.most_pixels, settings.most_bytes, float(settings.item_seconds))

@@ -202,6 +202,11 @@ def written(connection: Connection, task_id: str, files: Mapping[str, Any]) -> N
     )
 
 
+def outdate(connection: Connection, task_id: str) -> None:
+    """What lies beside the task's images no longer says all that is known of them."""
+    connection.execute("UPDATE images.image_task SET files = NULL WHERE task_id = %s", (task_id,))
+
+
 def close(connection: Connection, task_id: str, *, skips: bool) -> None:
     """Set it done; an end that it has already stays."""
     connection.execute(

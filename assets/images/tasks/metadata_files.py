@@ -46,14 +46,29 @@ _SCHEMA = pa.schema(
         ("bytes", pa.int64()),
         ("digest", pa.string()),
         ("source_digest", pa.string()),
+        *[
+            (f"predicted_{name}", kind)
+            for name, kind in (
+                ("master_category", pa.string()),
+                ("master_score", pa.float32()),
+                ("article_type", pa.string()),
+                ("article_score", pa.float32()),
+                ("dominant_colour", pa.string()),
+                ("colour_score", pa.float32()),
+            )
+        ],
+        ("predicted_by", pa.string()),
     ]
 )
 _QUERY = f"""
 SELECT i.product_id, {", ".join(f"p.{name}" for name in ImageRequest.FILTERS)}, p.year,
     p.product_display_name, i.status, i.detail,
     CASE WHEN i.status = 'ok' THEN i.product_id || '.' || i.extension END,
-    i.width, i.height, i.bytes, i.digest, i.content
+    i.width, i.height, i.bytes, i.digest, i.content,
+    q.master_category, q.master_score, q.article_type, q.article_score, q.dominant_colour,
+    q.colour_score, q.model_version
 FROM images.image_task_item AS i LEFT JOIN images.product AS p ON p.id = i.product_id
+LEFT JOIN images.image_task_prediction AS q ON q.task_id = i.task_id AND q.number = i.number
 WHERE i.task_id = %s ORDER BY i.number
 """
 

@@ -107,6 +107,12 @@ class Landings:
                 instance=instance, partition_key=partition, tags=tags, raise_on_error=raises
             )
 
+    def train(self) -> None:
+        """The classifier's job."""
+        job = self._defs.resolve_job_def("image_classifier")
+        with dg.DagsterInstance.get() as instance:
+            assert job.execute_in_process(instance=instance).success
+
     def audit(self) -> dict[str, bool]:
         """The checks over whole tables."""
         job = self._defs.resolve_job_def("images_audit")

@@ -20,7 +20,7 @@ from assets.images.pipeline import REQUESTS
 from landing.arrival.tick import Request
 from tests.integration.images.landings import Landings
 
-_HEADER = (
+HEADER = (
     "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,"
     "productDisplayName"
 )
@@ -44,7 +44,7 @@ class Tasks(Landings):
 
     def stock(self, products: Sequence[str], images: Mapping[str, bytes]) -> None:
         """A catalogue of these lines, and these images."""
-        self.catalogue("\n".join((_HEADER, *products, "")).encode())
+        self.catalogue("\n".join((HEADER, *products, "")).encode())
         if images:
             self.images(images)
 

@@ -15,9 +15,10 @@ from PIL import Image
 from assets.images import answers
 from assets.images.pipeline import INVENTORY, REQUESTS
 from assets.images.tasks import manifest
-from tests.hostile_images import corpus
+from tests.hostile_images import LIMITS, corpus
 from tests.integration.images.landings import checks, metadata
-from tests.integration.images.task_world import Tasks, photo, product
+from tests.integration.images.task_world import HEADER, Tasks, photo, product
+from tests.unit.assets.images.classifier import drawn
 
 pytestmark = pytest.mark.servers("postgres", "s3")
 
@@ -262,7 +263,9 @@ def test_webdataset_shards_hold_every_good_image_with_what_is_known_of_it(stocke
     assert stocked.listed(task) == before
 
 
-def test_hostile_files_cost_a_row_each(tasks):
+def test_hostile_files_cost_a_row_each(tasks, monkeypatch):
+    monkeypatch.setenv("IMAGES_MOST_PIXELS", str(LIMITS.most_pixels))
+    monkeypatch.setenv("IMAGES_MOST_BYTES", str(LIMITS.most_bytes))
     files = dict(enumerate(corpus(), start=1))
     tasks.stock(
         [product(number) for number in files],
@@ -284,3 +287,33 @@ def test_an_image_that_is_gone_by_the_time_is_missing(stocked):
     assert stocked.counts(INVENTORY)["read"] == 7
     stocked.again(task)
     assert stocked.statuses(task)[2] == "ok"
+
+
+def test_predictions_that_came_late_are_in_the_metadata(stocked):
+    task, run = stocked.ask({"gender": "Men", "predict": True})
+    assert "no model was trained yet" in metadata(run, "task_predictions")["predictions"]
+    assert {row["predicted_by"] for row in stocked.metadata_rows(task)} == {""}
+
+    more, lines = range(100, 220), []
+    for n in more:
+        article, colour = drawn.product(n)
+        lines.append(
+            f"{n},Boys,{drawn.SHAPES[article]},Some,{article},{colour},Fall,2010,Casual,It"
+        )
+    stocked.catalogue("\n".join((HEADER, *lines, "")).encode(), "styles-more.csv")
+    stocked.images({f"{n}.jpg": drawn.picture(n) for n in more})
+    stocked.train()
+    stocked.again(task)
+
+    by = {
+        row["status"]: {
+            r["predicted_by"] != ""
+            for r in stocked.metadata_rows(task)
+            if r["status"] == row["status"]
+        }
+        for row in stocked.metadata_rows(task)
+    }
+    assert by == {"ok": {True}, "corrupt": {False}, "missing": {False}}
+    before = stocked.listed(task)
+    stocked.again(task)
+    assert stocked.listed(task) == before

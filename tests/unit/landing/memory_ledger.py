@@ -5,7 +5,7 @@ The same state machine runs on both (tests/integration/landing), so that they ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -56,9 +56,14 @@ class MemoryLedger:
             self.rows.append(Row(len(self.rows) + 1, version, seen_at))
         return len(new)
 
-    def unassigned(self, source: Source, limit: int) -> list[Arrival]:
+    def unassigned(
+        self,
+        source: Source,
+        limit: int,
+        unit: Callable[[ObjectVersion], str] | None = None,
+    ) -> list[Arrival]:
         waiting = [row for row in self.rows if row.batch_id is None]
-        unit = source.unit
+        unit = unit or source.unit
         return [
             Arrival(row.seq, row.version.size, row.seen_at, unit(row.version) if unit else None)
             for row in waiting[:limit]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from assets.images.processing.messages import Setup
 from assets.images.processing.operation import Item, Limits, Operation
 from assets.images.processing.pool import Pool
 from local.service import REPOSITORY
+from tests import processes
 from tests.integration.images.processing.conftest import LIMITS, OBEY, Buckets, statuses
 
 pytestmark = pytest.mark.servers("s3")
@@ -89,10 +89,10 @@ for outcome in process(items, Operation(), limits, source=source, target=target,
 def test_workers_end_with_their_parent(buckets, text: bytes) -> None:
     [item] = buckets.put({"x": text})
     access = buckets.access
-    parent = subprocess.Popen(
+    parent = processes.start(
         [sys.executable, "-c", _PARENT, access.endpoint, access.access_key, access.secret_key,
          buckets.source, buckets.target, item.source, OBEY],
-        stdout=subprocess.DEVNULL, cwd=REPOSITORY,
+        stdout=processes.DEVNULL, cwd=REPOSITORY,
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 30

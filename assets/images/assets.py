@@ -1,4 +1,4 @@
-"""The assets of a task: its items, their images, the files beside them.
+"""The assets of a task: its request, its items, their images, the files beside them.
 
 Belongs here: decorators and resources over one function each. Does not: what these do.
 """
@@ -11,21 +11,70 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame.buckets import minio_bucket
-from assets.frame.step import StepEvents, partition_events
-from assets.images.pipeline import REQUESTS, other_machines
+from assets.frame.checks import validation_results
+from assets.frame.reports import validation_metadata
+from assets.frame.step import StepEvents, batch_step, partition_events
+from assets.images.pipeline import REQUESTS
 from assets.images.settings import ImagesSettings
 from assets.images.tasks import ledger
 from assets.sinks.result import SinkResult, Verification
-from landing.batch.failures import classify
+from landing.batch.failures import PermanentError, classify
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
+    import logging
+
     import psycopg
 
+    from assets.images.tasks.attempt import Engine
     from assets.images.tasks.ledger import Task
+    from resources.minio_client import Access
 
     Connection = psycopg.Connection[Any]
+
+
+@dg.asset(**REQUESTS.validates(kinds={"minio", "postgres"}, output_required=False))
+def image_requests(
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    minio: MinioResource,
+    images: ImagesSettings,
+) -> StepEvents:
+    """A request file becomes a task, or is refused with a `result.json` that says why."""
+    from assets.images.tasks.taking import Desk, rules
+    from landing.batch.validation import validate
+
+    with (
+        batch_step(REQUESTS, context, postgres, "validation") as batch_id,
+        minio_bucket(minio, images.requests_bucket) as landed,
+        minio_bucket(minio, images.quarantine_bucket) as quarantine,
+        minio_bucket(minio, images.results_bucket) as results,
+    ):
+        desk = Desk(postgres, results)
+        result = validate(
+            postgres,
+            landed,
+            quarantine,
+            rules(REQUESTS.sinks, desk.take, desk.refuse),
+            batch_id=batch_id,
+            run_id=context.run.run_id,
+            log=context.log,
+        )
+        yield from validation_results(postgres, batch_id, result.rows)
+        metadata = validation_metadata(REQUESTS, result)
+        if result.reasons:
+            uri = REQUESTS.uri(images.results_bucket, f"{context.partition_key}/")
+            metadata["says_why"] = uri
+        if result.staged_rows:
+            yield dg.MaterializeResult(metadata=metadata)
+        else:
+            context.log.info("no request was taken: nothing is to be done for %s", batch_id)
+            context.log_event(
+                dg.AssetMaterialization(
+                    context.asset_key, partition=context.partition_key, metadata=metadata
+                )
+            )
 
 
 @dg.asset(
@@ -89,13 +138,7 @@ def task_images(
             minio_bucket(minio, images.results_bucket) as results,
         ):
             done = attempt(
-                connection,
-                results,
-                task,
-                settings=images,
-                access=minio.access,
-                log=context.log,
-                elsewhere=other_machines(images),
+                connection, results, task, _engine(images, minio.access, context.log), context.log
             )
             counts = items.counts(connection, task_id)
             shown.update(_counted(connection, task_id))
@@ -120,7 +163,7 @@ def task_images(
         group="tasks",
         kinds={"minio", "csv", "parquet"},
         pool=None,
-        deps=["task_images"],
+        deps=["task_images", "task_predictions"],
         code_version="1",
         holds="One row per requested product; files read back by their digests.",
     )
@@ -148,6 +191,26 @@ def task_metadata(
         return ended
 
     yield from partition_events(REQUESTS, context, postgres, minio, take, metadata=lambda: shown)
+
+
+def _engine(images: ImagesSettings, access: "Access", log: "logging.Logger") -> "Engine":
+    """Works on what waits of a task: here, or, where it is large, on machines of the broker's."""
+    if images.engine not in {"local", "celery"}:
+        raise PermanentError(f"IMAGES_ENGINE is {images.engine!r}: it is local or celery")
+
+    def run(connection: "Connection", task: "Task") -> bool:
+        if images.engine == "celery" and task.items and task.items > images.shard_from:
+            from assets.images.scaleout.celery_app import sender
+            from assets.images.scaleout.sending import oversee
+
+            size, window = images.shard_items, images.shard_window
+            return oversee(connection, task, sender(), log, shard_items=size, window=window)
+        from assets.images.tasks.local_engine import local
+        from assets.images.tasks.work import work
+
+        return work(connection, task, local(task, images, access), log=log)
+
+    return run
 
 
 @contextmanager
