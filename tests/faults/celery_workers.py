@@ -94,9 +94,9 @@ def workers(folder: Path, count: int = 2) -> Iterator[list[Worker]]:
         for one in started:
             with suppress(psutil.NoSuchProcess):
                 left += one.tree()
-        for process in left:
+        for remaining in left:
             with suppress(psutil.NoSuchProcess):
-                process.kill()
+                remaining.kill()
         for one in started:
             one.process.wait()
 
