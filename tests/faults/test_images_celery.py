@@ -91,7 +91,7 @@ def settled(tasks: Tasks, task: str = "large") -> int:
 
 def held(tasks: Tasks) -> set[int]:
     with psycopg.connect(tasks.env["POSTGRES_URL"], autocommit=True) as connection:
-        return shards.being_worked_on(connection, "large")
+        return set(shards.being_worked_on(connection, "large"))
 
 
 def in_the_middle(tasks: Tasks, run: Future[Any] | None = None) -> None:
@@ -178,6 +178,24 @@ def test_the_broker_is_killed_and_started_again_in_the_middle(tasks, local, brok
         broker.start()
         assert run.result().success
     require_whole(tasks, local)
+
+
+def test_a_worker_s_machine_is_suspended(tasks, local, tmp_path, monkeypatch):
+    monkeypatch.setattr(sending, "LONGEST_TURN", 12.0)
+    with workers(tmp_path) as (first, second), running(tasks, large(tasks)) as run:
+        in_the_middle(tasks, run)
+        wait_until(first.working, 30)
+        suspended = first.tree()
+        for one in suspended:
+            one.suspend()
+        assert run.result().success  # by the other alone
+        before = tasks.listed("large")
+        for one in suspended:
+            one.resume()
+        wait_until(lambda: "AdminShutdown" in first.told() or not first.working(), 30)
+        assert second.process.poll() is None
+    require_whole(tasks, local)
+    assert tasks.listed("large").keys() == before.keys()
 
 
 def test_the_run_is_killed_and_run_again_while_workers_work(tasks, local, tmp_path):

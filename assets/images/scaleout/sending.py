@@ -32,6 +32,9 @@ RESEND = 20.0
 LOOK, TELL = 0.5, 5.0
 #: A shard whose workers failed so often in a row ends the attempt.
 MOST_FAILURES = 3
+#: Seconds of a turn after which its worker must have stopped without an end, as one on a machine
+#: that was suspended: it holds its shard and does nothing. Workers end their own turns before.
+LONGEST_TURN = 1_800.0
 #: Seconds without a broker after which the attempt ends.
 PATIENCE = 600.0
 
@@ -79,6 +82,13 @@ def to_send(
     return [n for n in waiting if n not in under_way][: max(window - len(under_way), 0)]
 
 
+def turns_of(
+    held: Mapping[int, int], since: Mapping[tuple[int, int], float], now: float
+) -> dict[tuple[int, int], float]:
+    """Since when each shard is held by the same session, of those that are held now. Pure."""
+    return {turn: since.get(turn, now) for turn in held.items()}
+
+
 def oversee(
     connection: Connection,
     task: Task,
@@ -97,6 +107,7 @@ def oversee(
     shards.cut(connection, task.task_id, task.items or 0, shard_items)
     progress = Progress(task.items or 0, task.settled)
     sending = _Sending(connection, task.task_id, send, log, window)
+    turns = dict[tuple[int, int], float]()
     told = time.monotonic()
     while waiting := shards.waiting(connection, task.task_id):
         held = shards.being_worked_on(connection, task.task_id)
@@ -106,8 +117,14 @@ def oversee(
         elif not held:
             return False
         # Else workers see that, too, and let go of their shards within seconds.
-        if time.monotonic() - told >= TELL:
-            told = time.monotonic()
+        now = time.monotonic()
+        turns = turns_of(held, turns, now)
+        if late := {turn for turn, since in turns.items() if now - since > LONGEST_TURN}:
+            log.warning("%s: shards %s are held by workers that do nothing: freed", task.task_id,
+                        sorted(number for number, _ in late))  # fmt: skip
+            shards.end_sessions(connection, {session for _, session in late})
+        if now - told >= TELL:
+            told = now
             progress.done = ledger.task(connection, task.task_id).settled - task.settled
             log.info("%s; %d shards to do, %d in hand", progress.line(), len(waiting), len(held))
         time.sleep(LOOK)

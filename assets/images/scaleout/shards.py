@@ -7,7 +7,7 @@ what is done; the broker only carries numbers, and may lose or repeat them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ WHERE s.task_id = %s AND EXISTS (
 ORDER BY s.shard
 """
 _HELD = f"""
-SELECT s.shard FROM images.image_task_shard AS s
+SELECT s.shard, l.pid FROM images.image_task_shard AS s
 CROSS JOIN LATERAL (SELECT {Lock.IMAGE_SHARD.replace("%s", "s.task_id || '/' || s.shard")})
     AS key (class, name)
 JOIN pg_locks AS l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
@@ -88,9 +88,16 @@ def waiting(connection: Connection, task_id: str) -> list[Shard]:
     return [Shard(*row) for row in connection.execute(_OPEN, (task_id,))]
 
 
-def being_worked_on(connection: Connection, task_id: str) -> set[int]:
-    """The shards that a living worker holds."""
-    return {row[0] for row in connection.execute(_HELD, (task_id,))}
+def being_worked_on(connection: Connection, task_id: str) -> dict[int, int]:
+    """The shards that a worker holds, each with the process id of its session in Postgres."""
+    return dict(connection.execute(_HELD, (task_id,)).fetchall())
+
+
+def end_sessions(connection: Connection, sessions: Collection[int]) -> None:
+    """End these, so that what they hold is free. Raises psycopg.Error."""
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (list(sessions),)
+    )
 
 
 def bounds(connection: Connection, task_id: str, shard: int) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.images.scaleout.sending import RESEND, priority, to_send
+from assets.images.scaleout.sending import RESEND, priority, to_send, turns_of
 from assets.images.scaleout.shards import ranges
 
 NUMBERS = st.lists(st.integers(0, 30), unique=True).map(sorted)
@@ -64,6 +64,13 @@ def test_everything_is_sent_and_done_whatever_is_lost_on_the_way(count, window, 
         now += 5.0
     assert waiting == []
     assert set(sent) == set(range(count))
+
+
+def test_a_turn_begins_when_a_session_first_holds_a_shard():
+    turns = turns_of({1: 70, 2: 71}, {}, 5.0)
+    assert turns == {(1, 70): 5.0, (2, 71): 5.0}
+
+    assert turns_of({1: 70, 2: 72}, turns, 9.0) == {(1, 70): 5.0, (2, 72): 9.0}
 
 
 def test_the_fewer_shards_the_sooner():
