@@ -44,6 +44,8 @@ class Lock(StrEnum):
     ALERT_SENDER = "88, 0"
     #: One worker at a time works on a shard of an image task. Name: task/shard.
     IMAGE_SHARD = "90, hashtext(%s)"
+    #: Shared by workers at shards of an image task; alone, its items are decided. Name: the task.
+    IMAGE_TASK = "91, hashtext(%s)"
     #: One decision of winners at a time. Name: the pipeline's.
     DECISION = "7435630, hashtext(%s)"
     #: One batch at a time is written into music's star schema.
@@ -89,6 +91,19 @@ def held_at_once(connection: Connection, lock: Lock, name: str | None = None) ->
     finally:
         if free:
             connection.execute(f"SELECT pg_advisory_unlock({lock})", _names(name))
+
+
+@contextmanager
+def shared_at_once(connection: Connection, lock: Lock, name: str | None = None) -> Iterator[bool]:
+    """As :func:`held_at_once`, beside others who share it."""
+    values = _names(name)
+    row = connection.execute(f"SELECT pg_try_advisory_lock_shared({lock})", values).fetchone()
+    free = bool(row and row[0])
+    try:
+        yield free
+    finally:
+        if free:
+            connection.execute(f"SELECT pg_advisory_unlock_shared({lock})", values)
 
 
 def is_held(connection: Connection, lock: Lock, name: str) -> bool:

@@ -52,4 +52,5 @@ DEFAULTS: dict[str, str] = {
     "READING_DATAFLOW_REGION": "us-central1",
     "READING_DATAFLOW_TEMP": "",
     "READING_DATAFLOW_ENDPOINT": "",
+    "IMAGES_BROKER_URL": "",
 }

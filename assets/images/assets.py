@@ -18,7 +18,7 @@ from assets.images.pipeline import REQUESTS
 from assets.images.settings import ImagesSettings
 from assets.images.tasks import ledger
 from assets.sinks.result import SinkResult, Verification
-from landing.batch.failures import classify
+from landing.batch.failures import PermanentError, classify
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 
@@ -195,15 +195,16 @@ def task_metadata(
 
 def _engine(images: ImagesSettings, access: "Access", log: "logging.Logger") -> "Engine":
     """Works on what waits of a task: here, or, where it is large, on machines of the broker's."""
+    if images.engine not in {"local", "celery"}:
+        raise PermanentError(f"IMAGES_ENGINE is {images.engine!r}: it is local or celery")
 
     def run(connection: "Connection", task: "Task") -> bool:
         if images.engine == "celery" and task.items and task.items > images.shard_from:
-            from assets.images.scaleout import shards
             from assets.images.scaleout.celery_app import sender
             from assets.images.scaleout.sending import oversee
 
-            shards.cut(connection, task.task_id, task.items)
-            return oversee(connection, task, sender(), log)
+            size, window = images.shard_items, images.shard_window
+            return oversee(connection, task, sender(), log, shard_items=size, window=window)
         from assets.images.tasks.local_engine import local
         from assets.images.tasks.work import work
 

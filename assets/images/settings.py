@@ -15,7 +15,8 @@ class ImagesSettings(Settings):
     task's name, models that name what images show in ``models_bucket``. ``workers`` are the
     processes of one task, 0 for one per core; ``item_seconds``, ``most_pixels`` and ``most_bytes``
     are what one image may take. ``engine`` is ``local``, or ``celery`` for tasks above
-    ``shard_from`` items, whose workers read ``broker_url``.
+    ``shard_from`` items: they are cut into shards of ``shard_items``, of which at most
+    ``shard_window`` are under way.
     """
 
     pipeline = "images"
@@ -35,6 +36,8 @@ class ImagesSettings(Settings):
     most_bytes: int = 64 * 1024 * 1024
     engine: str = "local"
     shard_from: int = 5_000
+    shard_items: int = 5_000
+    shard_window: int = 8
 
 
 class CataloguePlaces(ImagesSettings):

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 from assets.images.tasks import ledger, results_listing
 from assets.images.tasks.ledger import Task
 from assets.sinks.result import Verification
+from landing.batch.failures import TransientError
 
 if TYPE_CHECKING:
     import psycopg
 
     from landing.stores.base import ObjectStore
 
-#: Works on what waits of a task, on a connection in autocommit mode; False when it was cancelled.
+#: Works on what waits of a task, on a connection in autocommit mode; False when it is not to go on.
 Engine = Callable[["psycopg.Connection[Any]", Task], bool]
+
+
+class TakenOverError(TransientError):
+    """Another run has had to do with the task meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ def attempt(
 ) -> Attempt:
     """Work on what waits of a running task; another one is only looked at.
 
-    Raises what the store and the workers do, psycopg.Error.
+    Raises what the store and the workers do, TakenOverError, psycopg.Error.
     """
     started = time.monotonic()
     if task.state in ledger.DONE:
@@ -57,6 +62,8 @@ def attempt(
         ledger.reopen(connection, task.task_id, 0)
     before = ledger.task(connection, task.task_id)
     if before.state == "running" and not engine(connection, before):
+        if not ledger.is_cancelled(connection, task.task_id):
+            raise TakenOverError(f"{task.task_id} was ended or replaced while it was worked on")
         ledger.cancelled(connection, task.task_id)
         log.info(
             "%s was cancelled; `make image-task TASK=%s RESUME=1` lets it go on",

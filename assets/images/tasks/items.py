@@ -15,6 +15,8 @@ from assets.images.tasks import ledger
 if TYPE_CHECKING:
     import psycopg
 
+    from assets.images.tasks.ledger import Task
+
     Connection = psycopg.Connection[Any]
 
 #: Items read at a time.
@@ -32,6 +34,8 @@ FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::in
         %s::bigint[], %s::real[])
     AS o (number, status, detail, content, digest, width, height, bytes, seconds)
 WHERE i.task_id = %s AND i.number = o.number AND i.status IS NULL
+    AND EXISTS (SELECT FROM images.image_task AS t
+        WHERE t.task_id = i.task_id AND t.request_hash = %s)
 """
 
 
@@ -50,12 +54,11 @@ def waiting(
             yield Item(number, product_id, source, target_key(task_id, product_id, extension))
 
 
-def settle(
-    connection: Connection, task_id: str, outcomes: Sequence[Outcome], seconds: float
-) -> int:
+def settle(connection: Connection, task: Task, outcomes: Sequence[Outcome], seconds: float) -> int:
     """Write outcomes, once each, in one transaction; how many were new.
 
-    ``seconds`` are those since the block before.
+    ``seconds`` are those since the block before. A worker that a newer request of the task's name
+    has overtaken says nothing about that one's items.
     """
     columns: list[list[Any]] = [
         [one.number for one in outcomes],
@@ -69,8 +72,8 @@ def settle(
         [one.seconds for one in outcomes],
     ]
     with connection.transaction():
-        new = connection.execute(_SETTLE, (*columns, task_id)).rowcount
-        ledger.settled(connection, task_id, new, seconds)
+        new = connection.execute(_SETTLE, (*columns, task.task_id, task.request_hash)).rowcount
+        ledger.settled(connection, task.task_id, new, seconds)
     return new
 
 

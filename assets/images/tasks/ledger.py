@@ -274,5 +274,21 @@ def is_cancelled(connection: Connection, task_id: str) -> bool:
     return row is not None and bool(row[0])
 
 
+def goes_on(connection: Connection, known: Task) -> bool:
+    """Whether the task is still to be worked on as it is known.
+
+    Not when an operator or the end of its run cancelled it, when it ended, or when another request
+    took its name.
+    """
+    row = connection.execute(
+        """
+        SELECT state = 'running' AND NOT cancel_requested AND request_hash = %s
+        FROM images.image_task WHERE task_id = %s
+        """,
+        (known.request_hash, known.task_id),
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
 def _changed(connection: Connection, statement: str, task_id: str) -> bool:
     return connection.execute(statement, (task_id,)).rowcount == 1

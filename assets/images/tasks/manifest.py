@@ -12,6 +12,8 @@ from assets.images.processing.operation import EXTENSIONS, Operation
 from assets.images.requests.request import ImageRequest
 from assets.images.tasks import ledger
 from assets.sinks.result import SinkResult, Verification
+from resources import advisory_locks
+from resources.advisory_locks import Lock
 
 if TYPE_CHECKING:
     import psycopg
@@ -117,6 +119,9 @@ def _extension(operation: Operation) -> str | None:
 
 
 def _first(connection: Connection, task: Task) -> int:
+    # A worker of other machines that is still at the items of another request of this name sees
+    # within a second that they are gone.
+    advisory_locks.take_until_commit(connection, Lock.IMAGE_TASK, task.task_id)
     request = task.asked()
     query, values = matching(request, request.work())
     statement = _INSERT.format(matching=query, unknown=_UNKNOWN if request.ids else "")

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 FILES = frozenset({CSV, PARQUET, RESULT, "refused.json"})
 _PAGE = 1_000
 
+#: Written down before the bucket is listed: what workers of other machines make meanwhile is in
+#: neither, and not lost.
+_BEFORE = """
+CREATE TEMPORARY TABLE ok_before ON COMMIT DROP AS
+SELECT number FROM images.image_task_item WHERE task_id = %s AND status = 'ok'
+"""
 _TABLE = 'CREATE TEMPORARY TABLE listed (name text COLLATE "C", bytes bigint) ON COMMIT DROP'
 _OK = """
 SELECT i.number, i.bytes, i.product_id || '.' || i.extension AS name
@@ -39,7 +45,7 @@ FROM ok LEFT JOIN listed AS l USING (name)
 """
 _LOST = f"""
 WITH ok AS ({_OK}), lost AS (
-    SELECT ok.number FROM ok LEFT JOIN listed AS l USING (name)
+    SELECT ok.number FROM ok JOIN ok_before USING (number) LEFT JOIN listed AS l USING (name)
     WHERE l.bytes IS DISTINCT FROM ok.bytes)
 UPDATE images.image_task_item AS i SET status = NULL, digest = NULL, width = NULL, height = NULL,
     bytes = NULL, seconds = NULL
@@ -61,6 +67,7 @@ def reconcile(connection: Connection, store: ObjectStore, task_id: str) -> tuple
     the same bytes. Raises psycopg.Error and what the store raises.
     """
     with connection.transaction():
+        connection.execute(_BEFORE, (task_id,))
         _list(connection, store, task_id)
         lost = connection.execute(_LOST, (task_id, task_id)).rowcount
         if lost:

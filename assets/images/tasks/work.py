@@ -84,44 +84,44 @@ def work(
     first: int = 1,
     last: int = 2**62,
 ) -> bool:
-    """Work on the items that wait, of these numbers; False when an operator cancelled the task.
+    """Work on the items that wait, of these numbers; False when the task is not to go on.
 
     ``connection`` is in autocommit mode: what a block says is kept whatever happens next. Raises
     what ``process`` does, psycopg.Error.
     """
     progress = Progress(task.items or 0, task.settled)
     block: list[Outcome] = []
-    stopping = _Stopping(connection, task.task_id)
+    stopping = _Stopping(connection, task)
     flushed = told = time.monotonic()
     waiting = items.waiting(connection, task.task_id, first=first, last=last)
     for outcome in process(waiting, stopping):
         block.append(outcome)
         now = time.monotonic()
         if len(block) >= BLOCK or now - flushed >= BLOCK_SECONDS:
-            items.settle(connection, task.task_id, block, now - flushed)
+            items.settle(connection, task, block, now - flushed)
             progress.done += len(block)
             block.clear()
             flushed = now
         if now - told >= TELL_SECONDS:
             log.info(progress.line())
             told = now
-    items.settle(connection, task.task_id, block, time.monotonic() - flushed)
+    items.settle(connection, task, block, time.monotonic() - flushed)
     progress.done += len(block)
     log.info(progress.line())
     return not stopping.found
 
 
 class _Stopping:
-    """Whether an operator cancelled the task: asked often, looked up once a second."""
+    """Whether the task is not to go on: asked often, looked up once a second."""
 
-    def __init__(self, connection: Connection, task_id: str) -> None:
-        self._connection, self._task_id = connection, task_id
+    def __init__(self, connection: Connection, task: Task) -> None:
+        self._connection, self._task = connection, task
         self._looked = time.monotonic()
-        self.found = ledger.is_cancelled(connection, task_id)
+        self.found = not ledger.goes_on(connection, task)
 
     def __call__(self) -> bool:
         now = time.monotonic()
         if not self.found and now - self._looked >= LOOK_SECONDS:
             self._looked = now
-            self.found = ledger.is_cancelled(self._connection, self._task_id)
+            self.found = not ledger.goes_on(self._connection, self._task)
         return self.found

@@ -91,13 +91,13 @@ class Landings:
     ) -> dg.ExecuteInProcessResult:
         """The run as the sensor asks for it."""
         tags = {"quintet/batch": request.batch_id}
-        return self._execute(files, request.partition_key, tags, raises=raises)
+        return self.run_partition(files, request.partition_key, tags, raises=raises)
 
     def backfill(self, files: LandedFiles, partition: str) -> dg.ExecuteInProcessResult:
         """The whole job on a partition, as a person starts it."""
-        return self._execute(files, partition, {})
+        return self.run_partition(files, partition, {})
 
-    def _execute(
+    def run_partition(
         self, files: LandedFiles, partition: str, tags: Mapping[str, str], *, raises: bool = True
     ) -> dg.ExecuteInProcessResult:
         job = self._defs.resolve_job_def(files.job)
