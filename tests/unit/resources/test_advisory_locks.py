@@ -23,6 +23,7 @@ KEYS = {
     "OPENAI_BATCHES": "89, hashtext(%s)",
     "ALERT_SENDER": "88, 0",
     "IMAGE_SHARD": "90, hashtext(%s)",
+    "IMAGE_TASK": "91, hashtext(%s)",
     "DECISION": f"{0x71756E}, hashtext(%s)",
     "STAR_SCHEMA": f"{0x73696C76}",
     "EMBEDDINGS": "hashtextextended('quintet.cache.embedding', 0)",
