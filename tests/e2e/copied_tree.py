@@ -82,6 +82,19 @@ class Tree:
         made = self.run(f'.venv/bin/python -c "{code}"', timeout=60)
         assert made.code == 0, made.output
 
+    def ask_for_images(self, task: str) -> None:
+        """As a request's run does that has not begun to work. The tree's Postgres must be up."""
+        code = (
+            "import psycopg\n"
+            "from dotenv import dotenv_values\n"
+            "with psycopg.connect(dotenv_values('.env')['POSTGRES_URL']) as connection:\n"
+            "    connection.execute('INSERT INTO images.image_task (task_id, request, "
+            "request_hash, source, requested_at) VALUES (%s, %s, %s, %s, now())', "
+            f"('{task}', '{{}}', '', ''))\n"
+        )
+        made = self.run(f'.venv/bin/python -c "{code}"', timeout=60)
+        assert made.code == 0, made.output
+
     def environment(self) -> dict[str, str]:
         """What a terminal has that has only just been opened."""
         return {

@@ -35,12 +35,14 @@ _OF_CAMPAIGNS = re.compile(
 )
 _INLINE = re.compile(r"`((?:make|dagster|\.venv/bin/\S+)\s[^`]+)`")
 _DEV = "make dev"
+IMAGE_TASK = "men-fall-2010"
 _OF_CI = ("make demo", "make test")
 _BY_HAND = (*_OF_CI, "make check", "git clone", "cd ", "source ")
 #: In a project at Google: the embedded servers make their topics themselves.
 _AT_GOOGLE = ("gcloud ", "for topic in ", "done")
 _NEEDS_STACK = (
     "make doctor",
+    "make image-task",
     "make domains-dry-run",
     "make land",
     "make status",
@@ -123,6 +125,7 @@ def test_every_documented_command_works():
     batch: str | None = None
     stack_is_up = False
     done: set[str] = set()
+    asked = False
     with copied_tree() as tree, contextlib.ExitStack() as dev:
         for written in filter(is_run, documented()):
             command = written
@@ -138,6 +141,8 @@ def test_every_documented_command_works():
             if "--job music " in command:
                 # Dagster ends "all" of no partition in a traceback.
                 tree.add_partition("music_batches", "20261122T101503Z-0002")
+            if "--job images " in command or IMAGE_TASK in command:
+                asked = asked or ask_for_images(tree)
             if "…" in command or _BATCH.search(command):
                 assert batch, f"no batch was named before: {command}"
                 command = _BATCH.sub(batch, command.replace("…", batch))
@@ -162,6 +167,13 @@ def test_every_documented_command_works():
         assert any("backfill" in command for command in done)
         succeed(tree, "make down")
         assert tree.processes() == []
+
+
+def ask_for_images(tree: Tree) -> bool:
+    """The task that the documents name, as its request leaves it."""
+    tree.add_partition("image_tasks", IMAGE_TASK)
+    tree.ask_for_images(IMAGE_TASK)
+    return True
 
 
 def block_of(command: str, markdown: str) -> list[str]:
