@@ -203,6 +203,44 @@ def test_ids_that_no_product_has_are_told_of(stocked):
     assert stocked.statuses(task) == {1: "ok", 10**15: "missing"}
 
 
+def test_an_id_that_is_given_twice_is_one_item(stocked):
+    task, _ = stocked.ask({"ids": [3, 3, 10**15, 10**15]})
+
+    assert [row["id"] for row in stocked.metadata_rows(task)] == ["3", str(10**15)]
+    assert stocked.result(task)["counts"] == {"ok": 1, "missing": 1}
+
+
+def test_copies_that_are_asked_for_by_their_ids_are_named_by_what_they_are(stocked):
+    task, _ = stocked.ask({"ids": [1, 4, 10**15], "operation": "copy"})
+
+    assert set(stocked.made(task)) == {"1.jpg", "4.png"}
+
+
+def test_an_image_of_no_product_stays_missing_until_there_is_the_product(stocked):
+    stocked.images({"50.jpg": photo(50)})
+    task, _ = stocked.ask({"ids": [1, 50]})
+    before = stocked.listed(task)
+    assert stocked.statuses(task) == {1: "ok", 50: "missing"}
+
+    stocked.again(task)
+    assert stocked.listed(task) == before
+
+    stocked.catalogue("\n".join((HEADER, product(50), "")).encode(), "styles-more.csv")
+    stocked.again(task)
+    assert stocked.statuses(task) == {1: "ok", 50: "ok"}
+
+
+def test_a_task_without_any_result_is_done_with_skips_and_one_without_items_done(stocked):
+    nothing, _ = stocked.ask({"ids": [6]})
+    assert stocked.result(nothing)["state"] == "done_with_skips"
+
+    empty, run = stocked.ask({"gender": "Men", "year": 1999})
+    result = stocked.result(empty)
+    assert (result["state"], result["requested"], result["counts"]) == ("done", 0, {})
+    assert stocked.metadata_rows(empty) == []
+    assert all(checks(run).values())
+
+
 def test_the_same_bytes_by_one_two_and_four_workers(tasks, monkeypatch):
     numbers = range(1, 61)
     tasks.stock([product(n) for n in numbers], {f"{n}.jpg": photo(n, (300, 400)) for n in numbers})
