@@ -40,7 +40,7 @@ def end(
         ledger.written(connection, task.task_id, files)
     counts = items.counts(connection, task.task_id)
     if task.state == "running":
-        ledger.close(connection, task.task_id, skips=set(counts) > {"ok"})
+        ledger.close(connection, task.task_id, skips=bool(counts.keys() - {"ok"}))
     ended = ledger.task(connection, task.task_id)
     body = result_file.result(ended, counts)
     key = f"{task.task_id}/{result_file.RESULT}"
