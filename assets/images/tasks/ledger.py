@@ -175,7 +175,8 @@ def reopen(connection: Connection, task_id: str, items: int) -> None:
     connection.execute(
         """
         UPDATE images.image_task
-        SET state = 'running', finished_at = NULL, files = NULL, settled = settled - %s
+        SET state = 'running', finished_at = NULL, files = NULL, cancel_requested = false,
+            settled = settled - %s
         WHERE task_id = %s
         """,
         (items, task_id),
@@ -183,13 +184,17 @@ def reopen(connection: Connection, task_id: str, items: int) -> None:
 
 
 def settled(connection: Connection, task_id: str, items: int, seconds: float) -> None:
-    """So many more items have an outcome, after so many further seconds of work."""
+    """So many more items have an outcome, after so many further seconds of work.
+
+    What lies beside the task's images does not tell of those.
+    """
     connection.execute(
         """
-        UPDATE images.image_task SET settled = settled + %s, seconds = seconds + %s
-        WHERE task_id = %s
+        UPDATE images.image_task SET settled = settled + %(items)s, seconds = seconds + %(seconds)s,
+            files = CASE WHEN %(items)s = 0 THEN files END
+        WHERE task_id = %(task)s
         """,
-        (items, seconds, task_id),
+        {"items": items, "seconds": seconds, "task": task_id},
     )
 
 
@@ -208,10 +213,11 @@ def outdate(connection: Connection, task_id: str) -> None:
 
 
 def close(connection: Connection, task_id: str, *, skips: bool) -> None:
-    """Set it done; an end that it has already stays."""
+    """Set it done; an end that it has already stays. Who wanted to cancel it came too late."""
     connection.execute(
         """
-        UPDATE images.image_task SET state = %s, finished_at = clock_timestamp()
+        UPDATE images.image_task SET state = %s, finished_at = clock_timestamp(),
+            cancel_requested = false
         WHERE task_id = %s AND state = 'running'
         """,
         ("done_with_skips" if skips else "done", task_id),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from assets.images import answers
 from assets.images.pipeline import INVENTORY, REQUESTS
-from assets.images.tasks import manifest
+from assets.images.tasks import ending, ledger, manifest, metadata_files, results_listing
 from tests.hostile_images import LIMITS, corpus
 from tests.integration.images.landings import checks, metadata
 from tests.integration.images.task_world import HEADER, Tasks, photo, product
@@ -355,3 +355,66 @@ def test_predictions_that_came_late_are_in_the_metadata(stocked):
     before = stocked.listed(task)
     stocked.again(task)
     assert stocked.listed(task) == before
+
+
+def test_a_done_task_whose_run_was_killed_while_it_found_results_lost_is_made_whole(stocked):
+    task, _ = stocked.ask({"gender": "Men"})
+    made = stocked.made(task)
+    stocked.results.delete(f"{task}/2.jpg")
+    with psycopg.connect(stocked.env["POSTGRES_URL"], autocommit=True) as connection:
+        # Where a kill leaves it: the item waits, the task is done.
+        assert results_listing.reconcile(connection, stocked.results, task) == (1, 0)
+
+    stocked.again(task)
+
+    assert stocked.made(task) == made
+    assert stocked.result(task)["counts"] == {"ok": 4, "missing": 1, "corrupt": 1}
+    assert set(stocked.statuses(task).values()) == {"ok", "missing", "corrupt"}
+
+
+@pytest.mark.parametrize("state", ["running", "done"])
+def test_a_task_does_not_end_while_items_wait(stocked, state):
+    task, _ = stocked.ask({"gender": "Men"})
+    before = stocked.listed(task)
+    stocked.execute(
+        "UPDATE images.image_task_item SET status = NULL WHERE product_id = 2;"
+        f"UPDATE images.image_task SET files = NULL, state = '{state}'"
+    )
+    with (
+        psycopg.connect(stocked.env["POSTGRES_URL"], autocommit=True) as connection,
+        pytest.raises(ending.ItemsWaitError),
+    ):
+        ending.end(connection, stocked.results, ledger.task(connection, task))
+
+    assert stocked.listed(task) == before
+    assert stocked.value("SELECT state FROM images.image_task") == state
+
+
+def test_metadata_that_was_written_before_a_kill_does_not_outlive_an_outcome(stocked):
+    task, _ = stocked.ask({"gender": "Men"})
+    # As a kill leaves it between the files and the task's end; then a result and its image go.
+    stocked.execute("UPDATE images.image_task SET state = 'running', finished_at = NULL")
+    stocked.results.delete(f"{task}/2.jpg")
+    stocked.store().delete("images/2.jpg")
+
+    stocked.again(task)
+
+    assert stocked.statuses(task)[2] == "missing"
+    assert stocked.result(task)["counts"] == {"ok": 3, "missing": 2, "corrupt": 1}
+
+
+def test_cancelled_too_late_a_task_is_done_and_goes_on_when_images_land(stocked, monkeypatch):
+    wrote = metadata_files.write
+
+    def cancel_and_write(connection, store, task_id):
+        assert answers.cancel(connection, task_id)
+        return wrote(connection, store, task_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata_files, "write", cancel_and_write)
+        task, _ = stocked.ask({"gender": "Men"})
+    assert stocked.result(task)["state"] == "done_with_skips"
+
+    stocked.images({"5.jpg": photo(5), "6.jpg": photo(6)})
+    stocked.again(task)
+    assert stocked.result(task)["state"] == "done"
