@@ -32,9 +32,12 @@ def end(
     """Write what lies beside the images, set the task done, tell the client.
 
     A task whose files are written and still there stays as it is. One that was cancelled is told
-    so, without metadata. Raises ItemsWaitError, psycopg.Error and what the store raises.
+    so, without metadata; of a refused one the result says why. Raises ItemsWaitError, psycopg.Error
+    and what the store raises.
     """
     started = time.monotonic()
+    if task.refused:
+        return SinkResult(0, 0, 0, 0.0), Verification()
     written = 0
     if task.state in {"running", *ledger.DONE} and items.some_wait(connection, task.task_id):
         # A run of an earlier request of this name, of which only this step was left.

@@ -60,7 +60,8 @@ class Task:
 
 _COLUMNS = ", ".join(column.name for column in fields(Task))
 
-#: A task that exists keeps its request, unless one of another content was written later.
+#: A task that exists keeps its request, unless one of another content was written later. One that
+#: is fine takes the place of a refused one whenever it was written: they are read in any order.
 _REGISTER = """
 INSERT INTO images.image_task AS t
     (task_id, request, request_hash, source, requested_at, state, refused, problems, finished_at)
@@ -72,8 +73,8 @@ ON CONFLICT (task_id) DO UPDATE SET request = excluded.request,
     problems = excluded.problems,
     finished_at = excluded.finished_at, items = NULL, settled = 0, files = NULL, seconds = 0,
     started_at = NULL, cancel_requested = false
-WHERE t.request_hash <> excluded.request_hash AND t.requested_at <= excluded.requested_at
-    AND (t.refused OR NOT excluded.refused)
+WHERE t.request_hash <> excluded.request_hash AND (t.refused AND NOT excluded.refused
+    OR t.refused = excluded.refused AND t.requested_at <= excluded.requested_at)
 RETURNING task_id
 """
 
@@ -86,6 +87,14 @@ def task(connection: Connection, task_id: str) -> Task:
     if row is None:
         raise UnknownTaskError(f"no task {task_id}: no request of this name was taken")
     return Task(*row)
+
+
+def is_taken(connection: Connection, task_id: str) -> bool:
+    """Whether there is such a task, and it is to be done."""
+    row = connection.execute(
+        "SELECT NOT refused FROM images.image_task WHERE task_id = %s", (task_id,)
+    ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def latest(connection: Connection, limit: int) -> list[Task]:

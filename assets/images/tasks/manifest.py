@@ -63,9 +63,11 @@ def decide(connection: Connection, task: Task) -> tuple[SinkResult, Verification
     """Write the task's items and set it running; of a task that has them, those to be done again.
 
     A task that is done stays as it is, unless an image has landed since of a product that had no
-    good one. All in one transaction. Raises psycopg.Error.
+    good one. A refused one has none. All in one transaction. Raises psycopg.Error.
     """
     started = time.monotonic()
+    if task.refused:
+        return SinkResult(0, 0, 0, 0.0), Verification()
     with connection.transaction():
         fresh = _first(connection, task) if task.items is None else _again(connection, task)
         ledger.begin(connection, task.task_id)

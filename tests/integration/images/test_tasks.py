@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+import time
 
 import polars as pl
 import psycopg
@@ -418,3 +419,43 @@ def test_cancelled_too_late_a_task_is_done_and_goes_on_when_images_land(stocked,
     stocked.images({"5.jpg": photo(5), "6.jpg": photo(6)})
     stocked.again(task)
     assert stocked.result(task)["state"] == "done"
+
+
+def test_a_right_request_is_taken_also_when_a_later_one_of_its_name_was_refused_first(stocked):
+    (right,) = stocked.request("right.json", {"task": "mine", "ids": [1]})
+    time.sleep(1.1)  # times of some stores are whole seconds
+    wrong = [
+        request
+        for request in stocked.request("wrong.json", {"task": "mine", "gender": "Man"})
+        if request.batch_id != right.batch_id
+    ]
+    assert len(wrong) == 1
+    stocked.run(REQUESTS, wrong[0])
+    assert stocked.result("mine")["reason"] == "unknown_value"
+
+    stocked.run(REQUESTS, right)
+
+    assert stocked.result("mine")["counts"] == {"ok": 1}
+
+
+def test_a_refused_request_does_not_keep_the_task_of_its_name_from_being_made_whole(stocked):
+    task, _ = stocked.ask({"task": "mine", "gender": "Men"})
+    made = stocked.made(task)
+    stocked.ask({"task": "mine", "gender": "Man"})
+    stocked.results.delete("mine/2.jpg")
+
+    stocked.again(task)
+
+    assert stocked.made(task) == made
+
+
+def test_single_steps_of_a_refused_task_leave_it_as_it_is(stocked):
+    task, _ = stocked.ask({"task": "t", "gender": "Man"})
+    before = stocked.listed(task)
+    with psycopg.connect(stocked.env["POSTGRES_URL"], autocommit=True) as connection:
+        refused = ledger.task(connection, task)
+        assert manifest.decide(connection, refused)[0].rows_written == 0
+        assert ending.end(connection, stocked.results, refused)[0].rows_written == 0
+
+    assert stocked.listed(task) == before
+    assert stocked.value("SELECT count(*) FROM images.image_task_item") == 0
