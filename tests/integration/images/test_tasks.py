@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import tarfile
 import time
+import zlib
 
 import polars as pl
 import psycopg
@@ -459,3 +461,30 @@ def test_single_steps_of_a_refused_task_leave_it_as_it_is(stocked):
 
     assert stocked.listed(task) == before
     assert stocked.value("SELECT count(*) FROM images.image_task_item") == 0
+
+
+def test_copies_that_cannot_be_drawn_do_not_end_a_task(tasks):
+    deep = io.BytesIO()
+    Image.new("I;16", (60, 80), 30_000).save(deep, "PNG")
+    clear = io.BytesIO()
+    Image.new("RGBA", (60, 80), (9, 9, 9, 0)).save(clear, "PNG")
+    files = {
+        "1.png": with_broken_pixels(photo(1, kind="PNG")),
+        "2.png": deep.getvalue(),
+        "3.png": clear.getvalue(),
+        "4.jpg": photo(4, (6_000, 5_000)),
+    }
+    tasks.stock([product(number) for number in range(1, 5)], files)
+
+    task, run = tasks.ask({"gender": "Men", "operation": "copy"})
+
+    assert tasks.made(task) == files
+    assert "data:image/jpeg;base64," in metadata(run, "task_images")["contact_sheet"]
+
+
+def with_broken_pixels(png: bytes) -> bytes:
+    """Zeros for its data, with a checksum that is right: seen only when it is decoded."""
+    at = png.index(b"IDAT") - 4
+    (length,) = struct.unpack_from(">I", png, at)
+    data = b"IDAT" + bytes(length)
+    return png[: at + 4] + data + struct.pack(">I", zlib.crc32(data)) + png[at + 12 + length :]
