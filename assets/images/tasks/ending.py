@@ -46,6 +46,7 @@ def end(
         rows, made = metadata_files.write(connection, results, task.task_id)
         if task.asked().webdataset:
             made |= webdataset.write(connection, results, task.task_id)
+        webdataset.remove_others(results, task.task_id, made.keys())
         files = {name: asdict(one) for name, one in made.items()}
         written = rows
         ledger.written(connection, task.task_id, files)

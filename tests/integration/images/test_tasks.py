@@ -18,6 +18,7 @@ from PIL import Image
 from assets.images import answers
 from assets.images.pipeline import INVENTORY, REQUESTS
 from assets.images.tasks import ending, ledger, manifest, metadata_files, results_listing
+from assets.images.tasks.results_listing import FILES
 from tests.hostile_images import LIMITS, corpus
 from tests.integration.images.landings import checks, metadata
 from tests.integration.images.task_world import HEADER, Tasks, photo, product
@@ -488,3 +489,23 @@ def with_broken_pixels(png: bytes) -> bytes:
     (length,) = struct.unpack_from(">I", png, at)
     data = b"IDAT" + bytes(length)
     return png[: at + 4] + data + struct.pack(">I", zlib.crc32(data)) + png[at + 12 + length :]
+
+
+def test_what_an_earlier_request_of_the_name_left_is_no_result_of_a_newer_one(stocked):
+    stocked.ask({"task": "mine", "ids": [1, 2], "webdataset": True})
+    stocked.ask({"task": "mine", "gender": "Man"})
+    assert {"webdataset/000000.tar", "refused.json"} < stocked.listed("mine").keys()
+    (request,) = stocked.request("ask.json", {"task": "mine", "ids": [3]})
+
+    def killed(*_):
+        raise RuntimeError("killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "decide", killed)
+        assert not stocked.run(REQUESTS, request, raises=False).success
+    assert stocked.listed("mine").keys() & FILES == set()
+
+    stocked.run(REQUESTS, request)
+    assert stocked.listed("mine").keys() == {
+        "3.jpg", "metadata.csv", "metadata.parquet", "result.json",
+    }  # fmt: skip
