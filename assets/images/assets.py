@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets.frame.buckets import minio_bucket
 from assets.frame.checks import validation_results
+from assets.frame.execution import BATCH_TAG
 from assets.frame.reports import validation_metadata
 from assets.frame.step import StepEvents, batch_step, partition_events
 from assets.images.pipeline import REQUESTS
@@ -66,7 +67,7 @@ def image_requests(
         if result.reasons:
             uri = REQUESTS.uri(images.results_bucket, f"{context.partition_key}/")
             metadata["says_why"] = uri
-        if result.staged_rows:
+        if result.staged_rows or _goes_on(context, postgres):
             yield dg.MaterializeResult(metadata=metadata)
         else:
             context.log.info("no request was taken: nothing is to be done for %s", batch_id)
@@ -191,6 +192,17 @@ def task_metadata(
         return ended
 
     yield from partition_events(REQUESTS, context, postgres, minio, take, metadata=lambda: shown)
+
+
+def _goes_on(context: dg.AssetExecutionContext, postgres: PostgresResource) -> bool:
+    """Whether a run that a person started is of a task, of whose name a request was refused since.
+
+    What is wrong with that request was told; the task may be cancelled, or have lost results.
+    """
+    if BATCH_TAG in context.run.tags:
+        return False
+    with postgres.connect() as connection:
+        return ledger.is_taken(connection, context.partition_key)
 
 
 def _engine(images: ImagesSettings, access: "Access", log: "logging.Logger") -> "Engine":

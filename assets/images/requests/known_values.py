@@ -6,10 +6,15 @@ request's form (``request.py``), which products match (``tasks/manifest.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from assets.images.requests.request import ImageRequest, RefusedRequestError, nearest
+from assets.images.requests.request import (
+    MOST_PROBLEMS,
+    ImageRequest,
+    RefusedRequestError,
+    nearest,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -35,16 +40,20 @@ def known_values(connection: psycopg.Connection[Any]) -> KnownValues:
 
 def require_known(request: ImageRequest, known: KnownValues) -> None:
     """Raise RefusedRequestError (``unknown_value``) naming every value that no product has."""
-    problems = list(_problems(request, known))
-    if problems:
-        raise RefusedRequestError("unknown_value", problems)
+    unknown = [
+        (field, value)
+        for field in request.FILTERS
+        for value in dict.fromkeys(request.wanted(field) or ())
+        if value not in known[field]
+    ]
+    if unknown:
+        told, more = unknown[:MOST_PROBLEMS], len(unknown[MOST_PROBLEMS:])
+        raise RefusedRequestError("unknown_value", _problems(told, known), more=more)
 
 
-def _problems(request: ImageRequest, known: KnownValues) -> Iterator[str]:
-    for field in request.FILTERS:
-        for value in request.wanted(field) or ():
-            if value not in known[field]:
-                like = nearest(value, known[field])
-                shown = sorted(known[field])[:_MOST_SHOWN]
-                hint = f"did you mean {' or '.join(like)}?" if like else f"such as {shown}"
-                yield f"{field}: no product has {value!r}; {hint}"
+def _problems(unknown: Iterable[tuple[str, str]], known: KnownValues) -> Iterator[str]:
+    for field, value in unknown:
+        like = nearest(value, known[field])
+        shown = sorted(known[field])[:_MOST_SHOWN]
+        hint = f"did you mean {' or '.join(like)}?" if like else f"such as {shown}"
+        yield f"{field}: no product has {value!r}; {hint}"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assets.images.tasks import ledger, results_listing
+from assets.images.tasks import items, ledger, results_listing
 from assets.images.tasks.ledger import Task
 from assets.sinks.result import Verification
 from landing.batch.failures import TransientError
@@ -53,7 +53,8 @@ def attempt(
     started = time.monotonic()
     if task.state in ledger.DONE:
         found = results_listing.verify(connection, results, task.task_id)
-        if found.ok:
+        # A run that was killed between finding results lost and telling so left items waiting.
+        if found.ok and not items.some_wait(connection, task.task_id):
             return Attempt(0, 0, time.monotonic() - started, found)
     lost, removed = results_listing.reconcile(connection, results, task.task_id)
     if lost:

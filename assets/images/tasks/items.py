@@ -54,6 +54,17 @@ def waiting(
             yield Item(number, product_id, source, target_key(task_id, product_id, extension))
 
 
+def some_wait(connection: Connection, task_id: str) -> bool:
+    """Whether any item has no outcome."""
+    row = connection.execute(
+        """
+        SELECT EXISTS (SELECT FROM images.image_task_item WHERE task_id = %s AND status IS NULL)
+        """,
+        (task_id,),
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def settle(connection: Connection, task: Task, outcomes: Sequence[Outcome], seconds: float) -> int:
     """Write outcomes, once each, in one transaction; how many were new.
 

@@ -60,7 +60,8 @@ class Task:
 
 _COLUMNS = ", ".join(column.name for column in fields(Task))
 
-#: A task that exists keeps its request, unless one of another content was written later.
+#: A task that exists keeps its request, unless one of another content was written later. One that
+#: is fine takes the place of a refused one whenever it was written: they are read in any order.
 _REGISTER = """
 INSERT INTO images.image_task AS t
     (task_id, request, request_hash, source, requested_at, state, refused, problems, finished_at)
@@ -72,8 +73,8 @@ ON CONFLICT (task_id) DO UPDATE SET request = excluded.request,
     problems = excluded.problems,
     finished_at = excluded.finished_at, items = NULL, settled = 0, files = NULL, seconds = 0,
     started_at = NULL, cancel_requested = false
-WHERE t.request_hash <> excluded.request_hash AND t.requested_at <= excluded.requested_at
-    AND (t.refused OR NOT excluded.refused)
+WHERE t.request_hash <> excluded.request_hash AND (t.refused AND NOT excluded.refused
+    OR t.refused = excluded.refused AND t.requested_at <= excluded.requested_at)
 RETURNING task_id
 """
 
@@ -86,6 +87,14 @@ def task(connection: Connection, task_id: str) -> Task:
     if row is None:
         raise UnknownTaskError(f"no task {task_id}: no request of this name was taken")
     return Task(*row)
+
+
+def is_taken(connection: Connection, task_id: str) -> bool:
+    """Whether there is such a task, and it is to be done."""
+    row = connection.execute(
+        "SELECT NOT refused FROM images.image_task WHERE task_id = %s", (task_id,)
+    ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def latest(connection: Connection, limit: int) -> list[Task]:
@@ -175,7 +184,8 @@ def reopen(connection: Connection, task_id: str, items: int) -> None:
     connection.execute(
         """
         UPDATE images.image_task
-        SET state = 'running', finished_at = NULL, files = NULL, settled = settled - %s
+        SET state = 'running', finished_at = NULL, files = NULL, cancel_requested = false,
+            settled = settled - %s
         WHERE task_id = %s
         """,
         (items, task_id),
@@ -183,13 +193,17 @@ def reopen(connection: Connection, task_id: str, items: int) -> None:
 
 
 def settled(connection: Connection, task_id: str, items: int, seconds: float) -> None:
-    """So many more items have an outcome, after so many further seconds of work."""
+    """So many more items have an outcome, after so many further seconds of work.
+
+    What lies beside the task's images does not tell of those.
+    """
     connection.execute(
         """
-        UPDATE images.image_task SET settled = settled + %s, seconds = seconds + %s
-        WHERE task_id = %s
+        UPDATE images.image_task SET settled = settled + %(items)s, seconds = seconds + %(seconds)s,
+            files = CASE WHEN %(items)s = 0 THEN files END
+        WHERE task_id = %(task)s
         """,
-        (items, seconds, task_id),
+        {"items": items, "seconds": seconds, "task": task_id},
     )
 
 
@@ -208,10 +222,11 @@ def outdate(connection: Connection, task_id: str) -> None:
 
 
 def close(connection: Connection, task_id: str, *, skips: bool) -> None:
-    """Set it done; an end that it has already stays."""
+    """Set it done; an end that it has already stays. Who wanted to cancel it came too late."""
     connection.execute(
         """
-        UPDATE images.image_task SET state = %s, finished_at = clock_timestamp()
+        UPDATE images.image_task SET state = %s, finished_at = clock_timestamp(),
+            cancel_requested = false
         WHERE task_id = %s AND state = 'running'
         """,
         ("done_with_skips" if skips else "done", task_id),

@@ -36,14 +36,14 @@ SELECT %(task)s, row_number() OVER (ORDER BY m.product_id), m.product_id, m.key,
     m.extension, m.status, m.detail
 FROM ({matching} {unknown}) AS m
 """
-#: Beside the rest of a limit: a product that was asked for by its id is told of in any case.
+#: Beside the rest of a limit: a product that was asked for by its id is told of in any case, once.
 _UNKNOWN = f"""
 UNION ALL
-SELECT w.id, NULL, NULL, %(extension)s, 'missing', '{_NO_PRODUCT}'
+SELECT DISTINCT w.id, NULL, NULL, coalesce(%(extension)s, 'jpg'), 'missing', '{_NO_PRODUCT}'
 FROM unnest(%(ids)s::bigint[]) AS w (id)
 WHERE NOT EXISTS (SELECT FROM images.product AS p WHERE p.id = w.id)
 """
-#: What failed, and of which another image has landed since.
+#: What failed, and of which another image has landed since. One of no product stays missing.
 _CHANGED = f"""
 UPDATE images.image_task_item AS t SET source_key = i.key, source_version = i.version,
     status = {_STATUS}, detail = {_DETAIL}, content = NULL, digest = NULL, width = NULL,
@@ -51,6 +51,7 @@ UPDATE images.image_task_item AS t SET source_key = i.key, source_version = i.ve
 FROM images.image AS i
 WHERE t.task_id = %(task)s AND i.product_id = t.product_id AND t.status <> 'ok'
     AND (t.source_key, t.source_version) IS DISTINCT FROM (i.key, i.version)
+    AND EXISTS (SELECT FROM images.product AS p WHERE p.id = t.product_id)
 """
 _TOTAL = """
 SELECT count(*), count(*) FILTER (WHERE status IS NOT NULL) FROM images.image_task_item
@@ -62,9 +63,11 @@ def decide(connection: Connection, task: Task) -> tuple[SinkResult, Verification
     """Write the task's items and set it running; of a task that has them, those to be done again.
 
     A task that is done stays as it is, unless an image has landed since of a product that had no
-    good one. All in one transaction. Raises psycopg.Error.
+    good one. A refused one has none. All in one transaction. Raises psycopg.Error.
     """
     started = time.monotonic()
+    if task.refused:
+        return SinkResult(0, 0, 0, 0.0), Verification()
     with connection.transaction():
         fresh = _first(connection, task) if task.items is None else _again(connection, task)
         ledger.begin(connection, task.task_id)
@@ -125,8 +128,6 @@ def _first(connection: Connection, task: Task) -> int:
     request = task.asked()
     query, values = matching(request, request.work())
     statement = _INSERT.format(matching=query, unknown=_UNKNOWN if request.ids else "")
-    if request.ids:
-        values["extension"] = values["extension"] or "jpg"
     made = connection.execute(statement, {**values, "task": task.task_id}).rowcount
     connection.execute(
         """

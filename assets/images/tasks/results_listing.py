@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 #: What lies beside a task's images: by name, or in folders of its own.
-FILES = frozenset({CSV, PARQUET, RESULT, "refused.json"})
+REFUSED = "refused.json"
+FILES = frozenset({CSV, PARQUET, RESULT, REFUSED})
 _PAGE = 1_000
 
 #: Written down before the bucket is listed: what workers of other machines make meanwhile is in

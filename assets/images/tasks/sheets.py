@@ -11,7 +11,11 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageDraw, ImageOps  # noqa: TID253
+from PIL import Image, ImageDraw  # noqa: TID253
+
+from assets.images.processing.decoding import ImageRefused
+from assets.images.processing.operation import Limits, Operation
+from assets.images.processing.transform import transform
 
 if TYPE_CHECKING:
     import psycopg
@@ -21,6 +25,11 @@ _COLUMNS = 8
 _TILE, _CAPTION = 84, 14
 _INK, _PAPER, _GREY = (40, 40, 40), (255, 255, 255), (225, 225, 225)
 _LETTERS = 13
+
+#: A result as a tile. A copy may be of any size and not even decode: of more pixels than these,
+#: which this process has to hold, it is named only.
+_SMALL = Operation(crop=1, width=_TILE, height=_TILE, fit="contain")
+_LIMITS = Limits(most_pixels=25_000_000, most_bytes=1 << 30, seconds=60)
 
 #: A few of many, the same ones each time, spread over all.
 _CHOSEN = """
@@ -35,14 +44,13 @@ def results(
 ) -> str | None:
     """Markdown with up to MOST of the task's images; None without any.
 
-    ``read`` gives an object by its key. Raises what it raises.
+    ``read`` gives an object by its key. Raises what it raises, but for KeyError.
     """
     rows = connection.execute(_CHOSEN, (task_id, True, MOST)).fetchall()
-    tiles = []
-    for product_id, extension, _, _ in rows:
-        with Image.open(io.BytesIO(read(f"{task_id}/{product_id}.{extension}"))) as image:
-            tile = ImageOps.pad(image.convert("RGB"), (_TILE, _TILE), color=_PAPER)
-        tiles.append((tile, str(product_id)))
+    tiles = [
+        (_drawn(read, f"{task_id}/{product_id}.{extension}", product_id), str(product_id))
+        for product_id, extension, _, _ in rows
+    ]
     return _markdown(tiles, f"{len(tiles)} of the images of {task_id}")
 
 
@@ -51,6 +59,18 @@ def rejects(connection: psycopg.Connection[Any], task_id: str) -> str | None:
     rows = connection.execute(_CHOSEN, (task_id, False, MOST)).fetchall()
     tiles = [(_tile(status), str(product_id)) for product_id, _, status, _ in rows]
     return _markdown(tiles, f"{len(tiles)} of the products without an image in {task_id}")
+
+
+def _drawn(read: Callable[[str], bytes], key: str, product_id: int) -> Image.Image:
+    """A result, or why it cannot be shown: no picture of a task may end it."""
+    try:
+        made = transform(read(key), product_id, _SMALL, _LIMITS)
+    except KeyError:
+        return _tile("lost")
+    except ImageRefused as error:
+        return _tile(error.status)
+    with Image.open(io.BytesIO(made.data)) as image:
+        return image.convert("RGB")
 
 
 def _tile(text: str) -> Image.Image:

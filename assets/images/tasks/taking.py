@@ -22,6 +22,7 @@ from assets.images.requests.request import ImageRequest, RefusedRequestError
 from assets.images.requests.tables import REQUESTS
 from assets.images.tasks import ledger
 from assets.images.tasks.result_file import RESULT, refusal
+from assets.images.tasks.results_listing import FILES, REFUSED
 from landing.batch.chunks import REJECT_SCHEMA, Chunk, original_text
 from landing.batch.failures import TransientError
 from landing.batch.validation import FactRules
@@ -74,13 +75,21 @@ class Desk:
     results: ObjectStore
 
     def take(self, asked: ImageRequest, version: ObjectVersion) -> None:
-        """Register its task. Raises RefusedRequestError, NoCatalogueError, psycopg.Error."""
+        """Register its task. Raises RefusedRequestError, NoCatalogueError, psycopg.Error.
+
+        Of a task that is new, or another one now, there is no result before it has ended.
+        """
         with self.postgres.connect() as connection:
             known = known_values(connection)
             if not any(known.values()):
                 raise NoCatalogueError("the catalogue has no product yet: images_catalogue")
             require_known(asked, known)
             ledger.register(connection, asked, version)
+            held = ledger.task(connection, asked.task_id)
+        if held.state == "pending" and held.items is None:
+            # Of another request of this name: a client must not take it for this one's.
+            for name in FILES:
+                self.results.delete(f"{asked.task_id}/{name}")
 
     def refuse(
         self, task_id: str, data: bytes, version: ObjectVersion, error: RefusedRequestError
@@ -90,7 +99,7 @@ class Desk:
             digest = f"refused {requests.digest(data)}"
             ledger.refuse(connection, task_id, version, digest, *error.problems)
             held = ledger.task(connection, task_id)
-        name = RESULT if held.refused else "refused.json"
+        name = RESULT if held.refused else REFUSED
         body = refusal(task_id, version.uri, error.code, error.problems)
         self.results.put(f"{task_id}/{name}", body, content_type="application/json")
 

@@ -11,7 +11,7 @@ import io
 import json
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any
 
@@ -54,6 +54,19 @@ def write(
                 fill(spool, rows, readers.map(store.get, keys))
                 written[name] = put(store, f"{task_id}/{name}", spool, "application/x-tar")
     return written
+
+
+def remove_others(store: MinioStore, task_id: str, written: Collection[str]) -> None:
+    """Remove shards that are none of these, such as those of an earlier, longer request."""
+    after = None
+    while True:
+        page = store.list_page(f"{task_id}/{FOLDER}", after, SAMPLES)
+        for version in page.objects:
+            if version.key.removeprefix(f"{task_id}/") not in written:
+                store.delete(version.key)
+        after = page.last_key
+        if after is None:
+            return
 
 
 def fill(spool: IO[bytes], rows: Sequence[Sequence[Any]], images: Iterator[bytes]) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import tarfile
+import time
+import zlib
 
 import polars as pl
 import psycopg
@@ -14,7 +17,8 @@ from PIL import Image
 
 from assets.images import answers
 from assets.images.pipeline import INVENTORY, REQUESTS
-from assets.images.tasks import manifest
+from assets.images.tasks import ending, ledger, manifest, metadata_files, results_listing
+from assets.images.tasks.results_listing import FILES
 from tests.hostile_images import LIMITS, corpus
 from tests.integration.images.landings import checks, metadata
 from tests.integration.images.task_world import HEADER, Tasks, photo, product
@@ -203,6 +207,44 @@ def test_ids_that_no_product_has_are_told_of(stocked):
     assert stocked.statuses(task) == {1: "ok", 10**15: "missing"}
 
 
+def test_an_id_that_is_given_twice_is_one_item(stocked):
+    task, _ = stocked.ask({"ids": [3, 3, 10**15, 10**15]})
+
+    assert [row["id"] for row in stocked.metadata_rows(task)] == ["3", str(10**15)]
+    assert stocked.result(task)["counts"] == {"ok": 1, "missing": 1}
+
+
+def test_copies_that_are_asked_for_by_their_ids_are_named_by_what_they_are(stocked):
+    task, _ = stocked.ask({"ids": [1, 4, 10**15], "operation": "copy"})
+
+    assert set(stocked.made(task)) == {"1.jpg", "4.png"}
+
+
+def test_an_image_of_no_product_stays_missing_until_there_is_the_product(stocked):
+    stocked.images({"50.jpg": photo(50)})
+    task, _ = stocked.ask({"ids": [1, 50]})
+    before = stocked.listed(task)
+    assert stocked.statuses(task) == {1: "ok", 50: "missing"}
+
+    stocked.again(task)
+    assert stocked.listed(task) == before
+
+    stocked.catalogue("\n".join((HEADER, product(50), "")).encode(), "styles-more.csv")
+    stocked.again(task)
+    assert stocked.statuses(task) == {1: "ok", 50: "ok"}
+
+
+def test_a_task_without_any_result_is_done_with_skips_and_one_without_items_done(stocked):
+    nothing, _ = stocked.ask({"ids": [6]})
+    assert stocked.result(nothing)["state"] == "done_with_skips"
+
+    empty, run = stocked.ask({"gender": "Men", "year": 1999})
+    result = stocked.result(empty)
+    assert (result["state"], result["requested"], result["counts"]) == ("done", 0, {})
+    assert stocked.metadata_rows(empty) == []
+    assert all(checks(run).values())
+
+
 def test_the_same_bytes_by_one_two_and_four_workers(tasks, monkeypatch):
     numbers = range(1, 61)
     tasks.stock([product(n) for n in numbers], {f"{n}.jpg": photo(n, (300, 400)) for n in numbers})
@@ -317,3 +359,153 @@ def test_predictions_that_came_late_are_in_the_metadata(stocked):
     before = stocked.listed(task)
     stocked.again(task)
     assert stocked.listed(task) == before
+
+
+def test_a_done_task_whose_run_was_killed_while_it_found_results_lost_is_made_whole(stocked):
+    task, _ = stocked.ask({"gender": "Men"})
+    made = stocked.made(task)
+    stocked.results.delete(f"{task}/2.jpg")
+    with psycopg.connect(stocked.env["POSTGRES_URL"], autocommit=True) as connection:
+        # Where a kill leaves it: the item waits, the task is done.
+        assert results_listing.reconcile(connection, stocked.results, task) == (1, 0)
+
+    stocked.again(task)
+
+    assert stocked.made(task) == made
+    assert stocked.result(task)["counts"] == {"ok": 4, "missing": 1, "corrupt": 1}
+    assert set(stocked.statuses(task).values()) == {"ok", "missing", "corrupt"}
+
+
+@pytest.mark.parametrize("state", ["running", "done"])
+def test_a_task_does_not_end_while_items_wait(stocked, state):
+    task, _ = stocked.ask({"gender": "Men"})
+    before = stocked.listed(task)
+    stocked.execute(
+        "UPDATE images.image_task_item SET status = NULL WHERE product_id = 2;"
+        f"UPDATE images.image_task SET files = NULL, state = '{state}'"
+    )
+    with (
+        psycopg.connect(stocked.env["POSTGRES_URL"], autocommit=True) as connection,
+        pytest.raises(ending.ItemsWaitError),
+    ):
+        ending.end(connection, stocked.results, ledger.task(connection, task))
+
+    assert stocked.listed(task) == before
+    assert stocked.value("SELECT state FROM images.image_task") == state
+
+
+def test_metadata_that_was_written_before_a_kill_does_not_outlive_an_outcome(stocked):
+    task, _ = stocked.ask({"gender": "Men"})
+    # As a kill leaves it between the files and the task's end; then a result and its image go.
+    stocked.execute("UPDATE images.image_task SET state = 'running', finished_at = NULL")
+    stocked.results.delete(f"{task}/2.jpg")
+    stocked.store().delete("images/2.jpg")
+
+    stocked.again(task)
+
+    assert stocked.statuses(task)[2] == "missing"
+    assert stocked.result(task)["counts"] == {"ok": 3, "missing": 2, "corrupt": 1}
+
+
+def test_cancelled_too_late_a_task_is_done_and_goes_on_when_images_land(stocked, monkeypatch):
+    wrote = metadata_files.write
+
+    def cancel_and_write(connection, store, task_id):
+        assert answers.cancel(connection, task_id)
+        return wrote(connection, store, task_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata_files, "write", cancel_and_write)
+        task, _ = stocked.ask({"gender": "Men"})
+    assert stocked.result(task)["state"] == "done_with_skips"
+
+    stocked.images({"5.jpg": photo(5), "6.jpg": photo(6)})
+    stocked.again(task)
+    assert stocked.result(task)["state"] == "done"
+
+
+def test_a_right_request_is_taken_also_when_a_later_one_of_its_name_was_refused_first(stocked):
+    (right,) = stocked.request("right.json", {"task": "mine", "ids": [1]})
+    time.sleep(1.1)  # times of some stores are whole seconds
+    wrong = [
+        request
+        for request in stocked.request("wrong.json", {"task": "mine", "gender": "Man"})
+        if request.batch_id != right.batch_id
+    ]
+    assert len(wrong) == 1
+    stocked.run(REQUESTS, wrong[0])
+    assert stocked.result("mine")["reason"] == "unknown_value"
+
+    stocked.run(REQUESTS, right)
+
+    assert stocked.result("mine")["counts"] == {"ok": 1}
+
+
+def test_a_refused_request_does_not_keep_the_task_of_its_name_from_being_made_whole(stocked):
+    task, _ = stocked.ask({"task": "mine", "gender": "Men"})
+    made = stocked.made(task)
+    stocked.ask({"task": "mine", "gender": "Man"})
+    stocked.results.delete("mine/2.jpg")
+
+    stocked.again(task)
+
+    assert stocked.made(task) == made
+
+
+def test_single_steps_of_a_refused_task_leave_it_as_it_is(stocked):
+    task, _ = stocked.ask({"task": "t", "gender": "Man"})
+    before = stocked.listed(task)
+    with psycopg.connect(stocked.env["POSTGRES_URL"], autocommit=True) as connection:
+        refused = ledger.task(connection, task)
+        assert manifest.decide(connection, refused)[0].rows_written == 0
+        assert ending.end(connection, stocked.results, refused)[0].rows_written == 0
+
+    assert stocked.listed(task) == before
+    assert stocked.value("SELECT count(*) FROM images.image_task_item") == 0
+
+
+def test_copies_that_cannot_be_drawn_do_not_end_a_task(tasks):
+    deep = io.BytesIO()
+    Image.new("I;16", (60, 80), 30_000).save(deep, "PNG")
+    clear = io.BytesIO()
+    Image.new("RGBA", (60, 80), (9, 9, 9, 0)).save(clear, "PNG")
+    files = {
+        "1.png": with_broken_pixels(photo(1, kind="PNG")),
+        "2.png": deep.getvalue(),
+        "3.png": clear.getvalue(),
+        "4.jpg": photo(4, (6_000, 5_000)),
+    }
+    tasks.stock([product(number) for number in range(1, 5)], files)
+
+    task, run = tasks.ask({"gender": "Men", "operation": "copy"})
+
+    assert tasks.made(task) == files
+    assert "data:image/jpeg;base64," in metadata(run, "task_images")["contact_sheet"]
+
+
+def with_broken_pixels(png: bytes) -> bytes:
+    """Zeros for its data, with a checksum that is right: seen only when it is decoded."""
+    at = png.index(b"IDAT") - 4
+    (length,) = struct.unpack_from(">I", png, at)
+    data = b"IDAT" + bytes(length)
+    return png[: at + 4] + data + struct.pack(">I", zlib.crc32(data)) + png[at + 12 + length :]
+
+
+def test_what_an_earlier_request_of_the_name_left_is_no_result_of_a_newer_one(stocked):
+    stocked.ask({"task": "mine", "ids": [1, 2], "webdataset": True})
+    stocked.ask({"task": "mine", "gender": "Man"})
+    assert {"webdataset/000000.tar", "refused.json"} < stocked.listed("mine").keys()
+    (request,) = stocked.request("ask.json", {"task": "mine", "ids": [3]})
+
+    def killed(*_):
+        raise RuntimeError("killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "decide", killed)
+        assert not stocked.run(REQUESTS, request, raises=False).success
+    assert stocked.listed("mine").keys() & FILES == set()
+
+    stocked.run(REQUESTS, request)
+    assert stocked.listed("mine").keys() == {
+        "3.jpg", "metadata.csv", "metadata.parquet", "result.json",
+    }  # fmt: skip

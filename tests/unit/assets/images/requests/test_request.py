@@ -1,5 +1,6 @@
 import json
 import random
+import time
 from pathlib import PurePosixPath
 
 import pytest
@@ -11,6 +12,8 @@ from assets.images.requests import request as requests
 from assets.images.requests.known_values import require_known
 from assets.images.requests.request import (
     MOST_BYTES,
+    MOST_PROBLEMS,
+    PROBLEM_CHARACTERS,
     ImageRequest,
     RefusedRequestError,
     parse,
@@ -189,3 +192,32 @@ def test_a_value_that_no_product_has_names_the_nearest() -> None:
     first, second = refused.value.problems
     assert first == "gender: no product has 'man'; did you mean Men or Women?"
     assert second.startswith("season: no product has 'Spring\\x00'; such as ['Fall', 'Winter']")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "{" + ",".join(f'"a{n}":1' for n in range(90_000)) + ',"a0":1}',
+        "{" + ",".join(f'"a{n}":1,"a{n}":1' for n in range(45_000)) + "}",
+        "{" + ",".join(f'"gendre{n}":1' for n in range(60_000)) + "}",
+        '{"ids":[' + ",".join('"a"' for _ in range(240_000)) + "]}",
+        '{"' + "g" * 1_000_000 + '":1}',
+    ],
+    ids=["one name twice", "names twice", "unknown fields", "ids that are none", "a long name"],
+)
+def test_a_file_of_nothing_but_faults_is_refused_at_once_and_in_few_words(data: str) -> None:
+    """A sensor's tick reads it, and other requests wait for that."""
+    assert len(data) <= MOST_BYTES
+    started = time.process_time()
+
+    _, told = problems(data.encode())
+
+    assert time.process_time() - started < 10
+    assert len(told) <= MOST_PROBLEMS + 1
+    assert sum(map(len, told)) <= (MOST_PROBLEMS + 1) * PROBLEM_CHARACTERS
+
+
+def test_of_too_many_problems_it_says_how_many_more_there_are() -> None:
+    _, told = problems(json.dumps({f"field{n}": 1 for n in range(1_234)}).encode())
+
+    assert told[-1] == "and 1,134 more"
