@@ -509,3 +509,34 @@ def test_what_an_earlier_request_of_the_name_left_is_no_result_of_a_newer_one(st
     assert stocked.listed("mine").keys() == {
         "3.jpg", "metadata.csv", "metadata.parquet", "result.json",
     }  # fmt: skip
+
+
+def test_results_of_no_item_are_removed_a_page_at_a_time_while_nobody_waits_for_the_task(
+    stocked, monkeypatch
+):
+    task, _ = stocked.ask({"gender": "Men"})
+    before = stocked.listed(task).keys()
+    for number in range(100, 107):
+        stocked.results.put(f"{task}/{number}.jpg", b"strange")
+    stocked.results.delete(f"{task}/2.jpg")
+    monkeypatch.setattr(results_listing, "_PAGE", 3)
+    store, asked = stocked.results, []
+
+    class Asking:
+        """Cancels, as an operator may, while something is removed."""
+
+        def delete(self, key):
+            with psycopg.connect(stocked.env["POSTGRES_URL"]) as other:
+                other.execute("SET lock_timeout = '2s'")
+                answers.cancel(other, task)
+            asked.append(key)
+            store.delete(key)
+
+        def list_page(self, *place):
+            return store.list_page(*place)
+
+    with psycopg.connect(stocked.env["POSTGRES_URL"], autocommit=True) as connection:
+        assert results_listing.reconcile(connection, Asking(), task) == (1, 7)
+
+    assert len(asked) == 7
+    assert stocked.listed(task).keys() == before - {"2.jpg"}
