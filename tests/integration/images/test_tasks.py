@@ -19,6 +19,7 @@ from assets.images import answers
 from assets.images.pipeline import INVENTORY, REQUESTS
 from assets.images.tasks import ending, ledger, manifest, metadata_files, results_listing
 from assets.images.tasks.results_listing import FILES
+from landing.batch.failures import PermanentError
 from tests.hostile_images import LIMITS, corpus
 from tests.integration.images.landings import checks, metadata
 from tests.integration.images.task_world import HEADER, Tasks, photo, product
@@ -540,3 +541,22 @@ def test_results_of_no_item_are_removed_a_page_at_a_time_while_nobody_waits_for_
 
     assert len(asked) == 7
     assert stocked.listed(task).keys() == before - {"2.jpg"}
+
+
+def test_a_task_that_fails_for_good_says_so_and_is_done_once_that_is_mended(stocked):
+    (request,) = stocked.request("ask.json", {"task": "mine", "gender": "Men"})
+
+    def refusing(*_):
+        raise PermanentError("no entry for https://me:secret@store/")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "decide", refusing)
+        assert not stocked.run(REQUESTS, request, raises=False).success
+    result = stocked.result("mine")
+    assert result["state"] == "failed"
+    assert result["problems"] == ["PermanentError: no entry for https://me:***@store/"]
+
+    stocked.again("mine")
+    result = stocked.result("mine")
+    assert result["state"] == "done_with_skips"
+    assert "problems" not in result
