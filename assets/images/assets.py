@@ -17,7 +17,7 @@ from assets.frame.reports import validation_metadata
 from assets.frame.step import StepEvents, batch_step, partition_events
 from assets.images.pipeline import REQUESTS
 from assets.images.settings import ImagesSettings
-from assets.images.tasks import ledger
+from assets.images.tasks import failing, ledger
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.failures import PermanentError, classify
 from resources.minio import MinioResource
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from assets.images.tasks.attempt import Engine
     from assets.images.tasks.ledger import Task
+    from landing.stores.base import ObjectStore
     from resources.minio_client import Access
 
     Connection = psycopg.Connection[Any]
@@ -90,7 +91,10 @@ def image_requests(
     )
 )
 def image_task_manifest(
-    context: dg.AssetExecutionContext, postgres: PostgresResource, minio: MinioResource
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    minio: MinioResource,
+    images: ImagesSettings,
 ) -> StepEvents:
     """The products that match, each with the image that the inventory has of it."""
     shown: dict[str, Any] = {}
@@ -98,7 +102,10 @@ def image_task_manifest(
     def take(task_id: str) -> tuple[SinkResult, Verification]:
         from assets.images.tasks import items, manifest
 
-        with _task(postgres, task_id) as (connection, task):
+        with (
+            minio_bucket(minio, images.results_bucket) as results,
+            _task(postgres, results, task_id) as (connection, task),
+        ):
             result = manifest.decide(connection, task)
             shown.update(_counted(connection, task_id))
             shown["waiting"] = result[0].rows_written - sum(
@@ -135,8 +142,8 @@ def task_images(
 
         started = time.monotonic()
         with (
-            _task(postgres, task_id) as (connection, task),
             minio_bucket(minio, images.results_bucket) as results,
+            _task(postgres, results, task_id) as (connection, task),
         ):
             done = attempt(
                 connection, results, task, _engine(images, minio.access, context.log), context.log
@@ -182,8 +189,8 @@ def task_metadata(
         from assets.images.tasks.ending import end
 
         with (
-            _task(postgres, task_id) as (connection, task),
             minio_bucket(minio, images.results_bucket) as results,
+            _task(postgres, results, task_id) as (connection, task),
         ):
             ended = end(connection, results, task)
             shown["state"] = ledger.task(connection, task_id).state
@@ -226,7 +233,9 @@ def _engine(images: ImagesSettings, access: "Access", log: "logging.Logger") -> 
 
 
 @contextmanager
-def _task(postgres: PostgresResource, task_id: str) -> Iterator[tuple["Connection", "Task"]]:
+def _task(
+    postgres: PostgresResource, results: "ObjectStore", task_id: str
+) -> Iterator[tuple["Connection", "Task"]]:
     """The task, on a connection in autocommit mode; one that fails for good is told so.
 
     A run that is ended from outside leaves it cancelled: the next one goes on.
@@ -236,7 +245,7 @@ def _task(postgres: PostgresResource, task_id: str) -> Iterator[tuple["Connectio
             yield connection, ledger.task(connection, task_id)
         except Exception as error:
             if classify(error) == "permanent":
-                ledger.fail(connection, task_id, f"{type(error).__name__}: {error}")
+                failing.fail(connection, results, task_id, error)
             raise
         except BaseException:
             ledger.cancelled(connection, task_id)

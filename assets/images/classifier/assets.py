@@ -46,7 +46,7 @@ def task_predictions(
 
     def take(task_id: str) -> tuple[SinkResult, Verification]:
         from assets.images.classifier import charts, predicting, stored
-        from assets.images.tasks import ledger
+        from assets.images.tasks import failing, ledger
 
         with (
             postgres.connect(autocommit=True) as connection,
@@ -64,7 +64,7 @@ def task_predictions(
                 return SinkResult(0, 0, 0, 0.0), Verification()
             except PermanentError as error:
                 # Whoever asks for the task is told: no further run of it can end otherwise.
-                ledger.fail(connection, task_id, f"{type(error).__name__}: {error}")
+                failing.fail(connection, results, task_id, error)
                 raise
             done = predicting.predict_task(connection, results, model, task_id, context.log)
             if done.predicted or done.removed:

@@ -37,6 +37,7 @@ def result(task: Task, counts: Mapping[Status, int]) -> bytes:
         {
             "task": task.task_id,
             "state": task.state,
+            **({"problems": task.problems} if task.problems else {}),
             "request_file": task.source,
             "request": task.request,
             "operation": asdict(work) if work.kind == "transform" else {"kind": "copy"},

@@ -7,6 +7,7 @@ each of a million objects would take a quarter of an hour.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from assets.images.tasks import ledger
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 REFUSED = "refused.json"
 FILES = frozenset({CSV, PARQUET, RESULT, REFUSED})
 _PAGE = 1_000
+_REMOVERS = 8
 
 #: Written down before the bucket is listed: what workers of other machines make meanwhile is in
 #: neither, and not lost.
@@ -70,10 +72,12 @@ def reconcile(connection: Connection, store: ObjectStore, task_id: str) -> tuple
     with connection.transaction():
         connection.execute(_BEFORE, (task_id,))
         _list(connection, store, task_id)
+        removed = _remove_strange(connection, store, task_id)
+        # Last: whoever cancels the task waits for its row.
         lost = connection.execute(_LOST, (task_id, task_id)).rowcount
         if lost:
             ledger.settled(connection, task_id, -lost, 0.0)
-        return lost, _remove_strange(connection, store, task_id)
+        return lost, removed
 
 
 def verify(connection: Connection, store: ObjectStore, task_id: str) -> Verification:
@@ -90,10 +94,14 @@ def verify(connection: Connection, store: ObjectStore, task_id: str) -> Verifica
 
 
 def _remove_strange(connection: Connection, store: ObjectStore, task_id: str) -> int:
-    strange = connection.execute(_STRANGE, (task_id,)).fetchall()
-    for (name,) in strange:
-        store.delete(f"{task_id}/{name}")
-    return len(strange)
+    """All of an earlier request's, where another format is asked for now: a page at a time."""
+    removed = 0
+    with connection.cursor("strange") as cursor, ThreadPoolExecutor(_REMOVERS) as removers:
+        cursor.execute(_STRANGE, (task_id,))
+        while rows := cursor.fetchmany(_PAGE):
+            list(removers.map(store.delete, [f"{task_id}/{name}" for (name,) in rows]))
+            removed += len(rows)
+    return removed
 
 
 def _list(connection: Connection, store: ObjectStore, task_id: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from assets.images.pipeline import CATALOGUE, INVENTORY
+from assets.images.pipeline import CATALOGUE, INVENTORY, REQUESTS
 from assets.pipelines import apply_defaults
 from definitions import build_resources
 from jobs.maintenance import maintenance_job
@@ -137,3 +137,14 @@ def test_a_partition_of_the_other_landing_is_none_of_ours(landings):
     batches = loaded_batches(landings)
     with pytest.raises(dg.Failure, match="nothing landed of the partition"):
         landings.backfill(CATALOGUE, batches["images_inventory"])
+
+
+def test_a_refused_request_is_never_put_back_as_it_was(landings, capsys):
+    apply_defaults()
+    landings.catalogue(f"{HEADER}\n{GOOD}\n".encode())
+    landings.store("IMAGES_REQUESTS_BUCKET").put("wrong.json", b'{\n"gender": "Man"\n}\n')
+    (request,) = landings.tick(REQUESTS)
+    landings.run(REQUESTS, request)
+
+    assert quarantine.run(request.batch_id, replay=True, limit=5) == 1
+    assert "write it again, corrected, under any key" in capsys.readouterr().out

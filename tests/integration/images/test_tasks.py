@@ -19,6 +19,7 @@ from assets.images import answers
 from assets.images.pipeline import INVENTORY, REQUESTS
 from assets.images.tasks import ending, ledger, manifest, metadata_files, results_listing
 from assets.images.tasks.results_listing import FILES
+from landing.batch.failures import PermanentError
 from tests.hostile_images import LIMITS, corpus
 from tests.integration.images.landings import checks, metadata
 from tests.integration.images.task_world import HEADER, Tasks, photo, product
@@ -509,3 +510,53 @@ def test_what_an_earlier_request_of_the_name_left_is_no_result_of_a_newer_one(st
     assert stocked.listed("mine").keys() == {
         "3.jpg", "metadata.csv", "metadata.parquet", "result.json",
     }  # fmt: skip
+
+
+def test_results_of_no_item_are_removed_a_page_at_a_time_while_nobody_waits_for_the_task(
+    stocked, monkeypatch
+):
+    task, _ = stocked.ask({"gender": "Men"})
+    before = stocked.listed(task).keys()
+    for number in range(100, 107):
+        stocked.results.put(f"{task}/{number}.jpg", b"strange")
+    stocked.results.delete(f"{task}/2.jpg")
+    monkeypatch.setattr(results_listing, "_PAGE", 3)
+    store, asked = stocked.results, []
+
+    class Asking:
+        """Cancels, as an operator may, while something is removed."""
+
+        def delete(self, key):
+            with psycopg.connect(stocked.env["POSTGRES_URL"]) as other:
+                other.execute("SET lock_timeout = '2s'")
+                answers.cancel(other, task)
+            asked.append(key)
+            store.delete(key)
+
+        def list_page(self, *place):
+            return store.list_page(*place)
+
+    with psycopg.connect(stocked.env["POSTGRES_URL"], autocommit=True) as connection:
+        assert results_listing.reconcile(connection, Asking(), task) == (1, 7)
+
+    assert len(asked) == 7
+    assert stocked.listed(task).keys() == before - {"2.jpg"}
+
+
+def test_a_task_that_fails_for_good_says_so_and_is_done_once_that_is_mended(stocked):
+    (request,) = stocked.request("ask.json", {"task": "mine", "gender": "Men"})
+
+    def refusing(*_):
+        raise PermanentError("no entry for https://me:secret@store/")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "decide", refusing)
+        assert not stocked.run(REQUESTS, request, raises=False).success
+    result = stocked.result("mine")
+    assert result["state"] == "failed"
+    assert result["problems"] == ["PermanentError: no entry for https://me:***@store/"]
+
+    stocked.again("mine")
+    result = stocked.result("mine")
+    assert result["state"] == "done_with_skips"
+    assert "problems" not in result
