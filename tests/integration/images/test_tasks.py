@@ -9,6 +9,7 @@ import struct
 import tarfile
 import time
 import zlib
+from typing import Any
 
 import polars as pl
 import psycopg
@@ -537,7 +538,8 @@ def test_results_of_no_item_are_removed_a_page_at_a_time_while_nobody_waits_for_
             return store.list_page(*place)
 
     with psycopg.connect(stocked.env["POSTGRES_URL"], autocommit=True) as connection:
-        assert results_listing.reconcile(connection, Asking(), task) == (1, 7)
+        removing: Any = Asking()
+        assert results_listing.reconcile(connection, removing, task) == (1, 7)
 
     assert len(asked) == 7
     assert stocked.listed(task).keys() == before - {"2.jpg"}
