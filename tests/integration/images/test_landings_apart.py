@@ -50,7 +50,11 @@ def test_a_file_is_put_where_its_own_sensor_looks(
 @pytest.mark.parametrize(
     ("name", "pipeline", "sensors"),
     [
-        ("7.gif", "images", ["images_catalogue_minio", "images_inventory_minio"]),
+        (
+            "7.gif",
+            "images",
+            ["images_catalogue_minio", "images_inventory_minio", "images_minio"],
+        ),
         ("7.png", "images_catalogue", ["images_catalogue_minio"]),
     ],
 )

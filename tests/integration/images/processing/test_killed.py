@@ -92,7 +92,7 @@ def test_workers_end_with_their_parent(buckets, text: bytes) -> None:
     parent = processes.start(
         [sys.executable, "-c", _PARENT, access.endpoint, access.access_key, access.secret_key,
          buckets.source, buckets.target, item.source, OBEY],
-        stdout=processes.DEVNULL, cwd=REPOSITORY,
+        stdout=processes.DEVNULL, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 30
