@@ -44,7 +44,8 @@ class RabbitMq:
 
     @property
     def url(self) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        address = f"127.0.0.1:{self.port}"
+        return f"amqp://guest:guest@{address}//"  # pragma: allowlist secret
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises RuntimeError with the end of its log."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import amqp
@@ -319,9 +320,8 @@ def test_what_the_broker_says_no_to_is_told_apart_from_its_absence(broker, monke
     assert classify(refused.value) == "permanent"
     assert "wrong" not in str(refused.value)
 
-    monkeypatch.setenv(
-        "IMAGES_BROKER_URL", f"amqp://guest:guest@127.0.0.1:{rabbitmq.free_port()}//"
-    )
+    nobody = rabbitmq.RabbitMq(Path())
+    monkeypatch.setenv("IMAGES_BROKER_URL", nobody.url)
     started = time.monotonic()
     with pytest.raises(sending.BrokerAwayError) as away:
         sender()("t", 1, 9)

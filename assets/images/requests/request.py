@@ -36,8 +36,9 @@ MOST_ITEMS = 10_000_000
 MOST_PROBLEMS, PROBLEM_CHARACTERS = 100, 500
 _ID_DIGITS = 16
 
-#: What a task may be called: a part of keys, and a partition.
-TASK_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?"
+#: What a task may be called: a part of keys, and a partition, of which Dagster keeps ``...``.
+TASK_PATTERN = r"[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*"
+MOST_CHARACTERS = 100
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Texts = Annotated[list[Text], Field(min_length=1, max_length=1_000)]
@@ -113,7 +114,10 @@ class ImageRequest(_Strict):
         "usage",
     )  # fmt: skip
 
-    task: Annotated[str, StringConstraints(pattern=rf"^{TASK_PATTERN}$")] | None = None
+    task: (
+        Annotated[str, StringConstraints(pattern=rf"^{TASK_PATTERN}$", max_length=MOST_CHARACTERS)]
+        | None
+    ) = None
     gender: Text | Texts | None = None
     master_category: Text | Texts | None = _names("master_category", "masterCategory")
     sub_category: Text | Texts | None = _names("sub_category", "subCategory")
@@ -258,7 +262,7 @@ def _problem(error: Any) -> str:
     path = [str(part) for part in error["loc"] if str(part).isidentifier() or part.__class__ is int]
     where = ".".join(path)
     if error["type"] == "string_pattern_mismatch":
-        return f"{where}: at most 100 letters, digits, dots, dashes and underscores"
+        return f"{where}: letters, digits, dashes, underscores and single dots only"
     if error["type"] == "extra_forbidden":
         known = _known_fields(Parameters if len(path) > 1 else ImageRequest)
         like = nearest(path[-1], known)

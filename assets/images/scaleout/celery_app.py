@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The broker's address, with its password: amqp://user:password@host:port//
+#: The broker's address, with its password: amqp://USER:…@HOST:PORT//
 BROKER_VARIABLE = "IMAGES_BROKER_URL"
 QUEUE = "images"
 SHARD_TASK = "images.shard"
@@ -82,7 +82,7 @@ def _prepare(**_: Any) -> None:
     from assets.images.scaleout import worker
 
     if not os.environ.get(BROKER_VARIABLE):
-        raise SystemExit(f"{BROKER_VARIABLE} is not set: amqp://user:password@host:port//")
+        raise SystemExit(f"{BROKER_VARIABLE} is not set: amqp://USER:…@HOST:PORT//")
     worker.prepare()
 
 

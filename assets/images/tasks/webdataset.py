@@ -11,8 +11,9 @@ import io
 import json
 import tarfile
 import tempfile
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any
 
 from assets.images.requests.request import ImageRequest
@@ -51,9 +52,20 @@ def write(
             keys = [f"{task_id}/{row[1]}.{row[2]}" for row in rows]
             name = f"{FOLDER}{number:06d}.tar"
             with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, prefix="quintet-") as spool:
-                fill(spool, rows, readers.map(store.get, keys))
+                fill(spool, rows, _read(readers, store, keys))
                 written[name] = put(store, f"{task_id}/{name}", spool, "application/x-tar")
     return written
+
+
+def _read(readers: Executor, store: MinioStore, keys: Sequence[str]) -> Iterator[bytes]:
+    """The objects in order, a few ahead of who takes them: copies may be of any size."""
+    ahead: deque[Future[bytes]] = deque()
+    for key in keys:
+        ahead.append(readers.submit(store.get, key))
+        if len(ahead) > _READERS:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
 
 
 def remove_others(store: MinioStore, task_id: str, written: Collection[str]) -> None:

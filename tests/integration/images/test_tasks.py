@@ -549,7 +549,8 @@ def test_a_task_that_fails_for_good_says_so_and_is_done_once_that_is_mended(stoc
     (request,) = stocked.request("ask.json", {"task": "mine", "gender": "Men"})
 
     def refusing(*_):
-        raise PermanentError("no entry for https://me:secret@store/")
+        address = "https://me:secret@store/"  # pragma: allowlist secret
+        raise PermanentError(f"no entry for {address}")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest, "decide", refusing)

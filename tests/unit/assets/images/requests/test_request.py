@@ -89,7 +89,8 @@ def test_no_bytes_break_it_and_every_task_s_name_is_a_folder(data: bytes) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "a/b", "", ".", "..", ".hidden", "a" * 101, "x\n", "ü", "trailing.", " x", 7]
+    "name",
+    ["../up", "a/b", "", ".", "..", ".hidden", "a" * 101, "x\n", "ü", "trailing.", "a..b", " x", 7],
 )
 def test_a_name_that_is_no_folder_is_refused(name: object) -> None:
     data = json.dumps({"task": name}).encode()
