@@ -103,7 +103,7 @@ def test_a_living_worker_takes_over_from_a_killed_one(world, openai_admin):
 
 
 def test_told_to_end_it_settles_what_it_has_asked(world, openai_admin):
-    openai_admin.set_faults(latency_p50=0.3)
+    openai_admin.set_faults(latency_p50=1.0)
     world.add(*(prompt(number) for number in range(PROMPTS)))
     process = processes.start(
         [sys.executable, "-m", "tests.faults.asking_runs"], stderr=processes.DEVNULL

@@ -354,7 +354,7 @@ def test_batch_failed_for_good(star):
     assert "make replay" in found.description
     assert BATCH in text(found)
     assert "no such bucket" in text(found)
-    execute(star, "UPDATE landing.batch SET pipeline = 'campaigns'")
+    execute(star, "UPDATE landing.batch SET pipeline = 'campaigns', source = 'campaigns_gcs'")
     assert audit(star.url)["bronze_records", "no_batch_failed_for_good"].passed
 
 
