@@ -10,6 +10,7 @@ import pytest
 
 from assets.domains import review
 from assets.domains.reasons import TEXT_REASONS
+from assets.images.requests.reasons import REQUEST_REASONS
 from assets.pipelines import PIPELINES, reject_reasons
 from assets.reading.rules import Reason
 
@@ -51,6 +52,7 @@ def test_what_can_never_come_back_says_why():
     assert final == {
         ("campaigns", "duplicate_record_id"), ("music", "duplicate_record_key"),
         ("images", "duplicate_id"), ("images", "duplicate_product_id"),
+        *(("images", reason.code) for reason in REQUEST_REASONS),
         # Of files of CSV.
         *((pipeline, "unclosed_quote") for pipeline in PIPELINES if pipeline != "domains"),
     }  # fmt: skip
