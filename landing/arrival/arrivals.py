@@ -67,7 +67,7 @@ def record_versions(
             WHERE known.store = %(store)s AND known.bucket = %(bucket)s
               AND known.key = page.key AND known.version = page.version)
         ORDER BY page.position
-        ON CONFLICT (store, bucket, key, version) DO NOTHING
+        ON CONFLICT (store, bucket, key, version, occurrence) DO NOTHING
         """,
         {
             "source": source,
