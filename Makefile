@@ -75,6 +75,10 @@ doctor: $(APP) ## Check every configured system through its real client
 land: $(APP) ## Put a file where its pipeline's sensor looks (FILE=… PIPELINE=campaigns, music, reading, domains or images)
 	@$(RUN) -m ops land "$(FILE)" "$(PIPELINE)"
 
+.PHONY: batches
+batches: $(APP) ## Show what is not loaded yet: state, age, attempts, error, next attempt; the oldest of each source
+	@$(RUN) -m ops batches
+
 .PHONY: quarantine
 quarantine: $(APP) ## List rejected rows (BATCH=… shows them; REPLAY=1 puts them back to be validated again)
 	@$(RUN) -m ops quarantine $(BATCH) $(if $(REPLAY),--replay)

@@ -42,12 +42,14 @@ from resources.s3 import S3Resource
 from resources.telegram import TelegramResource
 from resources.typesense import TypesenseResource
 from resources.user_interface import UserInterfaceResource
+from resources.webhook import WebhookResource
 from sensors.alerts import alert_delivery, run_alerts
 from sensors.landed import landed_sensor
 from sensors.outcomes import batch_run_canceled, batch_run_failed
 from sensors.reaper import dead_run_reaper
 from sensors.session import reading_session_sensor
 from sensors.summary_batches import summary_batch_sensor
+from sensors.trouble import trouble_alerts
 
 #: Sensors that do not follow from a declaration, by pipeline.
 OTHER_SENSORS: Mapping[str, Sequence[dg.SensorDefinition]] = {
@@ -95,6 +97,7 @@ def build_resources() -> dict[str, Any]:
             bot_token=env("TELEGRAM_BOT_TOKEN"),
             chat_id=env("TELEGRAM_CHAT_ID"),
         ),
+        "webhook": WebhookResource(url=env("ALERT_WEBHOOK_URL"), token=env("ALERT_WEBHOOK_TOKEN")),
         "ui": UserInterfaceResource(url=env("QUINTET_UI_URL")),
         "typesense": TypesenseResource(url=env("TYPESENSE_URL"), api_key=env("TYPESENSE_API_KEY")),
         "lyrics_service": LyricsServiceResource(url=env("MUSIC_LYRICS_URL")),
@@ -160,6 +163,7 @@ def build_defs(
             batch_run_canceled,
             dead_run_reaper,
             *run_alerts([one.name for one in chosen]),
+            trouble_alerts(landed),
             alert_delivery,
         ],
         resources={**build_resources(), **settings, **(resource_overrides or {})},

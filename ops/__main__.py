@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assets.pipelines import without_secrets
-from ops import doctor, domains_dry_run, image_task, land, quarantine, replay
+from ops import batches, doctor, domains_dry_run, image_task, land, quarantine, replay
 from ops.environment import NotConfiguredError, load_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +47,8 @@ def _run(arguments: argparse.Namespace) -> int:
     """One of the commands that ask Postgres."""
     if arguments.command == "land":
         return land.run(arguments.file, arguments.pipeline)
+    if arguments.command == "batches":
+        return batches.run(limit=arguments.limit)
     if arguments.command == "quarantine":
         return quarantine.run(arguments.batch, replay=arguments.replay, limit=arguments.limit)
     if arguments.command == "domains-dry-run":
@@ -66,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         "--replay", action="store_true", help="let this batch's rejects arrive again"
     )
     shown.add_argument("--limit", type=int, default=20, help="rows shown (default 20)")
+    open_ones = commands.add_parser("batches", help="what is not loaded yet, and why")
+    open_ones.add_argument("--limit", type=int, default=50, help="batches shown (default 50)")
     own = commands.add_parser("land", help="put a file where its pipeline's sensor looks")
     own.add_argument("file")
     own.add_argument("pipeline")

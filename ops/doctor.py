@@ -40,6 +40,7 @@ from resources.pubsub import PubSubResource
 from resources.s3 import S3Resource
 from resources.telegram import TelegramResource
 from resources.typesense import TypesenseResource
+from resources.webhook import WebhookResource
 
 if TYPE_CHECKING:
     from assets.frame.declared import LandedFiles
@@ -163,6 +164,11 @@ SYSTEMS: dict[str, System] = {
             url=e["TELEGRAM_URL"], bot_token=e["TELEGRAM_BOT_TOKEN"], chat_id=e["TELEGRAM_CHAT_ID"]
         ).check(),
         "check TELEGRAM_URL, TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID (empty for no alerts)",
+    ),
+    "webhook": System(
+        ("ALERT_WEBHOOK_URL",),
+        lambda e: WebhookResource(url=e["ALERT_WEBHOOK_URL"]).check(),
+        "check ALERT_WEBHOOK_URL (empty for none)",
     ),
     "gcs": System(
         ("GOOGLE_CLOUD_PROJECT",),

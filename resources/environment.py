@@ -43,6 +43,8 @@ DEFAULTS: dict[str, str] = {
     "TELEGRAM_URL": "https://api.telegram.org",
     "TELEGRAM_BOT_TOKEN": "",
     "TELEGRAM_CHAT_ID": "",
+    "ALERT_WEBHOOK_URL": "",
+    "ALERT_WEBHOOK_TOKEN": "",
     "COMPUTE_LOGS_BUCKET": "",
     "IMAGES_CLASSIFIER_URL": "",
     "MUSIC_LYRICS_URL": "",

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import unquote
 
 #: Kinds of variables that hold secrets. An access key is a name: its secret has its own variable.
-_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|(?<!ACCESS)_KEY(_|$)")
+_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|WEBHOOK_URL|(?<!ACCESS)_KEY(_|$)")
 _USERINFO = re.compile(r"(://[^:/@\s]*:)([^@/\s]+)@")
 
 #: A shorter secret is a word that an error message may well contain.

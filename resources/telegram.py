@@ -15,31 +15,13 @@ from typing import Any
 import dagster as dg
 
 from resources import retryable
+from resources.channel_errors import ChannelRefusedError, ChannelUnavailableError
 from resources.polite_http import CHECK_TIMEOUT, CONNECT_TIMEOUT, retry_after
 
 #: What Telegram says of a message that it would refuse from anybody.
 _ABOUT_THE_MESSAGE = ("can't parse", "message is too long", "text is empty")
 _TOKEN = re.compile(r"/bot[^/\s]+")
 _OK = 200
-
-
-class TelegramUnavailableError(Exception):
-    """Telegram may take it later, after ``retry_after`` seconds; 0 when it does not say."""
-
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class TelegramRefusedError(Exception):
-    """Telegram will not take it, whenever it is asked.
-
-    ``about_message``: the message is at fault; else the token, the chat or its rights.
-    """
-
-    def __init__(self, message: str, *, about_message: bool) -> None:
-        super().__init__(message)
-        self.about_message = about_message
 
 
 class TelegramResource(dg.ConfigurableResource[Any]):
@@ -62,7 +44,7 @@ class TelegramResource(dg.ConfigurableResource[Any]):
     def send(self, text_html: str) -> int:
         """Send a message in Telegram's HTML; its number.
 
-        Raises TelegramUnavailableError and TelegramRefusedError.
+        Raises ChannelUnavailableError and ChannelRefusedError.
         """
         message = {
             "chat_id": self.chat_id,
@@ -88,12 +70,12 @@ class TelegramResource(dg.ConfigurableResource[Any]):
         said = f"{status}: {answer.get('description') or 'an answer that is none'}"
         if status == _OK or retryable.http(status):
             asked = (answer.get("parameters") or {}).get("retry_after") or header
-            raise TelegramUnavailableError(said, asked_wait(asked))
+            raise ChannelUnavailableError(said, asked_wait(asked))
         about_message = any(words in said for words in _ABOUT_THE_MESSAGE)
-        raise TelegramRefusedError(said, about_message=about_message)
+        raise ChannelRefusedError(said, about_message=about_message)
 
     def _post(self, method: str, given: Any, timeout: float) -> tuple[int, str | None, bytes]:
-        """Status, Retry-After and body. Raises TelegramUnavailableError."""
+        """Status, Retry-After and body. Raises ChannelUnavailableError."""
         import httpx
 
         _hide_tokens()
@@ -106,7 +88,7 @@ class TelegramResource(dg.ConfigurableResource[Any]):
         else:
             return answer.status_code, answer.headers.get("retry-after"), answer.content
         # Not from within the handler: a traceback would bring the request along, and its URL.
-        raise TelegramUnavailableError(failed)
+        raise ChannelUnavailableError(failed)
 
 
 def asked_wait(asked: Any) -> float:

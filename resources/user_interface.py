@@ -15,6 +15,10 @@ class UserInterfaceResource(dg.ConfigurableResource[Any]):
 
     url: str
 
+    def asset(self, key: dg.AssetKey) -> str:
+        """The page of an asset."""
+        return f"{self.url.rstrip('/')}/assets/{'/'.join(key.path)}"
+
     def run(self, run_id: str) -> str:
         """The page of a run."""
         return f"{self.url.rstrip('/')}/runs/{run_id}"

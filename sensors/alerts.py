@@ -7,19 +7,23 @@ sending (``assets.frame.outbox``). A tick that fails costs no run anything.
 import os
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from assets.frame import outbox
-from assets.frame.outbox import Alert
+from assets.frame.alert_channels import Alert, Channel, channels, names
 from assets.pipelines import without_secrets
 from resources.postgres import PostgresResource
 from resources.telegram import TelegramResource
 from resources.user_interface import UserInterfaceResource
+from resources.webhook import WebhookResource
 from sensors import run_story
 from sensors.landed import INTERVAL_SECONDS
 from sensors.run_story import AlertedRuns, Ending, Failure, Told
+
+if TYPE_CHECKING:
+    import psycopg
 
 #: Seconds between two looks into the outbox.
 DELIVERY_SECONDS = 15
@@ -67,7 +71,11 @@ def _run_alert(ending: Ending, alerted: Sequence[AlertedRuns]) -> dg.SensorDefin
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def run_alert(
-        context: dg.RunStatusSensorContext, postgres: PostgresResource, ui: UserInterfaceResource
+        context: dg.RunStatusSensorContext,
+        postgres: PostgresResource,
+        ui: UserInterfaceResource,
+        telegram: TelegramResource,
+        webhook: WebhookResource,
     ) -> dg.SkipReason:
         run = context.dagster_run
         runs = next((one for one in alerted if one.concerns(run)), None)
@@ -75,7 +83,8 @@ def _run_alert(ending: Ending, alerted: Sequence[AlertedRuns]) -> dg.SensorDefin
         if alert is None:
             return dg.SkipReason(f"Nobody waits to hear of run {run.run_id}.")
         with postgres.connect() as connection:
-            added = outbox.enqueue(connection, alert, datetime.now(UTC))
+            told = names(channels(telegram, webhook))
+            added = outbox.enqueue(connection, alert, datetime.now(UTC), told)
         return dg.SkipReason(f"{alert.title}: {'in the outbox' if added else 'told before'}")
 
     return run_alert
@@ -133,20 +142,31 @@ def _failures(context: dg.RunStatusSensorContext) -> list[Failure]:
 
 @dg.sensor(
     name="alert_delivery",
-    description="Sends what waits in the outbox to Telegram.",
+    description="Sends what waits in the outbox to Telegram, to a webhook, or both.",
     minimum_interval_seconds=DELIVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def alert_delivery(
-    _context: dg.SensorEvaluationContext, postgres: PostgresResource, telegram: TelegramResource
+    _context: dg.SensorEvaluationContext,
+    postgres: PostgresResource,
+    telegram: TelegramResource,
+    webhook: WebhookResource,
 ) -> dg.SkipReason:
-    """A storm is one message; what Telegram does not take now waits."""
+    """A storm is one message; what a channel does not take now waits."""
+    told = channels(telegram, webhook)
     with postgres.connect(autocommit=True) as connection:
-        if not telegram.configured:
+        if not told:
             count = outbox.waiting(connection)
             return dg.SkipReason(
-                f"{count} waiting; Telegram isn't configured: set TELEGRAM_BOT_TOKEN and _CHAT_ID."
+                f"{count} waiting; no channel is configured: set TELEGRAM_BOT_TOKEN and _CHAT_ID, "
+                "or ALERT_WEBHOOK_URL."
             )
-        done = outbox.deliver(connection, telegram, datetime.now(UTC))
-    said = f"{done.sent} sent, {done.waiting} waiting, {done.given_up} given up"
-    return dg.SkipReason(f"{said}; {done.problem}" if done.problem else said)
+        said = [_deliver(connection, channel, len(told)) for channel in told]
+    return dg.SkipReason("; ".join(said))
+
+
+def _deliver(connection: "psycopg.Connection[Any]", channel: Channel, among: int) -> str:
+    seconds = outbox.LONGEST_DELIVERY / among
+    done = outbox.deliver(connection, channel, datetime.now(UTC), seconds=seconds)
+    said = f"{channel.name}: {done.sent} sent, {done.waiting} waiting, {done.given_up} given up"
+    return f"{said}; {done.problem}" if done.problem else said

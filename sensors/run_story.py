@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from assets.frame.alert_channels import Alert
 from assets.frame.alert_text import escaped, shortened
-from assets.frame.outbox import Alert
 
 Ending = Literal["success", "failure", "canceled"]
 

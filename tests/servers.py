@@ -61,6 +61,8 @@ VARIABLES = (
     "TELEGRAM_URL",
     "TELEGRAM_BOT_TOKEN",
     "TELEGRAM_CHAT_ID",
+    "ALERT_WEBHOOK_URL",
+    "ALERT_WEBHOOK_TOKEN",
     "QUINTET_UI_URL",
     "QUARANTINE_BUCKET",
     "COMPUTE_LOGS_BUCKET",
@@ -355,7 +357,7 @@ def _pubsub(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[
 def _openai(_stack: Stack, variables: Mapping[str, str], mark: str) -> Iterator[dict[str, str]]:
     # Counters and faults belong to the key.
     key = f"{variables['OPENAI_API_KEY']}.{mark}"
-    yield {"OPENAI_API_KEY": key, "TELEGRAM_BOT_TOKEN": key}
+    yield {"OPENAI_API_KEY": key, "TELEGRAM_BOT_TOKEN": key, "ALERT_WEBHOOK_TOKEN": key}
 
 
 @contextlib.contextmanager
@@ -424,6 +426,11 @@ class OpenAIAdmin:
         """What was sent to the Telegram endpoint with this key as the bot's token."""
         messages: list[dict[str, Any]] = self._call("GET", "messages")
         return messages
+
+    def hooked(self) -> list[dict[str, Any]]:
+        """What was posted to the webhook with this key as the token."""
+        hooked: list[dict[str, Any]] = self._call("GET", "hooked")
+        return hooked
 
     def _call(self, method: str, name: str, body: Any = None) -> Any:
         request = urllib.request.Request(

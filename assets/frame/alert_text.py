@@ -1,4 +1,4 @@
-"""Messages to people in Telegram's HTML: escaped, and as long as it takes.
+"""Messages to people, in Telegram's HTML and without any: escaped, and as long as it takes.
 
 Belongs here: escaping, cutting, the shape of a message. Does not: what it is about, sending it.
 """
@@ -20,6 +20,7 @@ LONGEST_TITLE = 200
 NAMED = 5
 
 _PIECE = re.compile(r"<(/?)([a-zA-Z-]+)[^<>]*>|&(?:#\d+|#x[0-9a-fA-F]+|[a-zA-Z]+);|.", re.DOTALL)
+_TAG = re.compile(r"</?[a-zA-Z-]+[^<>]*>")
 _CUT = "…"
 _MARKS = {"info": "✅", "warning": "⚠️", "error": "❌"}
 
@@ -69,6 +70,12 @@ def message(severity: str, title: str, body_html: str, link: str | None) -> str:
     head = f"{_MARKS[severity]} <b>{escaped(shortened(title, LONGEST_TITLE))}</b>\n"
     foot = f'\n<a href="{escaped(link)}">Show the run</a>' if link else ""
     return head + cut(body_html, LONGEST - length(head) - length(foot)) + foot
+
+
+def plain(title: str, body_html: str, link: str | None) -> str:
+    """The whole message without markup, for channels that have their own."""
+    body = html.unescape(_TAG.sub("", body_html))
+    return "\n".join(part for part in (clean_text(title), body.strip(), link) if part)
 
 
 def storm(alerts: Sequence[tuple[str, str]]) -> tuple[str, str]:

@@ -5,11 +5,13 @@ of a sink (``step.py``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from assets.frame import markdown
+from landing.arrival import standing
 from landing.arrival.states import LONG_WAIT
 from landing.batch.counts import RowCounts
 from resources.postgres import PostgresResource
@@ -105,32 +107,15 @@ def _rejected_share(rows: RowCounts) -> dg.AssetCheckResult:
     )
 
 
-#: Minutes after which an object that was seen should have an outcome.
-WAITING_MINUTES = 30
 #: Batches and objects that a check names.
 SAMPLE = 10
 
-_STOPPED = """
-SELECT batch_id, coalesce(error, ''), count(*) OVER () FROM landing.batch
-WHERE source = %s AND state = 'failed_permanent' ORDER BY batch_id LIMIT %s
-"""
-#: Objects without an outcome, and those of a batch that somebody else's work has kept for days.
-_WAITING = """
-SELECT object, floor(extract(epoch FROM clock_timestamp() - since) / 60)::bigint,
-    coalesce(batch_id, 'no batch'), count(*) OVER ()
-FROM (
-    SELECT bucket || '/' || key AS object, seen_at AS since, batch_id, seq
-    FROM landing.object_version
-    WHERE source = %(source)s AND outcome IS NULL
-        AND seen_at < clock_timestamp() - make_interval(mins => %(minutes)s)
-    UNION ALL
-    SELECT v.bucket || '/' || v.key, b.waiting_since, b.batch_id, v.seq
-    FROM landing.batch b JOIN landing.object_version v USING (batch_id)
-    WHERE b.source = %(source)s AND b.state = 'waiting' AND v.outcome IS NOT NULL
-        AND b.waiting_since < clock_timestamp() - %(long)s
-) AS left_waiting
-ORDER BY since, seq LIMIT %(sample)s
-"""
+
+def _minutes(passed: timedelta) -> int:
+    return int(passed.total_seconds() // 60)
+
+
+_LATE_MINUTES = _minutes(standing.LATE)
 
 
 def audits(pipeline: "Pipeline") -> list[dg.AssetsDefinition]:
@@ -150,49 +135,50 @@ def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:
     )
     def stopped(postgres: PostgresResource) -> dg.AssetCheckResult:
         with postgres.connect() as connection:
-            rows = connection.execute(_STOPPED, (source, SAMPLE)).fetchall()
+            found, count = standing.stopped(connection, [source], limit=SAMPLE)
+        rows = [(one.batch_id, one.error) for one in found]
         remedy = "Mend the cause named in the error, then `make replay BATCH=<batch>`."
-        return _standing(rows, "batches", ("batch", "error"), remedy)
+        return _standing({"batches": count}, ("batch", "error"), rows, remedy)
 
     @dg.asset_check(
         asset=files.key(files.validation),
         name="no_object_left_waiting",
-        description=f"No object waits for longer than {WAITING_MINUTES} minutes, nor for somebody "
-        f"else's work for longer than {LONG_WAIT.days} day.",
+        description=f"No object waits for longer than {_LATE_MINUTES} minutes until it is loaded, "
+        f"nor for somebody else's work for longer than {LONG_WAIT.days} day.",
     )
     def waiting(postgres: PostgresResource) -> dg.AssetCheckResult:
+        now = datetime.now(UTC)
         with postgres.connect() as connection:
-            asked = {
-                "source": source,
-                "minutes": WAITING_MINUTES,
-                "long": LONG_WAIT,
-                "sample": SAMPLE,
-            }
-            rows = connection.execute(_WAITING, asked).fetchall()
+            late = standing.late(connection, source, now, limit=SAMPLE)
+        rows = [
+            (one.name, _minutes(now - one.since), one.batch_id or "no batch", one.state or "seen")
+            for one in late.oldest
+        ]
         remedy = (
             f"Look whether the daemon and `{files.sensor}` run, and at the runs of the batches "
             "named: a failed batch is tried again by itself, one that failed for good by "
             "`make replay`."
         )
-        oldest = {"oldest_minutes": rows[0][1] if rows else 0, "limit_minutes": WAITING_MINUTES}
-        columns = ("object", "minutes", "batch")
-        return _standing(rows, "objects_waiting", columns, remedy, oldest)
+        figures = {
+            "objects_waiting": late.count,
+            "oldest_minutes": rows[0][1] if rows else 0,
+            "limit_minutes": _LATE_MINUTES,
+        }
+        return _standing(figures, ("object", "minutes", "batch", "state"), rows, remedy)
 
     return [stopped, waiting]
 
 
 def _standing(
-    rows: Sequence[tuple[Any, ...]],
-    what: str,
+    figures: Mapping[str, int],
     columns: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
     remedy: str,
-    more: Mapping[str, int] | None = None,
 ) -> dg.AssetCheckResult:
-    """Passed when there is none; the count of all (each row's last), ``more`` and a sample."""
-    metadata: dict[str, Any] = {what: rows[0][-1] if rows else 0, **(more or {})}
+    """Passed when there is none; the figures and a sample."""
+    metadata: dict[str, Any] = dict(figures)
     if rows:
-        shown = markdown.table(columns, [row[:-1] for row in rows])
-        metadata["sample"] = dg.MetadataValue.md(shown)
+        metadata["sample"] = dg.MetadataValue.md(markdown.table(columns, rows))
     return dg.AssetCheckResult(
         passed=not rows, description=remedy if rows else None, metadata=metadata
     )

@@ -1,50 +1,40 @@
 """Alerts wait in ``alerts.outbox`` until their channel has taken them; nothing waits for them.
 
 Belongs here: putting alerts in, once each, and one sender at a time taking them out. Does not: what
-they say (``alert_text.py`` and who enqueues), the channel (``resources/telegram.py``).
+they say (``alert_text.py`` and who enqueues), the channels (``alert_channels.py``).
 
 At least once: a message is noted as sent right after it was, so a process that dies in between
-sends it again; Telegram knows no key by which it could refuse the second.
+sends it again; Telegram knows no key by which it could refuse the second, a webhook is given one.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from assets.frame import alert_text
+from assets.frame.alert_channels import TELEGRAM, Alert, Channel, Severity
 from resources.advisory_locks import Lock, held_at_once
-from resources.telegram import TelegramRefusedError, TelegramResource, TelegramUnavailableError
+from resources.channel_errors import ChannelRefusedError, ChannelUnavailableError
 
 if TYPE_CHECKING:
     import psycopg
 
     Connection = psycopg.Connection[Any]
 
-Severity = Literal["info", "warning", "error"]
-
-CHANNEL = "telegram"
 #: How long an alert is known, so that it is not told again.
 KEPT = timedelta(days=90)
 #: More than so many waiting become one message.
 STORM = 10
-#: Seconds that one delivery takes at most, well below the 60 s of a tick.
+#: The keys of storms begin with this.
+_STORMS = "storm/"
+#: Seconds that one tick's deliveries take at most, well below its 60 s.
 LONGEST_DELIVERY = 25.0
 #: Seconds until the next attempt, doubled from failure to failure.
 _FIRST_WAIT, _LONGEST_WAIT = 15.0, 900.0
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """What is told once. ``dedupe_key`` names what it is about, ``title`` is plain text."""
-
-    dedupe_key: str
-    title: str
-    body_html: str = ""
-    severity: Severity = "info"
-    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,44 +50,46 @@ class Delivery:
 @dataclass(frozen=True, slots=True)
 class _Row:
     id: int
-    severity: Severity
-    title: str
-    body_html: str
-    link: str | None
-    is_storm: bool
+    channel: str
+    alert: Alert
 
     @property
-    def text(self) -> str:
-        return alert_text.message(self.severity, self.title, self.body_html, self.link)
+    def is_storm(self) -> bool:
+        return self.alert.dedupe_key.startswith(_STORMS)
 
 
-def enqueue(conn: Connection, alert: Alert, now: datetime) -> bool:
-    """Put an alert in, within the transaction of ``conn``; False when it was in already."""
+def enqueue(
+    conn: Connection, alert: Alert, now: datetime, channels: Sequence[str] = (TELEGRAM,)
+) -> bool:
+    """Put an alert in for each channel, within the transaction of ``conn``.
+
+    False when it was in already for all of them.
+    """
     added = conn.execute(
         """
         INSERT INTO alerts.outbox
             (dedupe_key, channel, severity, title, body_html, link, created_at, next_attempt_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (dedupe_key) DO NOTHING
+        SELECT %s, channel, %s, %s, %s, %s, %s, %s FROM unnest(%s::text[]) AS t (channel)
+        ON CONFLICT (dedupe_key, channel) DO NOTHING
         """,
         (
-            alert.dedupe_key, CHANNEL, alert.severity,
+            alert.dedupe_key, alert.severity,
             alert_text.shortened(alert.title, alert_text.LONGEST_TITLE),
-            alert.body_html, alert.link, now, now,
+            alert.body_html, alert.link, now, now, list(channels),
         ),
     )  # fmt: skip
     return bool(added.rowcount)
 
 
-def waiting(conn: Connection) -> int:
-    """How many alerts nobody has been told of and somebody shall be."""
+def waiting(conn: Connection, channel: str = TELEGRAM) -> int:
+    """How many alerts the channel has not told anybody of and shall."""
     row = conn.execute(
         """
         SELECT count(*) FROM alerts.outbox
         WHERE channel = %s AND sent_at IS NULL AND aggregated_into IS NULL
           AND next_attempt_at IS NOT NULL
         """,
-        (CHANNEL,),
+        (channel,),
     ).fetchone()
     return int(row[0]) if row else 0
 
@@ -114,38 +106,40 @@ def forget(conn: Connection, now: datetime) -> int:
     ).rowcount
 
 
-def deliver(conn: Connection, telegram: TelegramResource, now: datetime) -> Delivery:
-    """Send what waits, oldest first; ``conn`` is in autocommit mode.
+def deliver(
+    conn: Connection, channel: Channel, now: datetime, *, seconds: float = LONGEST_DELIVERY
+) -> Delivery:
+    """Send what waits for the channel, oldest first, for so long; ``conn`` is in autocommit mode.
 
-    Telegram's failures are noted, not raised. Raises psycopg.Error.
+    The channel's failures are noted, not raised. Raises psycopg.Error.
     """
     with held_at_once(conn, Lock.ALERT_SENDER) as free:
         if not free:
-            return Delivery(waiting=waiting(conn), problem="another sender is at work")
+            problem = "another sender is at work"
+            return Delivery(waiting=waiting(conn, channel.name), problem=problem)
         held = conn.execute(
             "SELECT held_until, reason FROM alerts.channel WHERE channel = %s AND held_until > %s",
-            (CHANNEL, now),
+            (channel.name, now),
         ).fetchone()
         if held:
             problem = f"held until {held[0]:%H:%M:%S}: {held[1]}"
-            return Delivery(waiting=waiting(conn), problem=problem)
-        return _send_all(conn, telegram, now)
+            return Delivery(waiting=waiting(conn, channel.name), problem=problem)
+        return _send_all(conn, channel, now, time.monotonic() + seconds)
 
 
-def _send_all(conn: Connection, telegram: TelegramResource, now: datetime) -> Delivery:
-    end = time.monotonic() + LONGEST_DELIVERY
+def _send_all(conn: Connection, channel: Channel, now: datetime, end: float) -> Delivery:
     sent = given_up = 0
     problem = ""
-    for row in _due(conn, now):
+    for row in _due(conn, channel.name, now):
         if time.monotonic() > end:
             problem = "the rest follows"
             break
         try:
-            message_id = telegram.send(row.text)
-        except TelegramUnavailableError as error:
+            message_id = channel.send(row.alert)
+        except ChannelUnavailableError as error:
             problem = _hold(conn, row, str(error), error.retry_after, now)
             break
-        except TelegramRefusedError as error:
+        except ChannelRefusedError as error:
             if not error.about_message:
                 problem = _hold(conn, row, str(error), _LONGEST_WAIT, now)
                 break
@@ -154,49 +148,49 @@ def _send_all(conn: Connection, telegram: TelegramResource, now: datetime) -> De
         else:
             _note_sent(conn, row, message_id, now)
             sent += 1
-    return Delivery(sent, waiting(conn), given_up, problem)
+    return Delivery(sent, waiting(conn, channel.name), given_up, problem)
 
 
-def _due(conn: Connection, now: datetime) -> list[_Row]:
+def _due(conn: Connection, channel: str, now: datetime) -> list[_Row]:
     """What is to be sent now; a storm is one message, and no storm is a part of another."""
-    rows = _waiting_rows(conn)
+    rows = _waiting_rows(conn, channel)
     single = [row for row in rows if not row.is_storm]
     if len(single) <= STORM:
         return rows
     with conn.transaction():
-        title, body = alert_text.storm([(row.severity, row.title) for row in single])
-        worst: Severity = max((row.severity for row in single), key=_RANKS.__getitem__)
-        key = f"storm/{single[0].id}-{single[-1].id}"
-        enqueue(conn, Alert(key, title, body, worst), now)
+        title, body = alert_text.storm([(row.alert.severity, row.alert.title) for row in single])
+        worst: Severity = max((row.alert.severity for row in single), key=_RANKS.__getitem__)
+        key = f"{_STORMS}{single[0].id}-{single[-1].id}"
+        enqueue(conn, Alert(key, title, body, worst), now, [channel])
         conn.execute(
             """
             UPDATE alerts.outbox SET aggregated_into =
-                (SELECT id FROM alerts.outbox WHERE dedupe_key = %s)
+                (SELECT id FROM alerts.outbox WHERE dedupe_key = %s AND channel = %s)
             WHERE id = ANY(%s)
             """,
-            (key, [row.id for row in single]),
+            (key, channel, [row.id for row in single]),
         )
-    return _waiting_rows(conn)
+    return _waiting_rows(conn, channel)
 
 
 _RANKS: dict[str, int] = {"info": 0, "warning": 1, "error": 2}
 
 
-def _waiting_rows(conn: Connection) -> list[_Row]:
+def _waiting_rows(conn: Connection, channel: str) -> list[_Row]:
     rows = conn.execute(
         """
-        SELECT id, severity, title, body_html, link, starts_with(dedupe_key, 'storm/')
+        SELECT id, channel, dedupe_key, title, body_html, severity, link
         FROM alerts.outbox
         WHERE channel = %s AND sent_at IS NULL AND aggregated_into IS NULL
           AND next_attempt_at IS NOT NULL
         ORDER BY id
         """,
-        (CHANNEL,),
+        (channel,),
     )
-    return [_Row(*row) for row in rows]
+    return [_Row(number, name, Alert(*alert)) for number, name, *alert in rows]
 
 
-def _note_sent(conn: Connection, row: _Row, message_id: int, now: datetime) -> None:
+def _note_sent(conn: Connection, row: _Row, message_id: int | None, now: datetime) -> None:
     with conn.transaction():
         conn.execute(
             """
@@ -206,7 +200,7 @@ def _note_sent(conn: Connection, row: _Row, message_id: int, now: datetime) -> N
             """,
             (now, message_id, row.id),
         )
-        conn.execute("DELETE FROM alerts.channel WHERE channel = %s", (CHANNEL,))
+        conn.execute("DELETE FROM alerts.channel WHERE channel = %s", (row.channel,))
 
 
 def _give_up(conn: Connection, row: _Row, error: str) -> None:
@@ -223,7 +217,7 @@ def _hold(conn: Connection, row: _Row, error: str, asked: float, now: datetime) 
     """Leave the channel alone: for what was asked, and longer from failure to failure."""
     with conn.transaction():
         found = conn.execute(
-            "SELECT failures FROM alerts.channel WHERE channel = %s", (CHANNEL,)
+            "SELECT failures FROM alerts.channel WHERE channel = %s", (row.channel,)
         ).fetchone()
         failures = found[0] if found else 0
         wait = max(asked, min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failures, 10)))
@@ -236,7 +230,7 @@ def _hold(conn: Connection, row: _Row, error: str, asked: float, now: datetime) 
                 held_until = excluded.held_until, failures = excluded.failures,
                 reason = excluded.reason
             """,
-            (CHANNEL, until, failures + 1, error),
+            (row.channel, until, failures + 1, error),
         )
         conn.execute(
             """

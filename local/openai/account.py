@@ -59,6 +59,7 @@ class Account(fault_plan.Account):
     batches_made: int = 0
     prompts: dict[str, Prompt] = field(default_factory=dict)
     sent: list[dict[str, Any]] = field(default_factory=list)
+    hooked: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, Any] = field(default_factory=dict)
     batches: dict[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=lambda: Limits(FaultPlan()))
@@ -79,7 +80,7 @@ class Account(fault_plan.Account):
         fresh = Account()
         for name in ("statuses", "inputs", "embedding_tokens", "paid", "lost", "batched"):
             setattr(self, name, getattr(fresh, name))
-        self.batches_made, self.prompts, self.sent = 0, {}, []
+        self.batches_made, self.prompts, self.sent, self.hooked = 0, {}, [], {}
 
     def counters(self) -> dict[str, Any]:
         """All of it. ``paid_twice``: answers beyond the first good one to the same messages.

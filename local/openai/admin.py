@@ -30,15 +30,25 @@ async def answer(request: Request, what: str, account: Account) -> Response:
         case "DELETE", "faults":
             account.follow(FaultPlan())
             return JSONResponse(_DONE)
-        case "GET", "counters":
-            return JSONResponse(account.counters())
         case "DELETE", "counters":
             account.clear()
             return JSONResponse(_DONE)
-        case "GET", "prompts":
-            return JSONResponse(_prompts(account, messages="messages" in request.query_params))
-        case "GET", "messages":
-            return JSONResponse([one["given"] for one in account.sent])
+        case "GET", _:
+            return JSONResponse(_kept(request, what, account))
+    raise not_found(f"no such page: {request.method} {what}")
+
+
+def _kept(request: Request, what: str, account: Account) -> Any:
+    """What the account has kept. Raises RefusedError (404)."""
+    match what:
+        case "counters":
+            return account.counters()
+        case "prompts":
+            return _prompts(account, messages="messages" in request.query_params)
+        case "messages":
+            return [one["given"] for one in account.sent]
+        case "hooked":
+            return list(account.hooked.values())
     raise not_found(f"no such page: {request.method} {what}")
 
 

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from local.embedder import Embedder
-from local.openai import admin, stored, telegram
+from local.openai import admin, stored, telegram, webhook
 from local.openai.account import Account
 from local.openai.batches import Batches
 from local.openai.broken import begin, broken, parse
@@ -61,6 +61,8 @@ class App:
             account = self._account(request.headers.get("authorization", ""))
             if path.startswith("/admin/"):
                 return await admin.answer(request, path.removeprefix("/admin/"), account)
+            if path == "/webhook":
+                return await webhook.take(request, account)
             return await self._counted(request, path, account)
         except RefusedError as error:
             return error.response()

@@ -43,12 +43,14 @@ def _variables(place: Place) -> dict[str, str]:
         "TELEGRAM_URL": f"http://{HOST}:{place.ports['openai']}",
         "TELEGRAM_BOT_TOKEN": place.secret("openai"),
         "TELEGRAM_CHAT_ID": "1",
+        "ALERT_WEBHOOK_URL": f"http://{HOST}:{place.ports['openai']}/webhook",
+        "ALERT_WEBHOOK_TOKEN": place.secret("openai"),
     }
 
 
 SERVICE = Service(
     name="openai",
-    systems=("OpenAI", "Telegram"),
+    systems=("OpenAI", "Telegram", "webhook"),
     ports=("openai",),
     command=_command,
     ready=_ready,

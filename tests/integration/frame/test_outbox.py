@@ -13,9 +13,11 @@ import psycopg
 import pytest
 
 from assets.frame import outbox
-from assets.frame.outbox import STORM, Alert, deliver, enqueue
+from assets.frame.alert_channels import Alert, TelegramChannel, WebhookChannel
+from assets.frame.outbox import STORM, deliver, enqueue
 from resources.advisory_locks import Lock, held
 from resources.telegram import TelegramResource
+from resources.webhook import WebhookResource
 from tests import processes
 from tests.integration.jobs.run_process import wait_until
 from tests.servers import OpenAIAdmin
@@ -28,14 +30,15 @@ SENDER = """
 import os
 from datetime import UTC, datetime
 import psycopg
+from assets.frame.alert_channels import TelegramChannel
 from assets.frame.outbox import deliver
 from resources.telegram import TelegramResource
-telegram = TelegramResource(
+telegram = TelegramChannel(TelegramResource(
     url=os.environ["TELEGRAM_URL"],
     bot_token=os.environ["TELEGRAM_BOT_TOKEN"],
     chat_id="5",
     timeout=60,
-)
+))
 with psycopg.connect(os.environ["POSTGRES_URL"], autocommit=True) as connection:
     deliver(connection, telegram, datetime.now(UTC))
 """
@@ -48,11 +51,20 @@ def conn(env: Env) -> Iterator[psycopg.Connection[Any]]:
         yield opened
 
 
+def bot(env: Env, **fields: Any) -> TelegramChannel:
+    given = {"url": env["TELEGRAM_URL"], "bot_token": env["TELEGRAM_BOT_TOKEN"], "chat_id": "5"}
+    return TelegramChannel(TelegramResource(**{**given, "timeout": 2, **fields}))
+
+
 @pytest.fixture
-def telegram(env: Env) -> TelegramResource:
-    return TelegramResource(
-        url=env["TELEGRAM_URL"], bot_token=env["TELEGRAM_BOT_TOKEN"], chat_id="5", timeout=2
-    )
+def telegram(env: Env) -> TelegramChannel:
+    return bot(env)
+
+
+@pytest.fixture
+def webhook(env: Env) -> WebhookChannel:
+    given = {"url": env["ALERT_WEBHOOK_URL"], "token": env["ALERT_WEBHOOK_TOKEN"]}
+    return WebhookChannel(WebhookResource(**given, timeout=2))
 
 
 def fill(conn: psycopg.Connection[Any], count: int, first: int = 0, **fields: Any) -> None:
@@ -127,9 +139,11 @@ def test_an_outage_is_asked_about_less_and_less_and_nothing_is_lost(
     assert deliver(conn, telegram, NOW + timedelta(hours=1, seconds=16)).sent == 1, "as new"
 
 
-def test_a_wrong_token_keeps_the_alerts_until_it_is_right(conn, telegram, openai_admin) -> None:
+def test_a_wrong_token_keeps_the_alerts_until_it_is_right(
+    env, conn, telegram, openai_admin
+) -> None:
     fill(conn, 3)
-    stranger = TelegramResource(url=telegram.url, bot_token="1:wrong", chat_id="5")
+    stranger = bot(env, bot_token="1:wrong")
     found = deliver(conn, stranger, NOW)
     assert (found.sent, found.waiting, found.given_up) == (0, 3, 0)
     assert "401" in found.problem
@@ -246,10 +260,69 @@ def test_a_process_that_is_killed_while_it_sends_frees_the_lock_and_sends_again(
     assert row(conn, "run/0")["sent_at"] == NOW
 
 
-def test_an_answer_that_came_too_late_is_sent_again(conn, telegram, openai_admin) -> None:
+def test_an_answer_that_came_too_late_is_sent_again(env, conn, telegram, openai_admin) -> None:
     fill(conn, 1)
     openai_admin.set_faults(script=["late"], hang_seconds=5)
-    slow = TelegramResource(**{**dict(telegram), "timeout": 0.5})
+    slow = bot(env, timeout=0.5)
     assert deliver(conn, slow, NOW).sent == 0
     assert deliver(conn, telegram, NOW + timedelta(seconds=20)).sent == 1
     assert len(titles(openai_admin)) == 2
+
+
+def test_each_channel_tells_each_alert_once(conn, telegram, webhook, openai_admin) -> None:
+    alert = Alert("batch/1", "a <b> & c", "<b>stopped</b> &amp; waits", "error", "http://ui/1")
+    assert enqueue(conn, alert, NOW, ["telegram"])
+    assert enqueue(conn, alert, NOW, ["telegram", "webhook"]), "new to the webhook"
+    assert not enqueue(conn, alert, NOW, ["telegram", "webhook"])
+    assert [deliver(conn, channel, NOW).sent for channel in (telegram, webhook) * 2] == [1, 1, 0, 0]
+    assert len(titles(openai_admin)) == 1
+    assert openai_admin.hooked() == [
+        {
+            "key": "batch/1",
+            "severity": "error",
+            "title": "a <b> & c",
+            "text": "a <b> & c\nstopped & waits\nhttp://ui/1",
+            "link": "http://ui/1",
+        }
+    ]
+
+
+def test_one_channel_away_holds_no_other_back(conn, telegram, webhook, openai_admin) -> None:
+    openai_admin.set_faults(rates={"503": 1.0}, endpoints=["webhook"])
+    for number in range(STORM + 1):
+        enqueue(conn, Alert(f"run/{number}", f"alert {number}"), NOW, ["telegram", "webhook"])
+    away = deliver(conn, webhook, NOW)
+    assert (away.sent, away.waiting) == (0, 1), "a storm of its own"
+    assert "status 503" in away.problem
+    assert deliver(conn, telegram, NOW).sent == 1
+    openai_admin.end_faults()
+    assert deliver(conn, webhook, NOW + timedelta(minutes=1)).sent == 1
+    [message] = openai_admin.hooked()
+    assert message["title"] == titles(openai_admin)[0] == f"{STORM + 1} alerts at once: 11 info"
+
+
+def test_a_webhook_that_died_after_it_took_a_message_takes_it_once(
+    conn, webhook, openai_admin, monkeypatch
+) -> None:
+    """It is sent again, and its key says that it was."""
+    enqueue(conn, Alert("run/1", "alert"), NOW, ["webhook"])
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox, "_note_sent", die)
+        with pytest.raises(KeyboardInterrupt):
+            deliver(conn, webhook, NOW)
+    assert deliver(conn, webhook, NOW).sent == 1
+    assert len(openai_admin.hooked()) == 1
+
+
+@pytest.mark.parametrize(("status", "given_up"), [("400", 1), ("401", 0), ("403", 0)])
+def test_what_a_webhook_refuses(conn, webhook, openai_admin, status, given_up) -> None:
+    """The message alone, or whoever we are."""
+    enqueue(conn, Alert("run/1", "alert"), NOW, ["webhook"])
+    openai_admin.set_faults(script=[status])
+    found = deliver(conn, webhook, NOW)
+    assert (found.given_up, found.waiting) == (given_up, 1 - given_up)
+    assert webhook.webhook.token not in (row(conn, "run/1")["error"] or "")

@@ -322,7 +322,10 @@ def test_raw_objects_left_waiting(star):
     assert found.metadata["objects_waiting"].value == 2
     assert found.metadata["oldest_minutes"].value == 95
     lines = text(found).splitlines()[2:]
-    assert lines == ["| raw/old\\|er.h5 | 95 | no batch |", "| raw/old.h5 | 31 | no batch |"]
+    assert lines == [
+        "| raw/old\\|er.h5 | 95 | no batch | seen |",
+        "| raw/old.h5 | 31 | no batch | seen |",
+    ]
 
 
 def test_a_batch_that_waits_for_others_is_left_a_day(star):

@@ -7,7 +7,8 @@ import traceback
 
 import pytest
 
-from resources.telegram import TelegramRefusedError, TelegramResource, TelegramUnavailableError
+from resources.channel_errors import ChannelRefusedError, ChannelUnavailableError
+from resources.telegram import TelegramResource
 from tests.servers import OpenAIAdmin
 
 pytestmark = pytest.mark.servers("openai")
@@ -40,7 +41,7 @@ def test_later(
     telegram: TelegramResource, openai_admin: OpenAIAdmin, kind: str, wait: float
 ) -> None:
     openai_admin.set_faults(script=[kind], retry_after=7)
-    with pytest.raises(TelegramUnavailableError) as later:
+    with pytest.raises(ChannelUnavailableError) as later:
         telegram.send("x")
     assert later.value.retry_after == wait
     assert openai_admin.messages() == []
@@ -51,7 +52,7 @@ def test_no_answer_is_later(
     telegram: TelegramResource, openai_admin: OpenAIAdmin, kind: str
 ) -> None:
     openai_admin.set_faults(script=[kind], hang_seconds=5)
-    with pytest.raises(TelegramUnavailableError):
+    with pytest.raises(ChannelUnavailableError):
         TelegramResource(**{**dict(telegram), "timeout": 0.5}).send("x")
 
 
@@ -59,7 +60,7 @@ def test_no_answer_is_later(
 def test_a_message_that_nobody_could_send(
     telegram: TelegramResource, text: str, about: bool
 ) -> None:
-    with pytest.raises(TelegramRefusedError) as refused:
+    with pytest.raises(ChannelRefusedError) as refused:
         telegram.send(text)
     assert refused.value.about_message is about
 
@@ -69,7 +70,7 @@ def test_who_we_are_is_refused(
     telegram: TelegramResource, openai_admin: OpenAIAdmin, kind: str
 ) -> None:
     openai_admin.set_faults(script=[kind])
-    with pytest.raises(TelegramRefusedError) as refused:
+    with pytest.raises(ChannelRefusedError) as refused:
         telegram.send("x")
     assert not refused.value.about_message
 
@@ -88,7 +89,7 @@ def test_the_token_is_in_no_error_log_or_repr(
     broken = TelegramResource(url="http://[::1", bot_token=token, chat_id="1")
     slow = TelegramResource(**{**dict(telegram), "timeout": 0.5})
     for resource in (telegram, slow, telegram, away, broken):
-        with pytest.raises((TelegramUnavailableError, TelegramRefusedError)) as raised:
+        with pytest.raises((ChannelUnavailableError, ChannelRefusedError)) as raised:
             resource.send("x")
         said.append("".join(traceback.format_exception(raised.value)))
     telegram.send("x")
@@ -100,5 +101,5 @@ def test_the_token_is_in_no_error_log_or_repr(
 def test_check(env: Env, telegram: TelegramResource) -> None:
     assert telegram.check() == f"Telegram at {env['TELEGRAM_URL']}, as @quintet_local_bot"
     assert "wait in the outbox" in TelegramResource().check()
-    with pytest.raises(TelegramRefusedError, match="401"):
+    with pytest.raises(ChannelRefusedError, match="401"):
         TelegramResource(url=env["TELEGRAM_URL"], bot_token="1:x", chat_id="1").check()

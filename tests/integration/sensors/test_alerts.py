@@ -9,6 +9,7 @@ import pytest
 from resources.postgres import PostgresResource
 from resources.telegram import TelegramResource
 from resources.user_interface import UserInterfaceResource
+from resources.webhook import WebhookResource
 from sensors.alerts import alert_delivery, run_alerts
 from sensors.run_story import AlertedRuns, Told
 
@@ -66,6 +67,8 @@ def resources(env):
     return {
         "postgres": PostgresResource(url=env["POSTGRES_URL"]),
         "ui": UserInterfaceResource(url="http://ui.example/"),
+        "telegram": TelegramResource(),
+        "webhook": WebhookResource(),
     }
 
 
@@ -100,7 +103,11 @@ def tell(instance, resources, run_id, ending):
 
 
 def send(instance, resources, telegram):
-    given = {"postgres": resources["postgres"], "telegram": telegram}
+    given = {
+        "postgres": resources["postgres"],
+        "telegram": telegram,
+        "webhook": WebhookResource(),
+    }
     with dg.build_sensor_context(instance=instance, resources=given) as context:
         return alert_delivery(context).skip_message
 
@@ -111,9 +118,9 @@ def test_a_success_is_told_once_however_often_the_sensor_sees_it(
     run_id = execute(instance).run_id
     assert tell(instance, resources, run_id, "success") == "shop 2025-03 published: in the outbox"
     assert "told before" in tell(instance, resources, run_id, "success")
-    assert send(instance, resources, telegram) == "1 sent, 0 waiting, 0 given up"
+    assert send(instance, resources, telegram) == "telegram: 1 sent, 0 waiting, 0 given up"
     assert "told before" in tell(instance, resources, run_id, "success")
-    assert send(instance, resources, telegram) == "0 sent, 0 waiting, 0 given up"
+    assert send(instance, resources, telegram) == "telegram: 0 sent, 0 waiting, 0 given up"
     [message] = openai_admin.messages()
     assert message["text"] == (
         "✅ <b>shop 2025-03 published</b>\npublished: 1,170\ncost: $0.50\n"
@@ -163,8 +170,8 @@ def test_without_telegram_alerts_wait(instance, resources, telegram, openai_admi
     run_id = execute(instance).run_id
     tell(instance, resources, run_id, "success")
     said = send(instance, resources, TelegramResource())
-    assert said.startswith("1 waiting; Telegram isn't configured")
-    assert send(instance, resources, telegram).startswith("1 sent")
+    assert said.startswith("1 waiting; no channel is configured")
+    assert send(instance, resources, telegram).startswith("telegram: 1 sent")
 
 
 def test_telegram_away_fails_no_tick(instance, resources, env, openai_admin):

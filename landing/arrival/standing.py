@@ -1,0 +1,134 @@
+"""Where each source stands, for people: what is not loaded yet, since when, and why.
+
+Belongs here: these questions to the ledger, which checks, alerts and the operator's commands share.
+Does not: what follows from the answers, changing anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from landing.arrival.states import LONG_WAIT, BatchState
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+#: How long an object that was seen may take until it is loaded.
+LATE = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """An object version that is not loaded. ``batch_id`` and ``state`` are None before its batch.
+
+    ``since`` is when it was seen; for one that waits for somebody else's work, since when it does.
+    """
+
+    name: str
+    since: datetime
+    batch_id: str | None
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The oldest objects of a source that are late, and how many there are."""
+
+    oldest: tuple[Unloaded, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A batch that waits for an operator."""
+
+    batch_id: str
+    source: str
+    pipeline: str
+    attempt: int
+    run_id: str | None
+    error: str
+
+
+_UNASSIGNED = """
+    SELECT bucket || '/' || key AS name, seen_at AS since, NULL::text AS batch_id,
+        NULL::text AS state, seq
+    FROM landing.object_version
+    WHERE source = %(source)s AND batch_id IS NULL AND outcome IS NULL
+"""
+#: What a batch that is not loaded holds, but for what it has turned away or found gone.
+_IN_BATCHES = """
+    SELECT v.bucket || '/' || v.key, coalesce(b.waiting_since, v.seen_at), b.batch_id, b.state,
+        v.seq
+    FROM landing.batch b JOIN landing.object_version v USING (batch_id)
+    WHERE b.source = %(source)s AND b.state NOT IN ('loaded', 'loaded_with_rejects')
+      AND (v.outcome IS NULL OR v.outcome = 'loaded')
+"""
+_LATE = f"""
+SELECT name, since, batch_id, state, count(*) OVER () FROM ({_UNASSIGNED} UNION ALL {_IN_BATCHES})
+    AS unloaded (name, since, batch_id, state, seq)
+WHERE since < %(now)s - CASE WHEN state = 'waiting' THEN %(long)s ELSE %(late)s END
+  AND (state IS NULL OR state <> ALL (%(without)s::text[]))
+ORDER BY since, seq LIMIT %(limit)s
+"""
+_OLDEST = f"""
+SELECT name, since, batch_id, state FROM (
+    ({_UNASSIGNED} ORDER BY seq LIMIT 1)
+    UNION ALL
+    ({_IN_BATCHES} ORDER BY v.seen_at, v.seq LIMIT 1)
+) AS unloaded (name, since, batch_id, state, seq)
+ORDER BY since, seq LIMIT 1
+"""
+
+
+def late(
+    connection: Connection,
+    source: str,
+    now: datetime,
+    *,
+    limit: int,
+    without: Sequence[BatchState] = (),
+) -> Late:
+    """Objects that are not loaded after LATE, whatever the state of their batch but ``without``.
+
+    What waits for somebody else's work may take states.LONG_WAIT.
+    """
+    rows = connection.execute(
+        _LATE,
+        {
+            "source": source,
+            "now": now,
+            "late": LATE,
+            "long": LONG_WAIT,
+            "limit": limit,
+            "without": list(without),
+        },
+    ).fetchall()
+    return Late(tuple(Unloaded(*row[:4]) for row in rows), rows[0][4] if rows else 0)
+
+
+def oldest_unloaded(connection: Connection, source: str) -> Unloaded | None:
+    """The object of a source that has waited longest, whatever its state; None without any."""
+    row = connection.execute(_OLDEST, {"source": source}).fetchone()
+    return Unloaded(*row) if row else None
+
+
+def stopped(
+    connection: Connection, sources: Sequence[str], *, limit: int
+) -> tuple[list[Stopped], int]:
+    """The first batches of these sources that wait for an operator, and how many do."""
+    rows = connection.execute(
+        """
+        SELECT batch_id, source, pipeline, attempt, run_id, coalesce(error, ''),
+            count(*) OVER ()
+        FROM landing.batch WHERE source = ANY(%s) AND state = 'failed_permanent'
+        ORDER BY batch_id LIMIT %s
+        """,
+        (list(sources), limit),
+    ).fetchall()
+    return [Stopped(*row[:6]) for row in rows], rows[0][6] if rows else 0
