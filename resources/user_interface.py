@@ -19,6 +19,10 @@ class UserInterfaceResource(dg.ConfigurableResource[Any]):
         """The page of an asset."""
         return f"{self.url.rstrip('/')}/assets/{'/'.join(key.path)}"
 
+    def job(self, name: str) -> str:
+        """The page of a job's runs."""
+        return f"{self.url.rstrip('/')}/locations/quintet/jobs/{name}/runs"
+
     def run(self, run_id: str) -> str:
         """The page of a run."""
         return f"{self.url.rstrip('/')}/runs/{run_id}"

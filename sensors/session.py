@@ -12,16 +12,32 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
+from assets.frame import outbox
+from assets.frame.alert_channels import Alert, channels, names
+from assets.frame.alert_text import escaped
 from assets.reading.session.job import SESSION_TAG
 from assets.reading.settings import ReadingSettings
 from landing.batch import locks
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
-from sensors.session_liveness import Ended, Seen, SessionRow, SessionRun, decide, is_lost
+from resources.telegram import TelegramResource
+from resources.user_interface import UserInterfaceResource
+from resources.webhook import WebhookResource
+from sensors.session_liveness import (
+    TOLD_FAILURES,
+    Decision,
+    Ended,
+    Seen,
+    SessionRow,
+    SessionRun,
+    decide,
+    is_lost,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -49,11 +65,14 @@ _RUNNING = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
-def reading_session_sensor(
+def reading_session_sensor(  # noqa: PLR0917 - Dagster passes resources by name
     context: dg.SensorEvaluationContext,
     postgres: PostgresResource,
     pubsub: PubSubResource,
     reading: ReadingSettings,
+    telegram: TelegramResource,
+    webhook: WebhookResource,
+    ui: UserInterfaceResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """A session that died is reported and replaced within about 15 s."""
     if reading.stream != "session":
@@ -73,10 +92,34 @@ def reading_session_sensor(
         _mark_failed(conn, [*decision.dead, *lost])
     cursor = json.dumps(asdict(decision.seen))
     absent = absent_subscriptions(pubsub, reading) if decision.request else None
+    alert = session_alert(decision, absent, datetime.fromtimestamp(now, UTC), ui)
+    if alert:
+        with postgres.connect() as conn:
+            outbox.enqueue(conn, alert, datetime.now(UTC), names(channels(telegram, webhook)))
     if not decision.request or absent:
         message = absent or decision.message
         return dg.SensorResult(skip_reason=dg.SkipReason(message), cursor=cursor)
     return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=cursor)
+
+
+def session_alert(
+    decision: Decision, absent: str | None, now: datetime, ui: UserInterfaceResource
+) -> Alert | None:
+    """That no session can start, and why; once a day and reason. Pure."""
+    if absent:
+        kind, why = "absent", absent
+    elif decision.failures >= TOLD_FAILURES:
+        kind = "failing"
+        why = f"{decision.failures} sessions in a row failed at once. See the last run's error."
+    else:
+        return None
+    return Alert(
+        dedupe_key=f"reading-session/{kind}/{now:%Y-%m-%d}",
+        title="reading: no streaming session can start",
+        body_html=escaped(why),
+        severity="error",
+        link=ui.job("reading_stream"),
+    )
 
 
 def session_rows(conn: "Connection") -> list[SessionRow]:

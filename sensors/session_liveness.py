@@ -26,6 +26,8 @@ LOST_SECONDS = 30.0
 
 #: A session that ended in failure within so many seconds failed at once.
 SHORT_SECONDS = 60.0
+#: So many of these in a row are told to people: it does not pass by itself.
+TOLD_FAILURES = 3
 #: Seconds of pause from the second such failure in a row on, doubled with each, and at most.
 PAUSE_SECONDS, MOST_PAUSE_SECONDS = 10.0, 300.0
 
@@ -93,12 +95,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a tick does: runs to report dead, whether to ask for a session, and why."""
+    """What a tick does: runs to report dead, whether to ask for a session, and why.
+
+    ``failures`` counts the last sessions that failed at once, one after another.
+    """
 
     dead: tuple[str, ...]
     request: bool
     message: str
     seen: Seen
+    failures: int = 0
 
 
 def decide(
@@ -126,9 +132,10 @@ def decide(
     still = {run_id: since for run_id, since in missing.items() if run_id not in dead}
     alive = [run for run in runs if run.run_id not in dead]
     died = [Ended(failed=True, lifetime=run.age, ago=0.0) for run in runs if run.run_id in dead]
-    reason = _kept_by(alive, strays, still) or _paused([*died, *ended])
+    failures = _failures([*died, *ended])
+    reason = _kept_by(alive, strays, still) or _paused([*died, *ended], failures)
     asked = "a session is requested" + (f": {', '.join(dead)} died" if dead else "")
-    return Decision(dead, reason is None, reason or asked, Seen(now, still))
+    return Decision(dead, reason is None, reason or asked, Seen(now, still), failures)
 
 
 def is_lost(row: SessionRow, *, ended: bool) -> bool:
@@ -155,13 +162,18 @@ def _kept_by(
     return None
 
 
-def _paused(ended: Sequence[Ended]) -> str | None:
-    """Why the next session has to wait, or None."""
+def _failures(ended: Sequence[Ended]) -> int:
+    """How many of the last ones, one after another, failed at once."""
     failures = 0
     for one in ended:
         if not one.failed or one.lifetime >= SHORT_SECONDS:
             break
         failures += 1
+    return failures
+
+
+def _paused(ended: Sequence[Ended], failures: int) -> str | None:
+    """Why the next session has to wait, or None."""
     if failures < 2:  # noqa: PLR2004  the first one is not held against the next
         return None
     pause = min(PAUSE_SECONDS * 2 ** (failures - 2), MOST_PAUSE_SECONDS)

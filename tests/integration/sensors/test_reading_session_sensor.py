@@ -12,6 +12,9 @@ from assets.reading.settings import ReadingSettings
 from landing.batch.locks import run_lock_held
 from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
+from resources.telegram import TelegramResource
+from resources.user_interface import UserInterfaceResource
+from resources.webhook import WebhookResource
 from sensors import session
 from sensors.session import reading_session_sensor
 from tests.integration.jobs.run_process import kill, run_process, started_run, wait_until
@@ -60,6 +63,9 @@ class Ticks:
                     emulator_host=self.env["PUBSUB_EMULATOR_HOST"],
                 ),
                 "reading": self.settings(),
+                "telegram": TelegramResource(),
+                "webhook": WebhookResource(),
+                "ui": UserInterfaceResource(url="http://ui.example"),
             },
         ) as context:
             told = reading_session_sensor(context)
@@ -147,11 +153,20 @@ def test_a_run_that_waits_in_the_queue_is_enough(ticks, instance):
     assert ticks.tick() == (False, f"run {run.run_id} waits for its start")
 
 
-def test_nothing_is_requested_where_there_is_nothing_to_serve(ticks):
+def alerts(conn):
+    return conn.execute("SELECT title, body_html, link FROM alerts.outbox ORDER BY id").fetchall()
+
+
+def test_nothing_is_requested_where_there_is_nothing_to_serve(ticks, conn):
     ticks.env["READING_META_SUBSCRIPTION"] = "nobody-made-it"
-    requested, message = ticks.tick()
-    assert not requested
-    assert "subscriptions/nobody-made-it. Create it" in message
+    for _ in range(3):
+        requested, message = ticks.tick()
+        assert not requested
+        assert "subscriptions/nobody-made-it. Create it" in message
+    [(title, body, link)] = alerts(conn)
+    assert title == "reading: no streaming session can start"
+    assert body == message
+    assert link == "http://ui.example/locations/quintet/jobs/reading_stream/runs"
     ticks.stream = "dataflow"
     assert ticks.tick() == (False, "READING_STREAM is dataflow: ingestion is managed.")
 
@@ -162,6 +177,17 @@ def test_nothing_is_requested_while_pubsub_is_out_of_reach(ticks, monkeypatch):
     requested, message = ticks.tick()
     assert not requested
     assert "Pub/Sub does not answer" in message
+
+
+def test_sessions_that_fail_at_once_are_told_the_third_time(ticks, instance, conn):
+    for failures in (1, 2, 3, 4):
+        run = instance.create_run_for_job(
+            dg.GraphDefinition(name="reading_stream").to_job(), tags={SESSION_TAG: "reading"}
+        )
+        instance.report_run_failed(run)
+        ticks.tick()
+        assert len(alerts(conn)) == (failures >= 3)
+    assert "sessions in a row failed at once" in alerts(conn)[0][1]
 
 
 def test_who_may_only_consume_is_served(ticks, monkeypatch):
