@@ -59,30 +59,34 @@ WHERE NOT EXISTS (
 #: Those that were found gone or superseded, and are current after all.
 _BACK = """
 SELECT page.*, known.occurrence + 1 FROM page
-JOIN landing.object_version AS known
-    ON known.store = %(store)s AND known.bucket = %(bucket)s AND known.key = page.key
-    AND known.version = page.version AND known.outcome IN ('gone', 'superseded')
-"""
-#: Those that were decided, and are current again since what was decided after them is no more.
-_UNCOVERED = """
-SELECT page.*, known.occurrence + 1 FROM page
 CROSS JOIN LATERAL (
-    SELECT version, seq FROM landing.object_version AS decided
-    WHERE decided.store = %(store)s AND decided.bucket = %(bucket)s AND decided.key = page.key
-      AND decided.key_known AND decided.outcome IN ('loaded', 'rejected')
-    ORDER BY decided.seq DESC LIMIT 1) AS newest
-JOIN landing.object_version AS known
-    ON known.store = %(store)s AND known.bucket = %(bucket)s AND known.key = page.key
-    AND known.version = page.version AND known.outcome IN ('loaded', 'rejected')
-    AND known.seq < newest.seq
-WHERE newest.version <> page.version
-"""
-#: Of either only the newest occurrence counts, and only some time after it was decided.
-_DUE = """
-AND NOT EXISTS (
+    SELECT o.* FROM landing.object_version AS o
+    WHERE o.store = %(store)s AND o.bucket = %(bucket)s AND o.key = page.key
+      AND o.version = page.version AND o.outcome IN ('gone', 'superseded')
+    ORDER BY o.occurrence DESC LIMIT 1) AS known
+WHERE NOT EXISTS (
     SELECT FROM landing.object_version AS later
     WHERE later.store = known.store AND later.bucket = known.bucket AND later.key = known.key
       AND later.version = known.version AND later.occurrence > known.occurrence)
+"""
+#: Those that were decided, and are current again since what was decided after them is no more.
+#: Looked for by the newest of their key, so that only keys that were rewritten cost anything.
+_UNCOVERED = """
+SELECT page.*, known.occurrence + 1 FROM page
+CROSS JOIN LATERAL (
+    SELECT o.version, o.seq FROM landing.object_version AS o
+    WHERE o.store = %(store)s AND o.bucket = %(bucket)s AND o.key = page.key
+      AND o.key_known AND o.outcome IN ('loaded', 'rejected')
+    ORDER BY o.seq DESC LIMIT 1) AS newest
+CROSS JOIN LATERAL (
+    SELECT o.* FROM landing.object_version AS o
+    WHERE o.store = %(store)s AND o.bucket = %(bucket)s AND o.key = page.key
+      AND o.version = page.version AND o.version <> newest.version
+    ORDER BY o.occurrence DESC LIMIT 1) AS known
+WHERE known.outcome IN ('loaded', 'rejected') AND known.seq < newest.seq
+"""
+#: Of either, only some time after they were decided.
+_DUE = """
 AND EXISTS (
     SELECT FROM landing.batch AS b
     WHERE b.batch_id = known.batch_id AND b.validated_at <= %(seen_at)s
@@ -100,15 +104,16 @@ INSERT INTO landing.object_version
     (source, store, bucket, key, version, size, modified_at, seen_at, occurrence, key_known,
      order_at, order_seq)
 SELECT %(source)s, %(store)s, %(bucket)s, found.key, found.version, found.size, found.modified_at,
-    %(seen_at)s, found.occurrence,
-    EXISTS (
-        SELECT FROM landing.object_version AS o
-        WHERE o.store = %(store)s AND o.bucket = %(bucket)s AND o.key = found.key),
+    %(seen_at)s, found.occurrence, other.seq IS NOT NULL,
     coalesce(source.order_at, CASE WHEN found.occurrence > 0 THEN (
         SELECT max(greatest(o.arrived, o.order_at)) FROM landing.object_version AS o
         WHERE o.store = %(store)s AND o.bucket = %(bucket)s AND o.key = found.key) END),
     source.order_seq
 FROM found
+LEFT JOIN LATERAL (
+    SELECT o.seq FROM landing.object_version AS o
+    WHERE o.store = %(store)s AND o.bucket = %(bucket)s AND o.key = found.key
+    LIMIT 1) AS other ON true
 LEFT JOIN LATERAL (
     SELECT p.order_at, p.order_seq FROM landing.put_back AS p
     WHERE p.store = %(store)s AND p.bucket = %(bucket)s AND p.key = found.key
