@@ -29,6 +29,7 @@ from landing.batch.reasons import RejectReason
 if TYPE_CHECKING:
     from landing.batch.object_reading import Reader
     from landing.batch.validation import Rules
+    from landing.batch.winners import RecordTable
     from landing.stores.base import ObjectStore
 
 # Known to be beta; the version is pinned, and tests hold what is used of it.
@@ -159,6 +160,11 @@ class LandedFiles(Steps):
     starts_alone: bool = False
     records: str = ""
     reader: Callable[[ObjectStore], Reader] | None = None
+
+    @property
+    def record_table(self) -> RecordTable | None:
+        """The current records that the files tell of; None where they tell of facts."""
+        return getattr(self.rules(), "table", None)
 
     @property
     def landing_key(self) -> dg.AssetKey:

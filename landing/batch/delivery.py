@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from landing.batch import staging
+from landing.batch import staging, winners
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
 from landing.batch.staging import StagedPart, StagingLost
 from landing.batch.winners import RecordTable
@@ -109,28 +109,10 @@ class Delivery:
         return RecordTable(self.pipeline, (), self.records)
 
     def _still_current(self, frame: pl.DataFrame) -> pl.DataFrame:
-        import polars as pl
-
         with self._pg.connect() as conn:
             if not _overtaken(conn, self.pipeline, self.batch_id):
                 return frame
-            key = frame.columns[0]  # staging puts the record's key first
-            cursor = conn.execute(
-                f"""
-                SELECT r.key, r.row_hash
-                FROM unnest(%s::text[], %s::text[]) AS c (key, row_hash)
-                JOIN {self._table.record} r ON r.key = c.key AND r.row_hash = c.row_hash
-                """,
-                (frame.get_column(key).to_list(), frame.get_column("row_hash").to_list()),
-            )
-            current = cursor.fetchall()
-        schema = {key: pl.String, "row_hash": pl.String}
-        return frame.join(
-            pl.DataFrame(current, schema=schema, orient="row"),
-            on=[key, "row_hash"],
-            how="semi",
-            maintain_order="left",
-        )
+            return winners.current_rows(conn, self._table, frame)
 
 
 def read_staged(

@@ -61,8 +61,8 @@ def holds_records(
         conn.execute("ANALYZE pg_temp.staged")
         row = conn.execute(
             f"""
-            SELECT EXISTS (SELECT FROM {table.record} r WHERE r.batch_id = %s AND NOT EXISTS (
-                SELECT FROM pg_temp.staged s WHERE s.key = r.key AND s.row_hash = r.row_hash))
+            SELECT EXISTS (SELECT key, row_hash FROM {table.record} WHERE batch_id = %s
+                EXCEPT SELECT key, row_hash FROM pg_temp.staged)
             """,
             (batch_id,),
         ).fetchone()
@@ -89,9 +89,10 @@ class Remainder:
         conn.execute(
             f"""
             CREATE TEMP TABLE remaining ON COMMIT DROP AS
-            SELECT key, row_hash FROM {table.record} r
-            WHERE r.batch_id = %s AND NOT EXISTS (
-                SELECT FROM pg_temp.decided d WHERE d.key = r.key AND d.status = 'written')
+            SELECT key, row_hash FROM {table.record} WHERE batch_id = %s
+            EXCEPT SELECT key, c.row_hash
+            FROM pg_temp.decided d JOIN pg_temp.candidate c USING (key, seq, line)
+            WHERE d.status = 'written'
             """,
             (batch_id,),
         )

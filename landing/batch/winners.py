@@ -33,7 +33,7 @@ Mode = Literal["deliver", "rewrite"]
 Status = Literal["written", "unchanged", "superseded", "duplicate"]
 
 #: What a record takes of its winner, besides the attributes.
-_CARRIED = ("event_time", "seq", "row_hash", "order_at", "order_seq")
+_CARRIED = ("event_time", "seq", "row_hash", "order_at", "order_seq", "said_seq")
 _IDENTITY = ("store", "bucket", "key", "version", "size", "modified_at")
 
 _IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -43,9 +43,9 @@ _IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]*$")
 class RecordTable:
     """``<pipeline>.record``: key, event_time, seq, row_hash, batch_id and the attribute columns.
 
-    ``seq`` is the newest object version that says what the record says; it is ordered by
-    (``order_at``, ``order_seq``, ``seq``). ``batch_id`` is the batch that owns it: whose staging
-    has its row.
+    ``batch_id`` is the batch that owns it, whose staging has its row, and ``seq`` the object
+    version of that row. It is ordered by (``order_at``, ``order_seq``, ``said_seq``): as the newest
+    version that says the same, or as landing.said_again has it of all records of batch and version.
 
     ``kind`` sets a pipeline's records apart that have keys of their own; empty for the only ones.
     """
@@ -72,7 +72,7 @@ class RecordTable:
 
     @property
     def record_index(self) -> str:
-        """The index of current records by the batch that owns them."""
+        """The index of current records by the batch and version that own them."""
         return f"{self._prefix}record_batch"
 
     @property
@@ -105,8 +105,8 @@ def ensure(conn: psycopg.Connection[Any], table: RecordTable) -> None:
             key text COLLATE "C" PRIMARY KEY, event_time timestamptz NOT NULL,
             seq bigint NOT NULL, row_hash text NOT NULL, batch_id text COLLATE "C" NOT NULL
             {attributes}, order_at bigint NOT NULL DEFAULT 0,
-            order_seq bigint NOT NULL DEFAULT 0);
-        CREATE INDEX IF NOT EXISTS {table.record_index} ON {table.record} (batch_id);
+            order_seq bigint NOT NULL DEFAULT 0, said_seq bigint NOT NULL DEFAULT 0);
+        CREATE INDEX IF NOT EXISTS {table.record_index} ON {table.record} (batch_id, seq);
         CREATE TABLE IF NOT EXISTS {table.replaced} (
             batch_id text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL,
             event_time timestamptz NOT NULL{attributes}, PRIMARY KEY (batch_id, key));
@@ -143,24 +143,42 @@ def lock_pipeline(conn: psycopg.Connection[Any], pipeline: str) -> None:
     take_until_commit(conn, Lock.DECISION, pipeline)
 
 
+_ORDER = ("order_at", "order_seq", "said_seq")
+#: Versions of whose records so many are said again, and all, are noted instead of the records.
+SAID_AGAIN_ROWS = 1_000
+
+
+def _order(of: str) -> str:
+    return ", ".join(f"{of}.{name}" for name in _ORDER)
+
+
+def _newest(of: str, other: str, where: str = "true") -> str:
+    """The later of two orders, as three columns; ``other`` may be null."""
+    later = f"{where} AND ({_order(other)}) > ({_order(of)})"
+    return ", ".join(
+        f"CASE WHEN {later} THEN {other}.{name} ELSE {of}.{name} END AS {name}" for name in _ORDER
+    )
+
+
+def _current(table: RecordTable) -> str:
+    """The current records with what they are ordered by."""
+    return f"""(
+        SELECT o.key, o.row_hash, o.batch_id, o.seq, {_newest("o", "a")}
+        FROM {table.record} o LEFT JOIN landing.said_again a USING (batch_id, seq))"""
+
+
 #: What a kept row becomes. ``r`` is the current record, ``w`` the row with its rank in the batch,
 #: ``best`` the newest version of the batch that tells of its record.
-_DELIVER = """
+_DELIVER = f"""
     CASE
-        WHEN w.row_hash <> CASE
-            WHEN (r.order_at, r.order_seq, r.seq) >= (best.order_at, best.order_seq, best.seq)
-            THEN r.row_hash ELSE w.best_hash END THEN 'superseded'
+        WHEN w.row_hash <> CASE WHEN ({_order("r")}) >= ({_order("best")}) THEN r.row_hash
+            ELSE w.best_hash END THEN 'superseded'
         WHEN w.seq <> w.first_seq THEN 'unchanged'
         WHEN r.row_hash = w.row_hash AND b.state IN ('loaded', 'loaded_with_rejects')
             THEN 'unchanged'
         ELSE 'written'
     END
 """
-#: Of the order of the newest version that says what a row says; ``last`` is the batch's newest.
-_NEWEST = (
-    "CASE WHEN r.row_hash = w.row_hash AND (r.order_at, r.order_seq, r.seq)"
-    " > (last.order_at, last.order_seq, last.seq) THEN r.{0} ELSE last.{0} END"
-)
 #: A rewrite changes no record: the rows that still say what the record says are staged again.
 _REWRITE = """
     CASE
@@ -174,8 +192,8 @@ _REWRITE = """
 def decide(conn: psycopg.Connection[Any], table: RecordTable, mode: Mode) -> None:
     """Give every candidate its status, in the temporary table ``decided`` of this transaction.
 
-    ``order_at``, ``order_seq`` and ``newest_seq`` are the order of the newest version that says the
-    same, be it the record's.
+    Its order is that of the newest version that says the same, be it the record's. ``says`` is set
+    in one row of each record that stays as it is.
     """
     conn.execute("SET LOCAL work_mem = '64MB'")
     conn.execute("SET LOCAL jit = off")
@@ -184,10 +202,10 @@ def decide(conn: psycopg.Connection[Any], table: RecordTable, mode: Mode) -> Non
         f"""
         CREATE TEMP TABLE decided ON COMMIT DROP AS
         WITH version AS MATERIALIZED (
-            SELECT seq, order_at, order_seq,
-                row_number() OVER (ORDER BY order_at, order_seq, seq) AS place
+            SELECT said_seq, order_at, order_seq,
+                row_number() OVER (ORDER BY order_at, order_seq, said_seq) AS place
             FROM (
-                SELECT v.seq, coalesce(v.order_at, v.arrived) AS order_at,
+                SELECT v.seq AS said_seq, coalesce(v.order_at, v.arrived) AS order_at,
                     coalesce(v.order_seq, v.seq) AS order_seq
                 FROM (SELECT DISTINCT seq FROM pg_temp.candidate) AS c
                 JOIN landing.object_version v USING (seq)
@@ -202,22 +220,24 @@ def decide(conn: psycopg.Connection[Any], table: RecordTable, mode: Mode) -> Non
                 first_value(row_hash) OVER newest AS best_hash,
                 min(seq) OVER equal AS first_seq,
                 max(place) OVER equal AS last_place
-            FROM kept JOIN version USING (seq)
+            FROM kept JOIN version ON version.said_seq = kept.seq
             WHERE line = kept_line
             WINDOW newest AS (PARTITION BY key ORDER BY place DESC),
                 equal AS (PARTITION BY key, row_hash)
         )
         SELECT w.key, w.seq, w.line, NULL::bigint AS kept_line,
             {_DELIVER if mode == "deliver" else _REWRITE} AS status,
-            {_NEWEST.format("order_at")} AS order_at, {_NEWEST.format("order_seq")} AS order_seq,
-            {_NEWEST.format("seq")} AS newest_seq
+            {_newest("last", "r", "r.row_hash = w.row_hash")},
+            CASE WHEN w.seq = w.first_seq AND r.row_hash = w.row_hash THEN r.batch_id END AS says,
+            r.seq AS says_seq
         FROM ranked w
         JOIN version best ON best.place = w.best_place
         JOIN version last ON last.place = w.last_place
-        LEFT JOIN {table.record} r ON r.key = w.key
+        LEFT JOIN {_current(table)} r ON r.key = w.key
         LEFT JOIN landing.batch b ON b.batch_id = r.batch_id
         UNION ALL
-        SELECT key, seq, line, kept_line, 'duplicate', 0, 0, seq FROM kept WHERE line <> kept_line
+        SELECT key, seq, line, kept_line, 'duplicate', 0, 0, 0, NULL, NULL
+        FROM kept WHERE line <> kept_line
         """
     )
     conn.execute("ANALYZE pg_temp.decided")
@@ -314,27 +334,56 @@ def apply(conn: psycopg.Connection[Any], table: RecordTable, batch_id: str) -> N
         """,
         {"batch": batch_id},
     )
-    # Whatever is decided later may be older: what says the same again is as new as that.
-    conn.execute(
-        f"""
-        UPDATE {record} r SET order_at = d.order_at, order_seq = d.order_seq, seq = d.newest_seq
-        FROM pg_temp.decided d
-        WHERE d.status = 'unchanged' AND r.key = d.key
-            AND (r.order_at, r.order_seq, r.seq) < (d.order_at, d.order_seq, d.newest_seq)
-        """
-    )
     updates = "".join(f", {name} = excluded.{name}" for name in (*_CARRIED, *table.attributes))
     conn.execute(
         f"""
         INSERT INTO {record} (key, batch_id, {", ".join(_CARRIED)}{table.listed()})
-        SELECT key, %s, c.event_time, d.newest_seq, c.row_hash, d.order_at, d.order_seq
-            {table.listed("c.")}
+        SELECT key, %s, c.event_time, seq, c.row_hash, {_order("d")}{table.listed("c.")}
         FROM pg_temp.decided d JOIN pg_temp.candidate c USING (key, seq, line)
         WHERE d.status = 'written'
         ORDER BY key
         ON CONFLICT (key) DO UPDATE SET batch_id = excluded.batch_id{updates}
         """,
         (batch_id,),
+    )
+    _note_said_again(conn, table)
+
+
+def _note_said_again(conn: psycopg.Connection[Any], table: RecordTable) -> None:
+    """Let unchanged records be as new as the newest version that says the same.
+
+    What is decided later may be older. A file that comes again whole is noted as such: writing all
+    of its records would take as long as reading it.
+    """
+    order = ", ".join(f"min({name}) AS {name}" for name in _ORDER)
+    conn.execute(
+        f"""
+        CREATE TEMP TABLE said ON COMMIT DROP AS
+        SELECT says, says_seq, {order}, min(said_seq) = max(said_seq)
+            AND count(*) >= %s AND count(*) = (
+                SELECT count(*) FROM {table.record} r
+                WHERE r.batch_id = d.says AND r.seq = d.says_seq) AS whole
+        FROM pg_temp.decided d WHERE status = 'unchanged' AND says IS NOT NULL
+        GROUP BY says, says_seq
+        """,
+        (SAID_AGAIN_ROWS,),
+    )
+    conn.execute(
+        f"""
+        INSERT INTO landing.said_again AS a (batch_id, seq, {", ".join(_ORDER)})
+        SELECT says, says_seq, {", ".join(_ORDER)} FROM pg_temp.said WHERE whole
+        ON CONFLICT (batch_id, seq) DO UPDATE
+            SET ({", ".join(_ORDER)}) = ROW ({_order("excluded")})
+            WHERE ({_order("a")}) < ({_order("excluded")})
+        """
+    )
+    conn.execute(
+        f"""
+        UPDATE {table.record} r SET ({", ".join(_ORDER)}) = ROW ({_order("d")})
+        FROM pg_temp.decided d JOIN pg_temp.said s USING (says, says_seq)
+        WHERE d.status = 'unchanged' AND NOT s.whole AND r.key = d.key
+            AND ({_order("r")}) < ({_order("d")})
+        """
     )
 
 
@@ -358,9 +407,9 @@ def overruled(
         SELECT d.key, d.line, {version.format("o")}, {version.format("w")}
         FROM (SELECT key, seq, line FROM pg_temp.decided WHERE status = 'superseded'
             ORDER BY seq, line LIMIT %s) AS d
-        JOIN {table.record} r USING (key)
+        JOIN {_current(table)} r USING (key)
         JOIN landing.object_version o ON o.seq = d.seq
-        JOIN landing.object_version w ON w.seq = r.seq
+        JOIN landing.object_version w ON w.seq = r.said_seq
         ORDER BY d.seq, d.line
         """,
         (limit,),
@@ -370,3 +419,30 @@ def overruled(
         Overruled(key, ObjectVersion(*both[:width]).uri, line, ObjectVersion(*both[width:]).uri)
         for key, line, *both in cursor
     )
+
+
+def current_rows(
+    conn: psycopg.Connection[Any], table: RecordTable, rows: pl.DataFrame, owner: str | None = None
+) -> pl.DataFrame:
+    """Those of the staged rows that say what their records say, in order.
+
+    With ``owner`` only those whose records this batch owns. The key is the first column.
+    """
+    import polars as pl
+
+    key = rows.columns[0]
+    found = conn.execute(
+        f"""
+        SELECT r.key, r.row_hash
+        FROM unnest(%(keys)s::text[], %(hashes)s::text[]) AS c (key, row_hash)
+        JOIN {table.record} r ON r.key = c.key AND r.row_hash = c.row_hash
+        WHERE %(owner)s::text IS NULL OR r.batch_id = %(owner)s
+        """,
+        {
+            "keys": rows.get_column(key).to_list(),
+            "hashes": rows.get_column("row_hash").to_list(),
+            "owner": owner,
+        },
+    ).fetchall()
+    current = pl.DataFrame(found, schema={key: pl.String, "row_hash": pl.String}, orient="row")
+    return rows.join(current, on=[key, "row_hash"], how="semi", maintain_order="left")

@@ -49,17 +49,28 @@ CREATE TABLE landing.put_back (
     PRIMARY KEY (store, bucket, key, version)
 );
 
+-- All current records of a batch and version were said again, by a version of this order.
+CREATE TABLE landing.said_again (
+    batch_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    order_at bigint NOT NULL,
+    order_seq bigint NOT NULL,
+    said_seq bigint NOT NULL,
+    PRIMARY KEY (batch_id, seq)
+);
+
 DO $$
 DECLARE one record;
 BEGIN
     FOR one IN {_RECORD_TABLES} LOOP
         EXECUTE format('ALTER TABLE %1$I.%2$I ADD COLUMN order_at bigint NOT NULL DEFAULT 0,'
-            ' ADD COLUMN order_seq bigint NOT NULL DEFAULT 0', one.table_schema, one.table_name);
+            ' ADD COLUMN order_seq bigint NOT NULL DEFAULT 0,'
+            ' ADD COLUMN said_seq bigint NOT NULL DEFAULT 0', one.table_schema, one.table_name);
         EXECUTE format('UPDATE %1$I.%2$I r SET order_at = coalesce(v.order_at, v.arrived),'
-            ' order_seq = coalesce(v.order_seq, v.seq)'
+            ' order_seq = coalesce(v.order_seq, v.seq), said_seq = v.seq'
             ' FROM landing.object_version v WHERE v.seq = r.seq',
             one.table_schema, one.table_name);
-        EXECUTE format('CREATE INDEX %3$I ON %1$I.%2$I (batch_id)',
+        EXECUTE format('CREATE INDEX %3$I ON %1$I.%2$I (batch_id, seq)',
             one.table_schema, one.table_name, one.table_name || '_batch');
     END LOOP;
 END $$;
@@ -71,10 +82,12 @@ DECLARE one record;
 BEGIN
     FOR one IN {_RECORD_TABLES} LOOP
         EXECUTE format('DROP INDEX %1$I.%2$I', one.table_schema, one.table_name || '_batch');
-        EXECUTE format('ALTER TABLE %1$I.%2$I DROP COLUMN order_at, DROP COLUMN order_seq',
+        EXECUTE format('ALTER TABLE %1$I.%2$I DROP COLUMN order_at,'
+            ' DROP COLUMN order_seq, DROP COLUMN said_seq',
             one.table_schema, one.table_name);
     END LOOP;
 END $$;
+DROP TABLE landing.said_again;
 DROP TABLE landing.put_back;
 DROP INDEX landing.object_version_rewritten;
 DROP INDEX landing.object_version_lapsed;

@@ -55,8 +55,9 @@ class Landing:
 
     def put(self, key: str, data: bytes | BinaryIO | Sequence[Row]) -> ObjectVersion:
         """An object, which nobody has seen yet."""
-        rows = isinstance(data, Sequence) and not isinstance(data, bytes)
-        return self.store.put(key, as_csv(data) if rows else data)
+        if isinstance(data, Sequence) and not isinstance(data, bytes):
+            data = as_csv(data)
+        return self.store.put(key, data)
 
     def batch(self, objects: Mapping[str, bytes | BinaryIO | Sequence[Row]]) -> str:
         """Put objects and make them one batch, as the scan does."""

@@ -1,4 +1,4 @@
-"""Versions that are current after all: found gone, superseded, or covered by one that is no more."""
+"""Versions that are current after all: found gone or superseded, or covered by another."""
 
 from __future__ import annotations
 

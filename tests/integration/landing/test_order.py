@@ -12,6 +12,7 @@ import pytest
 
 from assets.campaigns.pipeline import CAMPAIGNS
 from landing.arrival import arrivals
+from landing.batch import winners
 from landing.batch.decision import OVERRULED_SHOWN
 from migrations.upgrade import upgrade
 from tests.integration.campaigns.harness import Landing, row
@@ -155,9 +156,13 @@ class World:
         return rows
 
 
+@pytest.mark.parametrize("again", [1, 1_000])
 @pytest.mark.parametrize("seed", range(8))
-def test_any_order_of_batches_sinks_and_retries_ends_as_what_arrived_last(landing, seed):
+def test_any_order_of_batches_sinks_and_retries_ends_as_what_arrived_last(
+    landing, monkeypatch, seed, again
+):
     """Versions are seen, validated and given to the sinks in any order, some sinks twice."""
+    monkeypatch.setattr(winners, "SAID_AGAIN_ROWS", again)
     chance, world = random.Random(seed), World()
     found = []
     for number in range(14):
