@@ -102,7 +102,7 @@ def remove_staging(
         f"""
         SELECT b.batch_id, p.rows, {_OWNED.format(records.record) if records else "0"}
         FROM landing.batch b
-        JOIN (SELECT batch_id, sum(rows) AS rows FROM landing.staged_part GROUP BY 1) AS p
+        JOIN (SELECT batch_id, sum(rows)::bigint AS rows FROM landing.staged_part GROUP BY 1) AS p
             USING (batch_id)
         WHERE b.source = %s AND b.state IN ('loaded', 'loaded_with_rejects')
           AND b.finished_at < %s
