@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from landing.arrival.batching import Arrival
-from landing.arrival.identity import ObjectVersion
+from landing.arrival.identity import ObjectVersion, StoreKind
 from landing.arrival.scan import ScanResult
 from landing.arrival.source import Source
 from landing.arrival.states import retry_delay
@@ -155,18 +155,26 @@ def record_versions(
     ).rowcount
 
 
-def note_put_back(connection: Connection, of: ObjectVersion, key: str, version: str = "") -> None:
-    """Order an object that holds rejects of ``of``, at ``key`` of the same bucket, as ``of``.
+def note_put_back(
+    connection: Connection,
+    store: StoreKind,
+    bucket: str,
+    *,
+    of: tuple[str, str],
+    key: str,
+    version: str = "",
+) -> None:
+    """Order an object at ``key`` that holds rejects of ``of``, a key and version, as that one.
 
     Noted before the object is put: it has no version yet, and every one of ``key`` is meant. Where
     ``key`` may get others, ``version`` says which, after it was put; until its batch is validated
     this is in time. Raises LookupError when the ledger does not know ``of``.
     """
     values = {
-        "store": of.store,
-        "bucket": of.bucket,
-        "of_key": of.key,
-        "of_version": of.version,
+        "store": store,
+        "bucket": bucket,
+        "of_key": of[0],
+        "of_version": of[1],
         "key": key,
         "version": version,
     }
@@ -186,7 +194,7 @@ def note_put_back(connection: Connection, of: ObjectVersion, key: str, version: 
             values,
         ).rowcount
         if not noted:
-            raise LookupError(f"{of.uri} is not in the ledger")
+            raise LookupError(f"{of[0]}#{of[1]} of {bucket} is not in the ledger")
         if version:
             connection.execute(
                 """

@@ -151,6 +151,27 @@ def test_rejected_versions_stay_rejected_and_undecided_ones_wait(landing):
     assert scan(landing, later=1_000 * MINUTE) is None
 
 
+@pytest.mark.parametrize("recorded_first", [True, False])
+def test_one_version_of_a_key_may_be_put_back_from_quarantine(landing, recorded_first):
+    """It is ordered as the version that its rows came from; others of the key are not."""
+    key = "campaigns/a.csv"
+    landing.load(landing.batch_of([landing.put(key, [row("r1", "rejected once")])]))
+    landing.load(landing.batch_of([landing.put("campaigns/b.csv", [row("r1", "since")])]))
+    back = landing.put(key, [row("r1", "rejected once")])
+    batch_id = scan(landing) if recorded_first else None
+    with landing.pg.connect(autocommit=True) as connection:
+        arrivals.note_put_back(
+            connection, "gcs", "campaigns", of=(key, "1"), key=key, version=back.version
+        )
+        with pytest.raises(LookupError, match="no.csv#1"):
+            arrivals.note_put_back(connection, "gcs", "campaigns", of=("no.csv", "1"), key="x")
+    landing.load(batch_id or scan(landing))
+    assert messages(landing) == {"r1": "since"}
+    landing.put(key, [row("r1", "corrected")])
+    landing.load(scan(landing))
+    assert messages(landing) == {"r1": "corrected"}
+
+
 def test_a_page_is_one_cheap_statement_whatever_is_known(landing):
     """No part of it reads the ledger from end to end."""
     with psycopg.connect(landing.url, autocommit=True) as connection:
