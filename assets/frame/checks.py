@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame import markdown
+from assets.frame.record_audit import record_audit
 from landing.arrival.states import LONG_WAIT
 from landing.batch.counts import RowCounts
 from resources.postgres import PostgresResource
@@ -178,7 +179,7 @@ def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:
         columns = ("object", "minutes", "batch")
         return _standing(rows, "objects_waiting", columns, remedy, oldest)
 
-    return [stopped, waiting]
+    return [stopped, waiting, *([] if files.facts else [record_audit(files)])]
 
 
 def _standing(

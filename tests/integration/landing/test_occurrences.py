@@ -163,7 +163,7 @@ def test_one_version_of_a_key_may_be_put_back_from_quarantine(landing, recorded_
         arrivals.note_put_back(
             connection, "gcs", "campaigns", of=(key, "1"), key=key, version=back.version
         )
-        with pytest.raises(LookupError, match="no.csv#1"):
+        with pytest.raises(LookupError, match=r"no\.csv#1"):
             arrivals.note_put_back(connection, "gcs", "campaigns", of=("no.csv", "1"), key="x")
     landing.load(batch_id or scan(landing))
     assert messages(landing) == {"r1": "since"}
