@@ -3,7 +3,8 @@
 Belongs here: looking, batch by batch, without reading what is there. Does not: reading it
 (``rewriting.py``), or what Dagster shows of it.
 A batch's staging backs its records when all parts are there, in their sizes, with rows enough.
-Where it does not, each object version must be what its key holds, or have its copy.
+Where it does not, each object version must be what its key holds, or have its copy. What is lost is
+noted in the ledger: a row that says the same is then written, as if it were new.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from landing.arrival.identity import ObjectVersion
 from landing.batch import staging
+from landing.batch.validation_ledger import note_lost
 from landing.batch.winners import RecordTable
 from landing.stores.base import ObjectStore
 
@@ -119,8 +121,11 @@ def _look_at(
     rows = sum(part.rows for part in parts)
     if rows >= records and staging.missing(places.staging, parts) is None:
         return
+    lost = []
     for count, *version in owned:
         found.objects += 1
         one = ObjectVersion(*version)
         if not places.has(one):
-            found.unbacked.append(Unbacked(batch_id, one.uri, count))
+            lost.append(Unbacked(batch_id, one.uri, count))
+    found.unbacked += lost
+    note_lost(conn, batch_id, sum(one.records for one in lost))

@@ -32,7 +32,14 @@ _OBJECTS_NAMED = 20
 
 
 class RecordsLost(PermanentError):
-    """Nothing that can be read gives all that the batch has to: it is left as it was."""
+    """Nothing that can be read gives all that the batch has to: it is left as it was.
+
+    ``records`` are the current ones that are lost, 0 of facts.
+    """
+
+    def __init__(self, message: str, records: int = 0) -> None:
+        super().__init__(message)
+        self.records = records
 
 
 def holds_facts(store: ObjectStore, batch: ValidationBatch, parts: Sequence[StagedPart]) -> bool:
@@ -146,7 +153,9 @@ def require_records(batch: ValidationBatch, objects: Sequence[ObjectCounts], los
     if lost:
         raise RecordsLost(
             f"{lost:,} current records of batch {batch.batch_id} are in no sink's reach: its "
-            f"staging does not have them, and {_unreadable(batch, objects) or _REJECTED}"
+            f"staging does not have them, and {_unreadable(batch, objects) or _REJECTED}. Upload "
+            "them once more: rows that say the same are then written",
+            lost,
         )
 
 

@@ -23,11 +23,13 @@ from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
 from landing.batch.object_reading import Parse, Reader, Reading, from_names, from_store
 from landing.batch.reasons import RejectReason, duplicate
+from landing.batch.rewriting import RecordsLost
 from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer
 from landing.batch.staging import StagedPart
 from landing.batch.validation_ledger import (
     ValidationBatch,
     load_batch,
+    note_lost,
     reset_sinks,
     save_outcomes,
 )
@@ -166,14 +168,19 @@ def validate(
         read = reader or _reader(landing or store, pipeline)
         with read([version.version for version in batch.versions]) as reading:
             buffer.read_batch(reading, batch, started=started)
-        result = (
-            _commit(
+        if batch.validated_at is None:
+            result = _commit(
                 conn, pipeline, batch, buffer,
                 store=store, quarantine_store=quarantine_store, reading=reading, started=started,
-            )
-            if batch.validated_at is None
-            else _rewrite(conn, pipeline, batch, buffer, parts, store=store, started=started)
-        )  # fmt: skip
+            )  # fmt: skip
+        else:
+            try:
+                result = _rewrite(
+                    conn, pipeline, batch, buffer, parts, store=store, started=started
+                )
+            except RecordsLost as lost:
+                note_lost(conn, batch_id, lost.records)
+                raise
     log.info(
         "batch_validated batch=%s run=%s mode=%s rows=%s staged=%d seconds=%.1f",
         batch_id, run_id, result.mode, result.rows, result.staged_rows, result.seconds,

@@ -115,7 +115,7 @@ def reset_sinks(
 ) -> None:
     """Every sink is to take the batch (again), or has nothing to take and is done.
 
-    With ``undone_only`` those that are done keep what they have. Its staging is not lost any more.
+    With ``undone_only`` those that are done keep what they have. Nothing of it is lost any more.
     """
     conn.execute(
         """
@@ -136,4 +136,14 @@ def reset_sinks(
             "undone_only": undone_only,
         },
     )
-    conn.execute("UPDATE landing.batch SET restage = false WHERE batch_id = %s", (batch_id,))
+    conn.execute(
+        "UPDATE landing.batch SET restage = false, records_lost = 0 WHERE batch_id = %s",
+        (batch_id,),
+    )
+
+
+def note_lost(conn: psycopg.Connection[Any], batch_id: str, records: int) -> None:
+    """Note how many records of the batch can be read nowhere: a row that says the same is new."""
+    conn.execute(
+        "UPDATE landing.batch SET records_lost = %s WHERE batch_id = %s", (records, batch_id)
+    )

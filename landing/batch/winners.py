@@ -9,8 +9,9 @@ in the ledger), or what the version is ordered by instead (landing.object_versio
 object the row with the latest (event time, line) is kept. A row with the content of the winner is
 written once and otherwise unchanged, and the record is from then on as new as the newest version
 that says the same: an older one that is decided later does not undo it. A row with other content is
-superseded. A record whose owning batch is not loaded yet is written again by an equal row and
-changes owner, with what it replaced, so that a batch that never gets through holds nobody up.
+superseded. A record whose owning batch is not loaded yet, or can't be written again, is written by
+an equal row and changes owner, with what it replaced: a batch that never gets through holds nobody
+up, and what was lost comes back with a file that has it.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ _DELIVER = f"""
             ELSE w.best_hash END THEN 'superseded'
         WHEN w.seq <> w.first_seq THEN 'unchanged'
         WHEN r.row_hash = w.row_hash AND b.state IN ('loaded', 'loaded_with_rejects')
-            THEN 'unchanged'
+            AND b.records_lost = 0 THEN 'unchanged'
         ELSE 'written'
     END
 """

@@ -35,6 +35,9 @@ CREATE INDEX object_version_lapsed
 CREATE INDEX object_version_rewritten ON landing.object_version (store, bucket, key, seq)
     WHERE key_known;
 
+-- Current records that neither its staging nor its objects give any more, when last looked for.
+ALTER TABLE landing.batch ADD COLUMN records_lost bigint NOT NULL DEFAULT 0;
+
 -- Objects put into a landing bucket from quarantine, noted before they are: their versions are
 -- ordered as the one that the rejects came from. An empty version stands for any of the key.
 CREATE TABLE landing.put_back (
@@ -91,6 +94,7 @@ DROP TABLE landing.said_again;
 DROP TABLE landing.put_back;
 DROP INDEX landing.object_version_rewritten;
 DROP INDEX landing.object_version_lapsed;
+ALTER TABLE landing.batch DROP COLUMN records_lost;
 ALTER TABLE landing.object_version DROP COLUMN key_known;
 """
 

@@ -93,6 +93,21 @@ def test_what_cannot_be_read_is_named_and_the_batch_stays_as_it_was(landing, how
     assert landing.state(batch) == "loaded"
 
 
+def test_what_was_lost_comes_back_with_an_object_that_has_it(landing):
+    batch = landing.batch({"campaigns/a.csv": [row("r1"), row("r2")]})
+    landing.load(batch)
+    lose(landing, batch)
+    landing.store.delete("campaigns/a.csv")
+    assert landing.load(landing.batch({"campaigns/b.csv": [row("r1")]})).rows.written == 0
+    with pytest.raises(RecordsLost):
+        landing.validate(batch)
+    again = landing.batch({"campaigns/c.csv": [row("r1"), row("r2")]})
+    assert rewritten(landing, again) == {"r1": "Hello", "r2": "Hello"}
+    assert rewritten(landing, batch, again) == {"r1": "Hello", "r2": "Hello"}
+    third = landing.batch({"campaigns/d.csv": [row("r1"), row("r2")]})
+    assert landing.load(third).rows.unchanged == 2
+
+
 def test_a_run_that_cannot_write_a_loaded_batch_again_leaves_it_loaded(landing):
     batch = landing.batch({"campaigns/a.csv": [row("r1")]})
     landing.load(batch)
