@@ -97,7 +97,7 @@ def _remove_partitions(
 
 
 def _removes_staging(files: LandedFiles) -> dg.OpDefinition:
-    """The op that removes the staging of this pipeline's loaded batches after 7 days."""
+    """The op that removes what nothing needs of the staging of this pipeline's loaded batches."""
 
     def remove(
         context: dg.OpExecutionContext, postgres: PostgresResource, resource: StoreResource
@@ -107,10 +107,15 @@ def _removes_staging(files: LandedFiles) -> dg.OpDefinition:
             postgres.connect(autocommit=True) as connection,
         ):
             removed = retention.remove_staging(
-                connection, store, files.source_name, datetime.now(UTC)
+                connection, store, files.source_name, datetime.now(UTC), files.record_table
             )
         context.add_output_metadata(
-            {"staged_parts_removed": removed.parts, "staged_bytes_removed": removed.bytes}
+            {
+                "staged_parts_removed": removed.parts,
+                "staged_bytes_removed": removed.bytes,
+                "stagings_compacted": removed.compacted,
+                "stagings_damaged": removed.damaged,
+            }
         )
 
     def on_gcs(
@@ -130,6 +135,6 @@ def _removes_staging(files: LandedFiles) -> dg.OpDefinition:
     on_store = {"gcs": on_gcs, "minio": on_minio, "s3": on_s3}
     return dg.op(
         name=f"remove_{files.job}_staging",
-        description="Removes the staging of loaded batches after 7 days; a backfill validates "
-        "again.",
+        description="Removes the staging of loaded batches after 7 days, but for the current "
+        "records that they own, of which it is the durable copy.",
     )(on_store[files.store])

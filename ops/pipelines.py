@@ -86,12 +86,21 @@ def _rows_back(
 
     def put_back(rejects: Iterable[Reject], batch_id: str) -> Replayed:
         from assets.formats.gzipped import plain
+        from landing.arrival.arrivals import note_put_back
         from ops.rejects import put_back as put_rows_back
 
         places = files.places()
+        landing = open_bucket(places.bucket)
+        postgres = PostgresResource(url=require("POSTGRES_URL"))
+
+        def note(of: tuple[str, str], key: str) -> None:
+            with postgres.connect(autocommit=True) as connection:
+                note_put_back(connection, landing.kind, landing.bucket, of=of, key=key)
+
         return put_rows_back(
             rejects,
-            open_bucket(places.bucket),
+            landing,
+            note=note,
             prefix=places.prefix,
             suffix=".csv",
             batch_id=batch_id,

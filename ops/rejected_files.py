@@ -6,8 +6,8 @@ told (``ops.quarantine``).
 A file that was rejected as a whole lies in the raw bucket still: written again, it is a new version
 and is read by today's rules. Rejected rows of a readable file cannot be put back alone, for a row
 of HDF5 or JSON is no file. The file is put back as a whole, from its copy if it has left the raw
-bucket: what it says of other records is known and changes nothing. Where a later file says
-otherwise of one of its records, the old file would win over it, and it stays out.
+bucket: what it says of other records is known and changes nothing. It is ordered as the version
+that was rejected. Where a later file says otherwise of one of its records, it stays out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from itertools import groupby
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from assets.music.bronze.archive import Archive
+from landing.arrival.arrivals import note_put_back
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import UnreadableObject
 from landing.batch.reasons import RejectReason
@@ -70,6 +71,12 @@ def put_back(
                 continue
             file.seek(0)
             put = raw.put(key, cast("BinaryIO", file))
+            # Only now: a key of its own gets other versions, too. Until this is noted, and its
+            # batch takes longer than that to be read, it is as new as it looks.
+            with postgres.connect(autocommit=True) as conn:
+                note_put_back(
+                    conn, raw.kind, raw.bucket, of=(key, version), key=key, version=put.version
+                )
             result.objects[put.uri] = willing
     return result
 

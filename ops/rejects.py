@@ -3,10 +3,12 @@
 Belongs here: which rejects can be put back, and cutting them out of their source object. Does not:
 the ledger, or what the operator is told (``ops.quarantine``).
 
+Rows of each source version come in an object of their own, which is ordered as that version: they
+never overwrite what has arrived since they were rejected.
+
 The original bytes are taken from the source object, not from the quarantine's text: there, bytes
 that are no UTF-8 are spelled out and long rows are cut. That needs the object to hold the same
-version still, which is right in any case: a newer version has arrived by itself, and an old row put
-back after it would win over its correction.
+version still. A newer version has arrived by itself, and says what counts.
 """
 
 from __future__ import annotations
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 1024 * 1024
 #: Kept of a physical line: enough to see that it is longer than the quarantine's text.
 _LINE_BYTES = TEXT_BYTES + 2
+
+
+#: Told that an object at the second key will hold rejects of the first: a key and its version.
+Note = Callable[[tuple[str, str], str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +101,14 @@ def put_back(
     suffix: str,
     batch_id: str,
     reasons: Mapping[str, RejectReason],
+    note: Note,
     plain: Callable[[BinaryIO], AbstractContextManager[IO[bytes]]] = nullcontext,
 ) -> Replayed:
     """Write the rejects that can be as new objects, one per source object, under ``prefix``.
 
     Keys are ``<prefix>replay/<batch>-<n><suffix>``: the same call writes the same objects again.
     Each has the header of its source object, whose columns may stand in any order. ``reasons`` are
-    the pipeline's, by code. ``plain`` turns
+    the pipeline's, by code. ``note`` is told of each object before it is put. ``plain`` turns
     an object's stream into that of its text, where objects may be compressed.
     """
     result = Replayed()
@@ -124,6 +131,7 @@ def put_back(
                 result.refused[refusal] += len(willing)
                 continue
             file.seek(0)
+            note((key, version), target)
             put = landing.put(
                 target,
                 file,

@@ -58,6 +58,7 @@ DOMAINS = LandedFiles(
         "published_descriptions",
     ),
     rules=_rules,
+    facts=True,
     staged=MARKERS.column_schema(),
     preview=MARKERS.names,
     unit=_report_month,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame import markdown
+from assets.frame.record_audit import record_audit
 from landing.arrival import standing
 from landing.arrival.states import LONG_WAIT
 from landing.batch.counts import RowCounts
@@ -166,7 +167,7 @@ def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:
         }
         return _standing(figures, ("object", "minutes", "batch", "state"), rows, remedy)
 
-    return [stopped, waiting]
+    return [stopped, waiting, *([] if files.facts else [record_audit(files)])]
 
 
 def _standing(

@@ -29,6 +29,7 @@ from landing.batch.reasons import RejectReason
 if TYPE_CHECKING:
     from landing.batch.object_reading import Reader
     from landing.batch.validation import Rules
+    from landing.batch.winners import RecordTable
     from landing.stores.base import ObjectStore
 
 # Known to be beta; the version is pinned, and tests hold what is used of it.
@@ -136,7 +137,8 @@ class LandedFiles(Steps):
     staging is the pipeline's own archive. ``starts_alone`` where a partition may be worked on of
     which nothing landed: what lands only says when. ``records`` is the kind of its records where
     the pipeline has several (see landing.batch.winners.RecordTable). ``reader`` reads a batch's
-    objects from the landing bucket in a way of its own.
+    objects from the landing bucket in a way of its own. ``facts`` where rows tell of no records.
+    ``copy_key`` says where the pipeline keeps a copy of an object, in the bucket of its staging.
     """
 
     job: str
@@ -159,6 +161,13 @@ class LandedFiles(Steps):
     starts_alone: bool = False
     records: str = ""
     reader: Callable[[ObjectStore], Reader] | None = None
+    facts: bool = False
+    copy_key: Callable[[ObjectVersion], str] | None = None
+
+    @property
+    def record_table(self) -> RecordTable | None:
+        """The current records that the files tell of; None where they tell of facts."""
+        return None if self.facts else getattr(self.rules(), "table", None)
 
     @property
     def landing_key(self) -> dg.AssetKey:

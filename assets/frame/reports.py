@@ -5,6 +5,7 @@ Belongs here: from a result to what Dagster displays. Does not: checks (``checks
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -25,6 +26,8 @@ def validation_metadata(files: LandedFiles, result: ValidationResult) -> dict[st
         **_figures(result),
         "preview": dg.MetadataValue.md(markdown.table(files.preview, rows)),
     }
+    if result.overruled:
+        metadata["superseded"] = dg.MetadataValue.json([asdict(one) for one in result.overruled])
     if result.quarantine_key:
         place = files.uri(files.places().quarantine_bucket, result.quarantine_key)
         metadata["quarantine"] = place

@@ -128,6 +128,7 @@ REQUESTS = LandedFiles(
     validation="image_requests",
     sinks=("image_task_manifest", "task_images", "task_predictions", "task_metadata"),
     rules=_request_rules,
+    facts=True,
     staged=REQUEST_ROWS.column_schema(),
     preview=REQUEST_ROWS.names,
     unit_in=_task_of,

@@ -15,6 +15,7 @@ from assets.frame.checks import validation_results
 from assets.frame.declared import LandedFiles, Pipeline, batches
 from assets.frame.reports import validation_metadata
 from assets.frame.step import StepEvents, batch_step, derived_from
+from assets.music.bronze.copies import copy_key
 from assets.music.registry import gold
 from assets.music.registry.bronze import STAGED
 from assets.music.settings import MusicSettings
@@ -59,6 +60,7 @@ MUSIC = LandedFiles(
     # HDF5 has a thousand times the bytes of a row.
     limits={"large_bytes": 64 * 1024 * 1024},
     keeps_staging=True,
+    copy_key=copy_key,
 )
 
 

@@ -47,6 +47,7 @@ HISTORY = LandedFiles(
     validation="history_rows",
     sinks=("interaction_history", "content_meta_history"),
     rules=_rules,
+    facts=True,
     staged=HISTORY_ROWS.column_schema(),
     preview=("user_id", "content_id", "read_percent", "updated_at", "category_name", "line"),
     # The two sinks take turns in BigQuery: processes of their own would only cost their start.

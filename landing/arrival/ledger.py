@@ -23,6 +23,7 @@ from landing.arrival.states import (
     lost_delay,
     retry_delay,
 )
+from landing.batch.delivery import close_if_done
 
 if TYPE_CHECKING:
     import psycopg
@@ -57,6 +58,8 @@ class Batch:
     partition_removed_at: datetime | None
     #: Since when it waits for somebody else's work, attempts in between included.
     waiting_since: datetime | None = None
+    #: Whether its staging was lost, so that it has to be validated again.
+    restage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +241,8 @@ def mark_failed(
     """The run ended without loading the batch; a transient failure gets its next attempt's time.
 
     Nothing changes when the batch is loaded meanwhile, has failed already, or another run works.
-    Where one of the run's steps waits, what failed beside it counts.
+    Where one of the run's steps waits, what failed beside it counts. A batch that every sink still
+    has, since the run of it changed nothing, is loaded as it was.
     """
     with connection.transaction():
         row = connection.execute(
@@ -247,7 +251,7 @@ def mark_failed(
         if row is None:
             message = f"no batch {batch_id} in the ledger"
             raise UnknownBatchError(message)
-        return _changed(
+        changed = _changed(
             connection,
             """
             UPDATE landing.batch
@@ -266,32 +270,40 @@ def mark_failed(
                 "next": now + retry_delay(row[0]) if error_class == "transient" else None,
             },
         )
+        if changed:
+            close_if_done(connection, batch_id)
+        return changed
 
 
 def mark_lost(connection: Connection, seen: Batch, *, error: str, now: datetime) -> bool:
     """The run of a requested or running batch ended without a word; it will be tried again.
 
-    Nothing changes unless the batch is still as it was ``seen``.
+    Nothing changes unless the batch is still as it was ``seen``. One that every sink still has is
+    loaded as it was.
     """
-    return _changed(
-        connection,
-        """
-        UPDATE landing.batch
-        SET state = 'failed_transient', finished_at = %(now)s, next_attempt_at = %(next)s,
-            error_class = 'transient', error = %(error)s
-        WHERE batch_id = %(batch_id)s AND state = %(state)s AND attempt = %(attempt)s
-          AND run_id IS NOT DISTINCT FROM %(run_id)s
-        """,
-        {
-            "batch_id": seen.batch_id,
-            "state": seen.state,
-            "attempt": seen.attempt,
-            "run_id": seen.run_id,
-            "error": error,
-            "now": now,
-            "next": now + lost_delay(seen.attempt),
-        },
-    )
+    with connection.transaction():
+        changed = _changed(
+            connection,
+            """
+            UPDATE landing.batch
+            SET state = 'failed_transient', finished_at = %(now)s, next_attempt_at = %(next)s,
+                error_class = 'transient', error = %(error)s
+            WHERE batch_id = %(batch_id)s AND state = %(state)s AND attempt = %(attempt)s
+              AND run_id IS NOT DISTINCT FROM %(run_id)s
+            """,
+            {
+                "batch_id": seen.batch_id,
+                "state": seen.state,
+                "attempt": seen.attempt,
+                "run_id": seen.run_id,
+                "error": error,
+                "now": now,
+                "next": now + lost_delay(seen.attempt),
+            },
+        )
+        if changed:
+            close_if_done(connection, seen.batch_id)
+        return changed
 
 
 def reopen(connection: Connection, batch_id: str) -> bool:

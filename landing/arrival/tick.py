@@ -267,8 +267,9 @@ def _reap(
 
 def _request(source: Source, batch: Batch, attempt: int, sinks: Sequence[SinkState]) -> Request:
     undone = tuple(sink.sink for sink in sinks if sink.state != "done")
-    # Validation decides what is left to do; without any sink to do it has to run again.
-    validate = batch.validated_at is None or not undone
+    # Validation decides what is left to do; without any sink to do, or without what it staged, it
+    # has to run again.
+    validate = batch.validated_at is None or batch.restage or not undone
     return Request(
         batch_id=batch.batch_id,
         partition_key=batch.partition_key,

@@ -19,12 +19,14 @@ import polars as pl  # noqa: TID253
 from landing.batch import winners
 from landing.batch.counts import RowCounts, UnbalancedCounts
 from landing.batch.reasons import duplicate
-from landing.batch.winners import Mode, RecordTable
+from landing.batch.winners import Mode, Overruled, RecordTable
 
 if TYPE_CHECKING:
     import psycopg
 
-#: The event time of records that carry none: the ledger's sequence decides which is newer.
+#: Superseded rows that a batch shows.
+OVERRULED_SHOWN = 10
+#: The event time of records that carry none: in one object the later line is the newer.
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,6 +68,10 @@ class Decision(Protocol):
 
     def apply(self, batch_id: str) -> None:
         """Make the decision what later batches are decided against, in the transaction."""
+        ...
+
+    def overruled(self) -> tuple[Overruled, ...]:
+        """Some of the rows to which a newer version says otherwise, once it is applied."""
         ...
 
 
@@ -123,6 +129,10 @@ class WinningRows:
         """See :class:`Decision`."""
         winners.apply(self._conn, self._table, batch_id)
 
+    def overruled(self) -> tuple[Overruled, ...]:
+        """See :class:`Decision`."""
+        return winners.overruled(self._conn, self._table, OVERRULED_SHOWN)
+
 
 class EveryRow:
     """Rows are facts: each is staged, whatever other rows say. Sinks know equal ones as one."""
@@ -148,3 +158,7 @@ class EveryRow:
 
     def apply(self, batch_id: str) -> None:
         """Later batches are not decided against anything."""
+
+    def overruled(self) -> tuple[Overruled, ...]:
+        """None: every row counts."""
+        return ()

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from landing.batch import staging
+from landing.batch import staging, winners
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
-from landing.batch.staging import StagedPart
+from landing.batch.staging import StagedPart, StagingLost
 from landing.batch.winners import RecordTable
 from landing.stores.base import ObjectStore
 
@@ -109,28 +109,10 @@ class Delivery:
         return RecordTable(self.pipeline, (), self.records)
 
     def _still_current(self, frame: pl.DataFrame) -> pl.DataFrame:
-        import polars as pl
-
         with self._pg.connect() as conn:
             if not _overtaken(conn, self.pipeline, self.batch_id):
                 return frame
-            key = frame.columns[0]  # staging puts the record's key first
-            cursor = conn.execute(
-                f"""
-                SELECT r.key, r.row_hash
-                FROM unnest(%s::text[], %s::text[]) AS c (key, row_hash)
-                JOIN {self._table.record} r ON r.key = c.key AND r.row_hash = c.row_hash
-                """,
-                (frame.get_column(key).to_list(), frame.get_column("row_hash").to_list()),
-            )
-            current = cursor.fetchall()
-        schema = {key: pl.String, "row_hash": pl.String}
-        return frame.join(
-            pl.DataFrame(current, schema=schema, orient="row"),
-            on=[key, "row_hash"],
-            how="semi",
-            maintain_order="left",
-        )
+            return winners.current_rows(conn, self._table, frame)
 
 
 def read_staged(
@@ -178,11 +160,14 @@ def deliver(
     By GoesOnLater it is neither: the sink has to take the batch yet.
     A sink that used :meth:`Delivery.done_in` is done since its own transaction.
     The sink that is the last one to be done closes the batch in the same transaction. Raises
-    PermanentError when the batch was never validated, has no such sink, or lost its staging.
+    PermanentError when the batch was never validated, has no such sink, or is to be given again to
+    a sink that is done although its staging is lost: then the sink stays done.
     """
     with pg.connect() as conn:
         parts = staging.load_parts(conn, batch_id)
-        _require_ready(conn, pipeline, batch_id, sink, staged=bool(parts))
+        taken = _require_ready(conn, pipeline, batch_id, sink, staged=bool(parts))
+    if taken and (lost := staging.missing(store, parts)):
+        raise _taken_and_lost(batch_id, sink, f"{lost.key} is missing or another")
     delivery = Delivery(
         pipeline=pipeline,
         batch_id=batch_id,
@@ -202,6 +187,11 @@ def deliver(
             _require_committed(pg, delivery, run_id)
     except GoesOnLater:
         _note_pending(pg, delivery, run_id)
+        raise
+    except StagingLost as error:
+        if taken:
+            raise _taken_and_lost(batch_id, sink, str(error)) from error
+        _note_failure(pg, delivery, run_id, time.monotonic() - started, error)
         raise
     except BaseException as error:
         _note_failure(pg, delivery, run_id, time.monotonic() - started, error)
@@ -233,12 +223,20 @@ def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
     return cursor.rowcount == 1
 
 
+def _taken_and_lost(batch_id: str, sink: str, why: str) -> PermanentError:
+    return PermanentError(
+        f"the staging of {batch_id} was lost or removed after {sink} had taken it ({why}): "
+        "to write it again, run the batch's validation too. Nothing was changed"
+    )
+
+
 def _require_ready(
     conn: psycopg.Connection[Any], pipeline: str, batch_id: str, sink: str, *, staged: bool
-) -> None:
+) -> bool:
+    """Whether the sink has taken the batch before. Raises PermanentError when it can't take it."""
     row = conn.execute(
         """
-        SELECT b.validated_at IS NOT NULL AND s.sink IS NOT NULL, s.rows_written
+        SELECT b.validated_at IS NOT NULL AND s.sink IS NOT NULL, s.state = 'done', s.rows_written
         FROM landing.batch b
         LEFT JOIN landing.batch_sink s ON s.batch_id = b.batch_id AND s.sink = %s
         WHERE b.batch_id = %s AND b.pipeline = %s
@@ -247,17 +245,15 @@ def _require_ready(
     ).fetchone()
     if row is None:
         raise PermanentError(f"batch {batch_id} of {pipeline} is not in the ledger")
-    validated, rows_written = row
+    validated, taken, rows_written = row
     if not validated:
         raise PermanentError(
             f"batch {batch_id} is not validated for {sink}: run the pipeline's validation first"
         )
     # A sink that took rows once has none to take now only if maintenance removed them.
     if rows_written and not staged:
-        raise PermanentError(
-            f"the staging of {batch_id} was removed after {sink} had taken it: "
-            "to write it again, run the batch's validation too"
-        )
+        raise _taken_and_lost(batch_id, sink, "none of its records is current")
+    return bool(taken)
 
 
 def _overtaken(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> bool:
@@ -267,7 +263,7 @@ def _overtaken(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> b
         SELECT EXISTS (
             SELECT FROM landing.batch o, landing.batch b
             WHERE b.batch_id = %s AND o.pipeline = %s AND o.batch_id <> b.batch_id
-                AND o.validated_at >= b.validated_at)
+                AND o.validation_order > b.validation_order)
         """,
         (batch_id, pipeline),
     ).fetchone()
@@ -346,5 +342,10 @@ def _note_failure(
                 """,
                 values,
             )
+            if isinstance(error, StagingLost):
+                conn.execute(
+                    "UPDATE landing.batch SET restage = true WHERE batch_id = %s",
+                    (delivery.batch_id,),
+                )
     except psycopg.Error as ledger_error:
         error.add_note(f"the ledger could not be told: {ledger_error}")

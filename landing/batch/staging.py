@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from landing.batch.failures import PermanentError
+from landing.batch.failures import TransientError
 from landing.stores.base import ObjectNotCurrent, ObjectStore
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ GROUP_ROWS = 10_000
 _COPY_BYTES = 1024 * 1024
 
 
-class StagingLost(PermanentError):  # no retry of the sink alone brings it back
-    """A part is missing or is not what the ledger says: validate the batch again."""
+class StagingLost(TransientError):
+    """A part is missing or is not what the ledger says: the next attempt validates again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,13 @@ def part_key(pipeline: str, batch_id: str, part: int) -> str:
 
 
 class StagingWriter:
-    """Writes a batch's parts one after another, from part 0; use as a context manager."""
+    """Writes a batch's parts one after another; use as a context manager.
 
-    def __init__(self, store: ObjectStore, pipeline: str, batch_id: str) -> None:
+    ``first`` is the number of the first part, above those that must stay for now.
+    """
+
+    def __init__(self, store: ObjectStore, pipeline: str, batch_id: str, *, first: int = 0) -> None:
+        self._first = first
         self._store = store
         self._pipeline = pipeline
         self._batch_id = batch_id
@@ -85,11 +89,15 @@ class StagingWriter:
         """Put the last part and remove what an earlier, killed run left behind it."""
         if self._file is not None:
             self._put()
-        leftover = len(self._parts)
+        leftover = self._next
         while self._store.stat(key := part_key(self._pipeline, self._batch_id, leftover)):
             self._store.delete(key)
             leftover += 1
         return tuple(self._parts)
+
+    @property
+    def _next(self) -> int:
+        return self._first + len(self._parts)
 
     def _put(self) -> None:
         if self._file is None:
@@ -97,7 +105,7 @@ class StagingWriter:
         file = self._file.finish()
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # IO[bytes] has what is asked for
         size = file.tell()
-        number = len(self._parts)
+        number = self._next
         key = part_key(self._pipeline, self._batch_id, number)
         file.seek(0)
         self._store.put(
@@ -137,6 +145,21 @@ def intact(store: ObjectStore, parts: Sequence[StagedPart]) -> bool:
     except StagingLost:
         return False
     return True
+
+
+def remove(store: ObjectStore, parts: Sequence[StagedPart]) -> None:
+    """Delete parts that the ledger does not name any more."""
+    for part in parts:
+        store.delete(part.key)
+
+
+def missing(store: ObjectStore, parts: Sequence[StagedPart]) -> StagedPart | None:
+    """The first part that is not there in its size; what is in it is not looked at."""
+    for part in parts:
+        version = store.stat(part.key)
+        if version is None or version.size != part.bytes:
+            return part
+    return None
 
 
 def load_parts(conn: psycopg.Connection[Any], batch_id: str) -> tuple[StagedPart, ...]:

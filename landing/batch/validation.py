@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
-from landing.batch import quarantine, staging, winners
+from landing.batch import quarantine, rewriting, staging, winners
 from landing.batch.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
 from landing.batch.decision import Decision, EveryRow, WinningRows
 from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
 from landing.batch.object_reading import Parse, Reader, Reading, from_names, from_store
 from landing.batch.reasons import RejectReason, duplicate
+from landing.batch.rewriting import RecordsLost
 from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer
 from landing.batch.staging import StagedPart
 from landing.batch.validation_ledger import (
     ValidationBatch,
     load_batch,
+    note_lost,
     reset_sinks,
     save_outcomes,
 )
-from landing.batch.winners import Mode, RecordTable
+from landing.batch.winners import Overruled, RecordTable
 from landing.stores.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ class ValidationResult:
     """
 
     batch_id: str
-    mode: Mode
+    mode: winners.Mode
     objects: tuple[ObjectCounts, ...]
     rows: RowCounts
     reasons: dict[str, int]
@@ -124,6 +126,8 @@ class ValidationResult:
     seconds: float
     #: At most 10 of the staged rows, as they are staged.
     preview: tuple[dict[str, Any], ...] = field(repr=False)
+    #: At most 10 of the rows that a newer version overruled; none of them in rewrite mode.
+    overruled: tuple[Overruled, ...] = field(default=(), repr=False)
 
     @property
     def staged_rows(self) -> int:
@@ -149,24 +153,34 @@ def validate(
     ``reader`` does that.
     Raises PermanentError for a batch that the ledger does not hold, UnbalancedCounts when rows
     went missing, TransientError when the batch changed hands or an object vanished while it was
-    read, and whatever the stores raise.
+    read, landing.batch.rewriting.RecordsLost when neither the staging nor the objects of a
+    validated batch give all that it has to, and whatever the stores raise.
     """
     started = time.monotonic()
     with ExitStack() as stack:
         conn = stack.enter_context(pg.connect(autocommit=True))
         batch = load_batch(conn, pipeline.name, batch_id)
         parts = staging.load_parts(conn, batch_id)
-        if batch.validated_at is not None and _reusable(store, batch, parts):
+        if batch.validated_at is not None and _reusable(conn, store, pipeline, batch, parts):
             return _reuse(conn, store, pipeline, batch, parts, started=started)
         decision, reasons = pipeline.decision(conn), pipeline.by_code
         buffer = stack.enter_context(RowBuffer(pipeline.columns, decision, reasons, log))
         read = reader or _reader(landing or store, pipeline)
         with read([version.version for version in batch.versions]) as reading:
             buffer.read_batch(reading, batch, started=started)
-        result = _commit(
-            conn, pipeline, batch, buffer,
-            store=store, quarantine_store=quarantine_store, reading=reading, started=started,
-        )  # fmt: skip
+        if batch.validated_at is None:
+            result = _commit(
+                conn, pipeline, batch, buffer,
+                store=store, quarantine_store=quarantine_store, reading=reading, started=started,
+            )  # fmt: skip
+        else:
+            try:
+                result = _rewrite(
+                    conn, pipeline, batch, buffer, parts, store=store, started=started
+                )
+            except RecordsLost as lost:
+                note_lost(conn, batch_id, lost.records)
+                raise
     log.info(
         "batch_validated batch=%s run=%s mode=%s rows=%s staged=%d seconds=%.1f",
         batch_id, run_id, result.mode, result.rows, result.staged_rows, result.seconds,
@@ -180,12 +194,17 @@ def _reader(store: ObjectStore, pipeline: Rules) -> Reader:
     return from_store(store, pipeline.read)
 
 
-def _reusable(store: ObjectStore, batch: ValidationBatch, parts: tuple[StagedPart, ...]) -> bool:
-    """Whether everything that the first validation staged is still there."""
-    written = sum(version.counts.rows.written for version in batch.versions)
-    if sum(part.rows for part in parts) < written:
-        return False
-    return staging.intact(store, parts)
+def _reusable(
+    conn: psycopg.Connection[Any],
+    store: ObjectStore,
+    pipeline: Rules,
+    batch: ValidationBatch,
+    parts: tuple[StagedPart, ...],
+) -> bool:
+    """Whether the staging has all that the batch has to give."""
+    if isinstance(pipeline, FactRules):
+        return rewriting.holds_facts(store, batch, parts)
+    return rewriting.holds_records(conn, store, pipeline.table, batch.batch_id, parts)
 
 
 def _reuse(
@@ -199,11 +218,80 @@ def _reuse(
 ) -> ValidationResult:
     preview = next(staging.read_parts(store, parts, rows=PREVIEW_ROWS), pl.DataFrame())
     with conn.transaction():
-        winners.lock_pipeline(conn, pipeline.name)
-        reset_sinks(conn, batch.batch_id, pipeline.sinks, done=not parts)
-        if not parts:
-            close_if_done(conn, batch.batch_id)
+        _offer(conn, pipeline, batch, parts)
     return _ledger_result(conn, batch, parts, started, tuple(preview.to_dicts()))
+
+
+def _offer(
+    conn: psycopg.Connection[Any],
+    pipeline: Rules,
+    batch: ValidationBatch,
+    parts: tuple[StagedPart, ...],
+) -> None:
+    """Let the sinks take what is staged; without any, they are done."""
+    undone_only = batch.restage and batch.validated_at is not None
+    reset_sinks(conn, batch.batch_id, pipeline.sinks, done=not parts, undone_only=undone_only)
+    if not parts:
+        close_if_done(conn, batch.batch_id)
+
+
+def _lock(conn: psycopg.Connection[Any], pipeline: Rules, batch: ValidationBatch) -> None:
+    """Decide alone, until the transaction ends. Raises TransientError when another run did."""
+    winners.lock_pipeline(conn, pipeline.name)
+    row = conn.execute(
+        "SELECT validated_at FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch.batch_id,)
+    ).fetchone()
+    if row != (batch.validated_at,):
+        raise TransientError(f"batch {batch.batch_id} was validated by another run meanwhile")
+
+
+def _rewrite(
+    conn: psycopg.Connection[Any],
+    pipeline: Rules,
+    batch: ValidationBatch,
+    buffer: RowBuffer,
+    before: tuple[StagedPart, ...],
+    *,
+    store: ObjectStore,
+    started: float,
+) -> ValidationResult:
+    """Stage what the objects give, and of what they no longer do, what the staging still has.
+
+    The parts get names of their own: until the commit the old ones are the batch's.
+    """
+    batch_id = batch.batch_id
+    with ExitStack() as stack:
+        stack.enter_context(conn.transaction())
+        _lock(conn, pipeline, batch)
+        objects = buffer.outcomes(buffer.decision.decide("rewrite"))
+        rest = None
+        if isinstance(pipeline, FactRules):
+            rewriting.require_facts(batch, objects)
+        else:
+            rest = stack.enter_context(
+                rewriting.Remainder(conn, store, pipeline.table, batch_id, before)
+            )
+            rewriting.require_records(batch, objects, rest.lost)
+        first = max((part.part + 1 for part in before), default=0)
+        writer = stack.enter_context(
+            staging.StagingWriter(store, pipeline.name, batch_id, first=first)
+        )
+        preview = buffer.stage(writer)
+        for frame in rest.frames() if rest else ():
+            writer.add(frame)
+        parts = writer.finish()
+        expected = total(o.rows for o in objects).written + (rest.rows if rest else 0)
+        _require_staged(batch_id, parts, expected)
+        staging.save_parts(conn, batch_id, parts)
+        _offer(conn, pipeline, batch, parts)
+    staging.remove(store, before)
+    return _ledger_result(conn, batch, parts, started, preview)
+
+
+def _require_staged(batch_id: str, parts: tuple[StagedPart, ...], written: int) -> None:
+    staged = sum(part.rows for part in parts)
+    if staged != written:
+        raise UnbalancedCounts(f"batch {batch_id}: {staged} rows staged, not {written}")
 
 
 def _ledger_result(
@@ -241,38 +329,25 @@ def _commit(
     started: float,
 ) -> ValidationResult:
     """Decide, write staging and quarantine, then make all of it visible at once."""
-    mode: Mode = "deliver" if batch.validated_at is None else "rewrite"
     batch_id = batch.batch_id
     with conn.transaction():
-        winners.lock_pipeline(conn, pipeline.name)
-        row = conn.execute(
-            "SELECT validated_at FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch_id,)
-        ).fetchone()
-        if row != (batch.validated_at,):
-            raise TransientError(f"batch {batch_id} was validated by another run meanwhile")
-        objects = buffer.outcomes(buffer.decision.decide(mode))
+        _lock(conn, pipeline, batch)
+        objects = buffer.outcomes(buffer.decision.decide("deliver"))
         with staging.StagingWriter(store, pipeline.name, batch_id) as writer:
             preview = buffer.stage(writer)
             parts = writer.finish()
-        staged = sum(part.rows for part in parts)
-        written = sum(counts.rows.written for counts in objects)
-        if staged != written:
-            raise UnbalancedCounts(f"batch {batch_id}: {staged} rows staged, not {written}")
-        if mode == "deliver":
-            key = buffer.rejects.put(quarantine_store, pipeline.name, batch_id)
-            buffer.decision.apply(batch_id)
-            save_outcomes(conn, batch_id, objects)
-            reading.save(conn, objects)
-            quarantine.save(conn, batch_id, quarantine_store.bucket, key, buffer.rejects)
+        _require_staged(batch_id, parts, sum(counts.rows.written for counts in objects))
+        key = buffer.rejects.put(quarantine_store, pipeline.name, batch_id)
+        buffer.decision.apply(batch_id)
+        overruled = buffer.decision.overruled()
+        save_outcomes(conn, batch_id, objects)
+        reading.save(conn, objects)
+        quarantine.save(conn, batch_id, quarantine_store.bucket, key, buffer.rejects)
         staging.save_parts(conn, batch_id, parts)
-        reset_sinks(conn, batch_id, pipeline.sinks, done=not parts)
-        if not parts:
-            close_if_done(conn, batch_id)
-    if mode == "rewrite":
-        return _ledger_result(conn, batch, parts, started, preview)
+        _offer(conn, pipeline, batch, parts)
     return ValidationResult(
         batch_id=batch_id,
-        mode=mode,
+        mode="deliver",
         objects=objects,
         rows=total(counts.rows for counts in objects),
         reasons=dict(buffer.rejects.reasons),
@@ -280,4 +355,5 @@ def _commit(
         quarantine_key=key,
         seconds=time.monotonic() - started,
         preview=preview,
+        overruled=overruled,
     )

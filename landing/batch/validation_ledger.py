@@ -31,17 +31,21 @@ class LedgeredVersion:
 
 @dataclass(frozen=True, slots=True)
 class ValidationBatch:
-    """The batch; ``validated_at`` is None until its first validation was committed."""
+    """The batch; ``validated_at`` is None until its first validation was committed.
+
+    ``restage`` says that a sink which had to take it found its staging lost.
+    """
 
     batch_id: str
     validated_at: datetime | None
     versions: tuple[LedgeredVersion, ...]
+    restage: bool = False
 
 
 def load_batch(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> ValidationBatch:
     """The batch with its versions in order. Raises PermanentError when it is not there."""
     row = conn.execute(
-        "SELECT validated_at FROM landing.batch WHERE batch_id = %s AND pipeline = %s",
+        "SELECT validated_at, restage FROM landing.batch WHERE batch_id = %s AND pipeline = %s",
         (batch_id, pipeline),
     ).fetchone()
     if row is None:
@@ -54,7 +58,7 @@ def load_batch(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> V
         """,
         (batch_id,),
     )
-    return ValidationBatch(batch_id, row[0], tuple(_version(*found) for found in cursor))
+    return ValidationBatch(batch_id, row[0], tuple(_version(*found) for found in cursor), row[1])
 
 
 def _version(seq: int, *found: Any) -> LedgeredVersion:
@@ -90,17 +94,29 @@ def save_outcomes(
             [o.rows.rejected for o in objects],
         ),
     )
-    # Not now(): that is when the transaction began, before it waited for the pipeline's lock.
+    # Drawn under the pipeline's lock, in the order in which decisions are committed: no clock says.
     conn.execute(
-        "UPDATE landing.batch SET validated_at = clock_timestamp() WHERE batch_id = %s",
+        """
+        UPDATE landing.batch SET validated_at = clock_timestamp(),
+            validation_order = nextval('landing.validation_order')
+        WHERE batch_id = %s
+        """,
         (batch_id,),
     )
 
 
 def reset_sinks(
-    conn: psycopg.Connection[Any], batch_id: str, sinks: Sequence[str], *, done: bool
+    conn: psycopg.Connection[Any],
+    batch_id: str,
+    sinks: Sequence[str],
+    *,
+    done: bool,
+    undone_only: bool = False,
 ) -> None:
-    """Every sink is to take the batch (again), or has nothing to take and is done."""
+    """Every sink is to take the batch (again), or has nothing to take and is done.
+
+    With ``undone_only`` those that are done keep what they have. Nothing of it is lost any more.
+    """
     conn.execute(
         """
         INSERT INTO landing.batch_sink AS s (batch_id, sink, state, rows_written, done_at)
@@ -110,11 +126,24 @@ def reset_sinks(
         ON CONFLICT (batch_id, sink) DO UPDATE SET state = excluded.state,
             rows_written = excluded.rows_written, done_at = excluded.done_at, seconds = NULL,
             run_id = NULL, error_class = NULL, error = NULL
+        WHERE NOT %(undone_only)s OR s.state <> 'done'
         """,
         {
             "batch": batch_id,
             "sinks": list(sinks),
             "done": done,
             "state": "done" if done else "pending",
+            "undone_only": undone_only,
         },
+    )
+    conn.execute(
+        "UPDATE landing.batch SET restage = false, records_lost = 0 WHERE batch_id = %s",
+        (batch_id,),
+    )
+
+
+def note_lost(conn: psycopg.Connection[Any], batch_id: str, records: int) -> None:
+    """Note how many records of the batch can be read nowhere: a row that says the same is new."""
+    conn.execute(
+        "UPDATE landing.batch SET records_lost = %s WHERE batch_id = %s", (records, batch_id)
     )

@@ -29,6 +29,14 @@ RECORD = Table(
         SEQ,
         ROW_HASH,
         _BATCH.named("batch_id", "Batch whose record it is."),
+        Column(
+            "order_at",
+            "bigint",
+            "When the newest version that says so arrived, µs since 1970.",
+            nullable=False,
+        ),
+        Column("order_seq", "bigint", "Its place among those of that time.", nullable=False),
+        SEQ.named("said_seq", "Ledger sequence of that version."),
     ),
 )
 REPLACED = Table(

@@ -18,6 +18,7 @@ import psycopg
 
 from assets.campaigns import events
 from assets.campaigns.pipeline import CAMPAIGNS
+from landing.arrival.identity import ObjectVersion
 from landing.batch.delivery import deliver
 from landing.batch.validation import validate
 from resources.postgres import PostgresResource
@@ -52,19 +53,20 @@ class Landing:
     def pg(self) -> PostgresResource:
         return PostgresResource(url=self.url)
 
+    def put(self, key: str, data: bytes | BinaryIO | Sequence[Row]) -> ObjectVersion:
+        """An object, which nobody has seen yet."""
+        if isinstance(data, Sequence) and not isinstance(data, bytes):
+            data = as_csv(data)
+        return self.store.put(key, data)
+
     def batch(self, objects: Mapping[str, bytes | BinaryIO | Sequence[Row]]) -> str:
         """Put objects and make them one batch, as the scan does."""
+        return self.batch_of([self.put(key, data) for key, data in objects.items()])
+
+    def batch_of(self, versions: Sequence[ObjectVersion]) -> str:
+        """One batch of versions, seen in this order."""
         self._batches += 1
         batch_id = f"{_START:%Y%m%dT%H%M%SZ}-{self._batches:04d}"
-        versions = [
-            self.store.put(
-                key,
-                as_csv(data)
-                if isinstance(data, Sequence) and not isinstance(data, bytes)
-                else data,
-            )
-            for key, data in objects.items()
-        ]
         seen = _START + timedelta(minutes=self._batches)
         with psycopg.connect(self.url) as conn:
             conn.execute(
@@ -146,15 +148,18 @@ class Landing:
 
 @dataclass
 class Recount:
-    """Current content per key, and the counts (written, unchanged, superseded, rejected)."""
+    """Current content per key, and the counts (written, unchanged, superseded, rejected).
 
-    current: dict[str, tuple[str, int, Row]] = field(default_factory=dict)
+    Versions are numbered in the order in which they arrived.
+    """
+
+    current: dict[str, tuple[int, Row]] = field(default_factory=dict)
 
     def take(self, versions: Sequence[tuple[int, Sequence[Row]]]) -> tuple[int, int, int, int]:
         """One batch of (sequence, rows) whose earlier batches are all loaded."""
         rejected = 0
-        kept: dict[str, list[tuple[str, int, Row]]] = {}
-        for seq, rows in versions:
+        kept: dict[str, list[tuple[int, Row]]] = {}
+        for arrived, rows in versions:
             last: dict[str, tuple[str, int, Row]] = {}
             for number, content in enumerate(rows):
                 key, time = content[0], content[4]
@@ -162,16 +167,16 @@ class Recount:
                     rejected += 1
                 if key not in last or (time, number) > last[key][:2]:
                     last[key] = (time, number, content)
-            for key, (time, _, content) in last.items():
-                kept.setdefault(key, []).append((time, seq, content))
+            for key, (_, _, content) in last.items():
+                kept.setdefault(key, []).append((arrived, content))
         written = unchanged = superseded = 0
         for key, candidates in kept.items():
             before = self.current.get(key)
             contenders = [*candidates, *([before] if before else [])]
-            winner = max(contenders, key=lambda c: c[:2])
-            same = [c for c in candidates if c[2] == winner[2]]
+            winner = max(contenders, key=lambda c: c[0])
+            same = [c for c in candidates if c[1] == winner[1]]
             superseded += len(candidates) - len(same)
-            is_new = before is None or before[2] != winner[2]
+            is_new = before is None or before[1] != winner[1]
             written += is_new
             unchanged += len(same) - is_new
             self.current[key] = winner

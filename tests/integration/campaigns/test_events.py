@@ -158,15 +158,6 @@ def test_a_b_a_with_b_retried_last_ends_as_a(landing):
     assert landing.deliver(first, "raw_messages") == {"r1": "A"}
 
 
-def test_a_later_event_of_an_older_object_wins_and_keeps_its_own_order(landing):
-    late = landing.batch({"campaigns/a.csv": [row("r1", "late", at=2)]})
-    middle = landing.batch({"campaigns/b.csv": [row("r1", "late, corrected", at=2)]})
-    last = landing.batch({"campaigns/c.csv": [row("r1", "early", at=1)]})
-    assert figures(landing.load(last)) == (1, 0, 0, 0)
-    assert figures(landing.load(late)) == (1, 0, 0, 0)
-    assert figures(landing.load(middle)) == (1, 0, 0, 0)
-
-
 def test_a_sink_that_comes_late_gets_only_what_is_still_current(landing):
     first = landing.batch({"campaigns/a.csv": [row("r1", "1"), row("r2", "1")]})
     second = landing.batch({"campaigns/b.csv": [row("r1", "2")]})
@@ -271,16 +262,6 @@ def test_a_backfill_delivers_the_current_winners_again_and_keeps_the_counts(land
     assert (len(landing.store.puts) == puts) is (staging == "kept")
 
 
-def test_a_backfill_without_staging_and_object_has_nothing_to_deliver(landing):
-    batch = landing.batch({"campaigns/a.csv": [row("r1")]})
-    landing.load(batch)
-    landing.store.objects.clear()
-    result = landing.validate(batch)
-    assert (result.mode, result.staged_rows, figures(result)) == ("rewrite", 0, (1, 0, 0, 0))
-    assert landing.state(batch) == "loaded"
-    assert set(landing.records()) == {"r1"}
-
-
 def test_an_unknown_batch_is_an_error(landing):
     with pytest.raises(PermanentError, match="not in the ledger"):
         landing.validate("20261122T000000Z-9999")
@@ -288,7 +269,10 @@ def test_an_unknown_batch_is_an_error(landing):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_any_history_ends_as_an_independent_recount_says(landing, seed):
-    """Random batches, validated in any order, loaded at once: counts, records and sinks agree."""
+    """Random batches, validated in any order, loaded at once: counts, records and sinks agree.
+
+    Histories in which batches are also retried and seen in another order: landing/test_order.py.
+    """
     rng = random.Random(seed)
     sinks = {sink: {} for sink in CAMPAIGNS.sinks}
     batches, seq = [], 0
@@ -313,14 +297,14 @@ def test_any_history_ends_as_an_independent_recount_says(landing, seed):
     recount = Recount()
     for batch_id, versions in batches:
         assert figures(landing.load(batch_id, sinks)) == recount.take(versions)
-    expected = {key: content[2] or None for key, (_, _, content) in recount.current.items()}
+    expected = {key: content[2] or None for key, (_, content) in recount.current.items()}
     for held in sinks.values():
         assert held == expected
     assert {k: v[:2] for k, v in landing.records().items()} == {
-        key: [content[1], content[3]] for key, (_, _, content) in recount.current.items()
+        key: [content[1], content[3]] for key, (_, content) in recount.current.items()
     }
-    assert {k: v[3] for k, v in landing.records().items()} == {
-        key: seq for key, (_, seq, _) in recount.current.items()
+    assert dict(landing.query("SELECT key, said_seq FROM campaigns.record")) == {
+        key: seq for key, (seq, _) in recount.current.items()
     }
     counted = Counter()
     for read, *rest in landing.query(

@@ -12,6 +12,7 @@ from landing.batch.chunks import REJECT_SCHEMA, Chunk, UnreadableObject
 from landing.batch.counts import RowCounts
 from landing.batch.delivery import deliver
 from landing.batch.reasons import RejectReason
+from landing.batch.rewriting import RecordsLost
 from landing.batch.staging import part_key
 from landing.batch.validation import FactRules, validate
 from migrations.upgrade import upgrade
@@ -130,8 +131,26 @@ def test_what_is_staged_again_is_what_was_staged(world):
     world.store.delete(part_key("reading", batch, 0))
     again = world.validate(batch)
     assert (again.mode, again.rows, again.reasons) == ("rewrite", first.rows, {"doubtful": 1})
-    assert again.parts == first.parts
-    assert world.store.get(part_key("reading", batch, 0)) == staged
+    # Under another name: until the commit the old parts are the batch's.
+    assert [(p.part, p.rows, p.sha256) for p in again.parts] == [
+        (p.part + 1, p.rows, p.sha256) for p in first.parts
+    ]
+    assert world.store.get(part_key("reading", batch, 1)) == staged
+
+
+def test_facts_that_cannot_be_read_again_are_named(world):
+    batch = world.batch(1, {"a": b"x", "b": b"y", "c": b"?"})
+    world.validate(batch)
+    for sink in PIPELINE.sinks:
+        world.take(batch, sink)
+    world.store.delete(part_key("reading", batch, 0))
+    world.store.delete("b")
+    world.store.delete("c")
+    with pytest.raises(RecordsLost, match="gs://campaigns/b#2 is gone") as raised:
+        world.validate(batch)
+    assert "campaigns/c" not in str(raised.value), "it had given none"
+    assert world.query("SELECT state FROM landing.batch") == [("loaded_with_rejects",)]
+    assert world.query("SELECT DISTINCT state FROM landing.batch_sink") == [("done",)]
 
 
 def test_a_validation_that_fails_leaves_nothing_to_be_seen(world):

@@ -117,6 +117,35 @@ def test_rows_come_back_under_new_rules_with_counts_of_their_own(landing, env, m
     assert counts == [(4, 1, 3)], "the first batch's counts stay"
 
 
+def test_what_is_put_back_never_overwrites_what_has_arrived_since(
+    landing, env, monkeypatch, capsys
+):
+    landing.load(landing.batch({"campaigns/0.csv": [row("w", "before")]}))
+    overtaken = LATE.replace("w,", "x,")
+    batch_id = landing.batch({"campaigns/a.csv": (HEADER + LATE + overtaken).encode()})
+    landing.load(batch_id)
+    later = [row("x", "arrived since", user="user_3")]
+    landing.load(landing.batch({"campaigns/b.csv": later}))
+    assert quarantine.run(batch_id, replay=True, limit=20) == 0
+    landing.store.put("campaigns/replay/other.csv", (HEADER + GOOD).encode())
+    monkeypatch.setattr(
+        rules, "parsed_timestamp", lambda value: pl.lit(datetime(2199, 11, 3, tzinfo=UTC))
+    )
+    (second,) = tick(landing, env)
+    landing.load(second)
+    order = "coalesce(order_at, arrived), coalesce(order_seq, seq)"
+    orders = {
+        key: (at, seq)
+        for key, at, seq in landing.query(f"SELECT key, {order} FROM landing.object_version")
+    }
+    assert orders[f"campaigns/replay/{batch_id}-0.csv"] == orders["campaigns/a.csv"]
+    assert orders["campaigns/replay/other.csv"] > orders["campaigns/b.csv"]
+    held = {}
+    for (one,) in landing.query("SELECT batch_id FROM landing.batch ORDER BY batch_id"):
+        held |= landing.deliver(one, "raw_messages")
+    assert held == {"w": "Hello", "x": "arrived since", "g": "Hi"}
+
+
 def test_a_corrected_file_arrives_by_itself_and_its_old_rows_stay_out(landing, env, capsys):
     batch_id = landing.batch({"campaigns/a.csv": DIRTY})
     landing.load(batch_id)

@@ -30,7 +30,7 @@ def reject(store, key, line, raw, reason="bad_timestamp", **changes):
     )
 
 
-def replayed(store, rejects):
+def replayed(store, rejects, note=lambda *_: None):
     return put_back(
         rejects,
         store,
@@ -38,6 +38,7 @@ def replayed(store, rejects):
         suffix=".csv",
         batch_id="20261122T101503Z-0001",
         reasons=reject_reasons("campaigns"),
+        note=note,
     )
 
 
@@ -152,3 +153,23 @@ def test_entries_of_a_quarantine_object():
     }  # fmt: skip
     (entry,) = entries([pl.DataFrame([row])])
     assert entry == Reject("gs://b/k#1", "k", "1", None, "bad_header", "d", "t", truncated=False)
+
+
+def test_each_source_version_is_noted_before_its_object_is_put():
+    store, noted, rejects = MemoryStore(), [], []
+    for name in ("a", "b"):
+        raw = f"{name},1,x,Sale,never\r\n".encode()
+        store.put(f"campaigns/{name}.csv", HEADER + raw)
+        rejects.append(reject(store, f"campaigns/{name}.csv", 2, raw))
+    before = len(store.puts)
+
+    def note(of, key):
+        assert key not in store.objects
+        noted.append((of, key, len(store.puts) - before))
+
+    assert replayed(store, rejects, note).rows == 2
+    stem = TARGET.removesuffix("0.csv")
+    assert noted == [
+        (("campaigns/a.csv", "1"), f"{stem}0.csv", 0),
+        (("campaigns/b.csv", "2"), f"{stem}1.csv", 1),
+    ]
