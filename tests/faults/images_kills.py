@@ -14,10 +14,14 @@ from tests.integration.images.landings import Landings
 SOME = 12
 
 
-def run_up_to(point: str, partition: str, batch: str) -> None:
-    """Run a task's partition in this process, which does not live to see its end."""
-    POINTS[point]()
-    Landings(os.environ).run_partition(REQUESTS, partition, {"quintet/batch": batch})
+def run_up_to(point: str, partition: str, batch: str | None) -> None:
+    """Run a task's partition in this process, which does not live to see its end.
+
+    Without a batch as a person starts it.
+    """
+    (POINTS | PREDICTING)[point]()
+    tags = {"quintet/batch": batch} if batch else {}
+    Landings(os.environ).run_partition(REQUESTS, partition, tags)
 
 
 def _taken() -> None:
@@ -131,4 +135,45 @@ POINTS: dict[str, Callable[[], None]] = {
     "metadata: files told": _files_told,
     "result: task done, no result file": _closed,
     "result: written": _result,
+}
+
+
+def _some_seen() -> None:
+    """A block of results is predicted and written, of the next one nothing is told."""
+    from assets.images.classifier import predicting
+
+    calls = [0]
+
+    def make(original: Any) -> Any:
+        def dying(*args: Any) -> None:
+            calls[0] += 1
+            if calls[0] == 2:
+                die()
+            original(*args)
+
+        return dying
+
+    replace(predicting, "BLOCK", lambda _: SOME)
+    replace(predicting, "_write", make)
+
+
+def _none_committed() -> None:
+    """A block is predicted, and its transaction has begun."""
+    from assets.images.tasks import ledger
+
+    die_after(ledger, "outdate")
+
+
+def _all_seen() -> None:
+    """Every prediction is there, and nothing else knows."""
+    from assets.images.classifier import predicting
+
+    die_after(predicting, "predict_task")
+
+
+#: Points of a task that asks for predictions.
+PREDICTING: dict[str, Callable[[], None]] = {
+    "predictions: none committed": _none_committed,
+    "predictions: some told": _some_seen,
+    "predictions: all told": _all_seen,
 }

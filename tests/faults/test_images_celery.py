@@ -27,19 +27,13 @@ from tests import rabbitmq
 from tests.faults.celery_workers import Worker, start_run, wait_until, workers
 from tests.integration.images.task_world import Tasks, photo, product
 
-pytestmark = pytest.mark.servers("postgres", "s3")
+pytestmark = [pytest.mark.servers("postgres", "s3"), pytest.mark.xdist_group("images-celery")]
 
 ITEMS, SHARD, SMALL = 300, 25, 40
 SHARDS = ITEMS // SHARD
 #: Much work on small images: a task takes some seconds.
 PARAMETERS = {"size": 512, "rotate": 10, "blur": 2, "colour_jitter": 0.2, "flip": "random"}
 _LOCAL: dict[str, bytes] = {}
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    with rabbitmq.running(tmp_path_factory.mktemp("rabbitmq")) as running:
-        yield running
 
 
 @pytest.fixture

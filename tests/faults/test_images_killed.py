@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from typing import Any
 
 import pytest
 
 from assets.images.pipeline import REQUESTS
+from tests.faults.images_end_state import left, undo
 from tests.faults.images_kills import POINTS, SOME, run_up_to
 from tests.integration.images.task_world import Tasks, photo, product
 from tests.processes import exit_code_of
@@ -19,9 +19,6 @@ ITEMS = 40
 #: Of the last items one is cut off, one a page, one has no image.
 GOOD = ITEMS - 3
 ASKED = {"task": "mine", "gender": "Men", "parameters": {"seed": 5, "flip": "random"}}
-#: What differs from run to run of the same request.
-TIMES = ("request_file", "requested_at", "started_at", "finished_at", "seconds_of_work")
-
 _UNDISTURBED: dict[str, Any] = {}
 
 
@@ -36,43 +33,13 @@ def tasks(env, monkeypatch):
     return found
 
 
-def left(tasks: Tasks) -> dict[str, Any]:
-    """All that the task leaves: its objects by name, and its rows; without times."""
-    objects: dict[str, Any] = {
-        name: tasks.results.get(f"mine/{name}") for name in tasks.listed("mine")
-    }
-    result = json.loads(objects.pop("result.json"))
-    rows = tasks.rows(
-        """
-        SELECT number, product_id, source_key, extension, status, detail, content, digest, width,
-            height, bytes FROM images.image_task_item WHERE task_id = 'mine' ORDER BY number
-        """
-    )
-    task = tasks.rows(
-        "SELECT state, items, settled, problems, files, cancel_requested FROM images.image_task"
-    )
-    batches = tasks.rows("SELECT unit, state FROM landing.batch WHERE unit IS NOT NULL")
-    return {
-        "objects": objects,
-        "result": {name: value for name, value in result.items() if name not in TIMES},
-        "rows": rows,
-        "task": task,
-        "batches": batches,
-        "counts": tasks.counts(REQUESTS),
-    }
-
-
 @pytest.fixture
 def undisturbed(tasks) -> dict[str, Any]:
     """What the same request leaves when nobody kills anything; it is made once."""
     if not _UNDISTURBED:
         tasks.ask(ASKED)
         _UNDISTURBED.update(left(tasks))
-        tasks.execute("DELETE FROM images.image_task")
-        for name in tasks.listed("mine"):
-            tasks.results.delete(f"mine/{name}")
-        tasks.execute("DELETE FROM landing.object_version WHERE bucket LIKE 'image-requests%'")
-        tasks.execute("DELETE FROM landing.batch WHERE unit IS NOT NULL")
+        undo(tasks)
     return _UNDISTURBED
 
 

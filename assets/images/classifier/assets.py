@@ -46,7 +46,7 @@ def task_predictions(
 
     def take(task_id: str) -> tuple[SinkResult, Verification]:
         from assets.images.classifier import charts, predicting, stored
-        from assets.images.tasks import failing, ledger
+        from assets.images.tasks import failing
 
         with (
             postgres.connect(autocommit=True) as connection,
@@ -67,8 +67,6 @@ def task_predictions(
                 failing.fail(connection, results, task_id, error)
                 raise
             done = predicting.predict_task(connection, results, model, task_id, context.log)
-            if done.predicted or done.removed:
-                ledger.outdate(connection, task_id)
             counts = predicting.label_counts(connection, task_id)
         shown["latest_model"] = model.version
         shown["unreadable"] = done.unreadable

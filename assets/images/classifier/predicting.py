@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assets.images.classifier.model import BLOCK, Classifier, Prediction, vector_or_none
+from assets.images.tasks import ledger
 from assets.sinks.result import SAMPLE, Verification
 from landing.batch.failures import TransientError
 
@@ -103,7 +104,7 @@ def asked(connection: Connection, task_id: str) -> bool:
 
 def forget(connection: Connection, task_id: str) -> int:
     """Remove all predictions of a task that does not want any; how many there were."""
-    return connection.execute(_REMOVE, (task_id, False)).rowcount
+    return _remove(connection, task_id, wanted=False)
 
 
 def predict_task(
@@ -115,15 +116,16 @@ def predict_task(
 ) -> Counts:
     """Write what the model sees in each good item's result, unless it has said so before.
 
-    BLOCK images and their vectors are in memory at a time, each block in a transaction: whoever
-    comes after one that was killed goes on. ``connection`` is in autocommit mode. A task that asks
-    for no prediction gets none. Raises TransientError: a result is not in the bucket, as the next
-    run of ``task_images`` sees; psycopg.Error, what the store raises.
+    BLOCK images and their vectors are in memory at a time, each block in a transaction, which also
+    says that the task's files do not tell of it: whoever comes after one that was killed goes on.
+    ``connection`` is in autocommit mode. A task that asks for no prediction gets none. Raises
+    TransientError: a result is not in the bucket, as the next run of ``task_images`` sees;
+    psycopg.Error, what the store raises.
     """
     started = shown = time.monotonic()
     if not asked(connection, task_id):
         return Counts(removed=forget(connection, task_id))
-    removed = connection.execute(_REMOVE, (task_id, True)).rowcount
+    removed = _remove(connection, task_id, wanted=True)
     number, predicted = 0, 0
     vector = _vectors(results)
     with ThreadPoolExecutor(THREADS, "predict") as pool:
@@ -159,6 +161,15 @@ def label_counts(connection: Connection, task_id: str) -> dict[str, dict[str, in
     }
 
 
+def _remove(connection: Connection, task_id: str, *, wanted: bool) -> int:
+    with connection.transaction():
+        ledger.hold(connection, task_id)
+        removed = connection.execute(_REMOVE, (task_id, wanted)).rowcount
+        if removed:
+            ledger.outdate(connection, task_id)
+    return removed
+
+
 def _vectors(results: ObjectStore) -> Callable[[str], Vectors | None]:
     def vector(key: str) -> Vectors | None:
         try:
@@ -183,4 +194,7 @@ def _write(
             [one.label if one else None for one in named],
             [one.score if one else None for one in named],
         ]
-    connection.execute(_WRITE, (task_id, version, *columns))
+    with connection.transaction():
+        ledger.hold(connection, task_id)
+        ledger.outdate(connection, task_id)
+        connection.execute(_WRITE, (task_id, version, *columns))

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 _MOST_SHOWN = 8
 
+#: Each value by one look into the column's index: the next larger one, from the smallest on. Of a
+#: million products DISTINCT reads all, which takes two seconds for seven columns.
+_VALUES = """
+WITH RECURSIVE known AS (
+    (SELECT {field} AS value FROM images.product WHERE {field} IS NOT NULL
+     ORDER BY {field} LIMIT 1)
+    UNION ALL
+    SELECT (SELECT p.{field} FROM images.product AS p WHERE p.{field} > known.value
+            ORDER BY p.{field} LIMIT 1)
+    FROM known WHERE known.value IS NOT NULL)
+SELECT value FROM known WHERE value IS NOT NULL
+"""
+
 #: The values of every column that is filtered by, as the catalogue spells them.
 KnownValues = Mapping[str, frozenset[str]]
 
@@ -28,12 +41,7 @@ KnownValues = Mapping[str, frozenset[str]]
 def known_values(connection: psycopg.Connection[Any]) -> KnownValues:
     """Of every filter; each is empty while the catalogue is. Raises psycopg.Error."""
     return {
-        field: frozenset(
-            row[0]
-            for row in connection.execute(
-                f"SELECT DISTINCT {field} FROM images.product WHERE {field} IS NOT NULL"
-            )
-        )
+        field: frozenset(value for (value,) in connection.execute(_VALUES.format(field=field)))
         for field in ImageRequest.FILTERS
     }
 

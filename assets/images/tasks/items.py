@@ -27,7 +27,6 @@ SELECT number, product_id, source_key, extension FROM images.image_task_item
 WHERE task_id = %s AND status IS NULL AND number > %s AND number <= %s
 ORDER BY number LIMIT %s
 """
-_LOCK = "SELECT FROM images.image_task WHERE task_id = %s FOR NO KEY UPDATE"
 _SETTLE = """
 UPDATE images.image_task_item AS i SET status = o.status, detail = o.detail, content = o.content,
     digest = o.digest, width = o.width, height = o.height, bytes = o.bytes, seconds = o.seconds
@@ -84,8 +83,7 @@ def settle(connection: Connection, task: Task, outcomes: Sequence[Outcome], seco
         [one.seconds for one in outcomes],
     ]
     with connection.transaction():
-        # The task's row first, as who takes a new request of its name does.
-        connection.execute(_LOCK, (task.task_id,))
+        ledger.hold(connection, task.task_id)
         new = connection.execute(_SETTLE, (*columns, task.task_id, task.request_hash)).rowcount
         ledger.settled(connection, task.task_id, new, seconds)
     return new

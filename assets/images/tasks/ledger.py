@@ -192,6 +192,16 @@ def reopen(connection: Connection, task_id: str, items: int) -> None:
     )
 
 
+def hold(connection: Connection, task_id: str) -> None:
+    """Lock the task's row until the transaction ends: before any of its items, in every place.
+
+    Who takes a new request of its name does so, too: neither waits for the other for ever.
+    """
+    connection.execute(
+        "SELECT FROM images.image_task WHERE task_id = %s FOR NO KEY UPDATE", (task_id,)
+    )
+
+
 def settled(connection: Connection, task_id: str, items: int, seconds: float) -> None:
     """So many more items have an outcome, after so many further seconds of work.
 

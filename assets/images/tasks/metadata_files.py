@@ -31,6 +31,7 @@ _ROWS = 20_000
 _MEMORY_BYTES = 8 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
 _DIGEST = "sha256"
+_CRLF = "\r\n"
 
 _SCHEMA = pa.schema(
     [
@@ -123,7 +124,7 @@ def _rows(connection: psycopg.Connection[Any], task_id: str) -> Iterator[Sequenc
 
 def _fill(rows: Iterator[Sequence[Any]], text: IO[bytes], columns: IO[bytes]) -> int:
     lines = io.TextIOWrapper(text, encoding="utf-8", newline="", write_through=True)
-    out = csv.writer(lines, lineterminator="\n")
+    out = csv.writer(_LineFeeds(lines), lineterminator=_CRLF)
     out.writerow(_SCHEMA.names)
     count, block = 0, list[Sequence[Any]]()
     with pq.ParquetWriter(columns, _SCHEMA, compression="zstd") as parquet:
@@ -138,6 +139,21 @@ def _fill(rows: Iterator[Sequence[Any]], text: IO[bytes], columns: IO[bytes]) ->
             parquet.write_batch(_batch(block))
     lines.detach()
     return count
+
+
+class _LineFeeds:
+    """Takes whole lines of a csv writer, and ends them with a line feed alone.
+
+    Before Python 3.13 a writer quotes a carriage return only where it ends lines with it; a reader
+    takes one that is not quoted for the end of a line.
+    """
+
+    def __init__(self, lines: io.TextIOWrapper) -> None:
+        self._lines = lines
+
+    def write(self, line: str) -> int:
+        """Write one line."""
+        return self._lines.write(line.removesuffix(_CRLF) + "\n")
 
 
 def _batch(rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
