@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from landing.arrival.holding import BatchHeldElsewhere, require_holder
 from landing.batch import staging
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
 from landing.batch.staging import StagedPart
@@ -178,11 +179,14 @@ def deliver(
     By GoesOnLater it is neither: the sink has to take the batch yet.
     A sink that used :meth:`Delivery.done_in` is done since its own transaction.
     The sink that is the last one to be done closes the batch in the same transaction. Raises
-    PermanentError when the batch was never validated, has no such sink, or lost its staging.
+    BatchHeldElsewhere, with the sink's rows in the ledger's own database rolled back, when another
+    run holds the batch by then, and PermanentError when the batch was never validated, has no such
+    sink, or lost its staging.
     """
     with pg.connect() as conn:
         parts = staging.load_parts(conn, batch_id)
         _require_ready(conn, pipeline, batch_id, sink, staged=bool(parts))
+        _note_begun(conn, batch_id, sink, run_id)
     delivery = Delivery(
         pipeline=pipeline,
         batch_id=batch_id,
@@ -212,7 +216,7 @@ def deliver(
 
 
 def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
-    """Set the batch loaded, or loaded_with_rejects, once every sink is done.
+    """Set the batch loaded, or loaded_with_rejects, once every sink that the code knows is done.
 
     Returns whether it is. The batch's row must be locked by the caller's transaction.
     """
@@ -226,7 +230,8 @@ def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
             finished_at = clock_timestamp(), next_attempt_at = NULL, waiting_since = NULL,
             error_class = NULL, error = NULL
         WHERE b.batch_id = %s AND b.validated_at IS NOT NULL AND NOT EXISTS (
-            SELECT FROM landing.batch_sink s WHERE s.batch_id = b.batch_id AND s.state <> 'done')
+            SELECT FROM landing.batch_sink s
+            WHERE s.batch_id = b.batch_id AND s.state NOT IN ('done', 'retired'))
         """,
         (batch_id,),
     )
@@ -260,6 +265,19 @@ def _require_ready(
         )
 
 
+def _note_begun(conn: psycopg.Connection[Any], batch_id: str, sink: str, run_id: str) -> None:
+    """Which run writes the sink: whoever looks after a dead one can say what it was writing."""
+    require_holder(conn, batch_id, run_id)
+    conn.execute(
+        """
+        UPDATE landing.batch_sink
+        SET state = 'pending', run_id = %s, error_class = NULL, error = NULL
+        WHERE batch_id = %s AND sink = %s AND state IN ('pending', 'failed')
+        """,
+        (run_id, batch_id, sink),
+    )
+
+
 def _overtaken(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> bool:
     """Whether another batch of the pipeline was validated since this one was."""
     row = conn.execute(
@@ -277,7 +295,7 @@ def _overtaken(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> b
 def _mark_done(
     conn: psycopg.Connection[Any], delivery: Delivery, run_id: str, seconds: float
 ) -> None:
-    conn.execute("SELECT FROM landing.batch WHERE batch_id = %s FOR UPDATE", (delivery.batch_id,))
+    require_holder(conn, delivery.batch_id, run_id)
     conn.execute(
         """
         UPDATE landing.batch_sink SET state = 'done', rows_written = %s, seconds = %s,
@@ -291,6 +309,10 @@ def _mark_done(
             delivery.batch_id,
             delivery.sink,
         ),
+    )
+    conn.execute(
+        "UPDATE landing.batch SET deaths = 0 WHERE batch_id = %s AND deaths > 0",
+        (delivery.batch_id,),
     )
     close_if_done(conn, delivery.batch_id)
 
@@ -308,6 +330,7 @@ def _require_committed(pg: PostgresResource, delivery: Delivery, run_id: str) ->
 def _note_pending(pg: PostgresResource, delivery: Delivery, run_id: str) -> None:
     """Also a sink that took the batch once: it is about to take another result."""
     with pg.connect() as conn:
+        require_holder(conn, delivery.batch_id, run_id)
         conn.execute(
             """
             UPDATE landing.batch_sink SET state = 'pending', run_id = %s, error_class = NULL,
@@ -336,6 +359,7 @@ def _note_failure(
     }
     try:
         with pg.connect() as conn:
+            require_holder(conn, delivery.batch_id, run_id)
             # What was committed with the sink's own rows stays done.
             conn.execute(
                 """
@@ -346,5 +370,5 @@ def _note_failure(
                 """,
                 values,
             )
-    except psycopg.Error as ledger_error:
-        error.add_note(f"the ledger could not be told: {ledger_error}")
+    except (psycopg.Error, BatchHeldElsewhere) as ledger_error:
+        error.add_note(f"the ledger was not told: {ledger_error}")
