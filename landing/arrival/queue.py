@@ -31,7 +31,11 @@ def next_new(connection: Connection, source: str, limit: int) -> list[Batch]:
     """The oldest batches that are to be requested for the first time, or again by an operator."""
     return select_batches(
         connection,
-        "WHERE source = %(source)s AND state = 'pending' ORDER BY batch_id LIMIT %(limit)s",
+        # Theirs is no next attempt: the order, spelt as its index is, is that of the ids.
+        """
+        WHERE source = %(source)s AND state = 'pending'
+        ORDER BY coalesce(next_attempt_at, '-infinity'::timestamptz), batch_id LIMIT %(limit)s
+        """,
         {"source": source, "limit": limit},
     )
 
@@ -54,11 +58,4 @@ def next_due(connection: Connection, source: str, now: datetime, limit: int) -> 
 
 def is_busy(connection: Connection, source: str) -> bool:
     """Whether a batch of the source is requested, works, or waits to be requested first."""
-    row = connection.execute(
-        """
-        SELECT EXISTS (SELECT FROM landing.batch
-            WHERE source = %s AND state IN ('pending', 'requested', 'running'))
-        """,
-        (source,),
-    ).fetchone()
-    return row is not None and bool(row[0])
+    return bool(in_flight(connection, source) or next_new(connection, source, 1))

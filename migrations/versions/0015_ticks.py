@@ -40,6 +40,10 @@ ALTER TABLE landing.batch ADD COLUMN away boolean NOT NULL DEFAULT false;
 -- However many batches wait for an operator, a tick reads those that it may request.
 CREATE INDEX batch_open_state ON landing.batch (source, state, batch_id)
     WHERE state NOT IN ('loaded', 'loaded_with_rejects');
+-- Ordered as batch_due is: by the id alone the planner would walk through the primary key.
+CREATE INDEX batch_pending ON landing.batch
+    (source, coalesce(next_attempt_at, '-infinity'::timestamptz), batch_id)
+    WHERE state = 'pending';
 CREATE INDEX batch_due ON landing.batch
     (source, coalesce(next_attempt_at, '-infinity'::timestamptz), batch_id)
     WHERE state IN ('failed_transient', 'waiting') AND NOT away;
@@ -50,6 +54,7 @@ CREATE INDEX batch_dying ON landing.batch (source, batch_id)
 DOWNGRADE = """
 DROP INDEX landing.batch_dying;
 DROP INDEX landing.batch_due;
+DROP INDEX landing.batch_pending;
 DROP INDEX landing.batch_open_state;
 ALTER TABLE landing.batch DROP COLUMN away;
 DROP TABLE landing.sink_failures;
