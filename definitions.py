@@ -16,6 +16,7 @@ import dagster as dg
 # is a third of the time), nor write to their pages in forked steps.
 gc.freeze()
 
+from assets.frame.apart import require_apart
 from assets.frame.checks import audits
 from assets.frame.code_references import with_code_references
 from assets.frame.declared import Pipeline
@@ -149,11 +150,13 @@ def build_defs(
 ) -> dg.Definitions:
     """The code location with these pipelines, or those that QUINTET_PIPELINES names.
 
-    Tests and commands replace resources by name. Raises assets.pipelines.UnknownPipelineError.
+    Tests and commands replace resources by name. Raises assets.pipelines.UnknownPipelineError, and
+    assets.frame.apart.OverlappingSourcesError when one object could belong to two sources.
     """
     apply_defaults()
     chosen = [declaration(name) for name in (pipelines or chosen_pipelines())]
     landed = [files for pipeline in chosen for files in pipeline.landed]
+    require_apart(landed)
     settings = {one.name: one.settings.from_variables() for one in chosen}
     shared = dg.Definitions(
         jobs=[maintenance_job(landed)],

@@ -209,7 +209,7 @@ def measure_landing(interface: str, keys: int, url: str) -> dict[str, Any]:
     )
     new = [keys * part // NEW + keys // (2 * NEW) for part in range(NEW)]
     ticks: list[float] = []
-    runs = SimpleNamespace(is_alive=lambda _run: True, has_ended=lambda _key: False)
+    runs = SimpleNamespace(how_ended=lambda _key: None, give_up=lambda _run: "began")
     with psycopg.connect(url, autocommit=True) as connection:
         fill_ledger(connection, interface, keys, new)
         cursor, finished = None, False

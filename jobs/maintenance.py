@@ -32,8 +32,9 @@ def maintenance_job(landed: Sequence[LandedFiles]) -> dg.JobDefinition:
     staged = [_removes_staging(files) for files in landed if not files.keeps_staging]
 
     @dg.op(
-        description="Removes loaded batches' partitions after 90 days, and those at once that the "
-        "ledger does not know: they were added by hand, and no run of theirs can succeed."
+        description="Removes loaded batches' partitions after 90 days, or beyond the newest "
+        f"{retention.MOST_PARTITIONS:,} of a source, and those at once that the ledger does not "
+        "know: they were added by hand, and no run of theirs can succeed."
     )
     def remove_partitions(context: dg.OpExecutionContext, postgres: PostgresResource) -> None:
         """The ledger keeps every batch; `make replay` brings a partition back."""

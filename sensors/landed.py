@@ -4,7 +4,7 @@ Belongs here: Dagster's words for a tick. Does not: any decision, or which sourc
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import dagster as dg
 from assets.frame.buckets import StoreResource, opened
 from assets.frame.declared import LandedFiles
 from assets.frame.execution import BATCH_TAG, in_process, multiprocess
+from landing.arrival import endings
 from landing.arrival.events import LISTENERS, Listener
 from landing.arrival.identity import StoreKind
 from landing.arrival.scan import DEADLINE_SECONDS
@@ -21,10 +22,12 @@ from resources.gcs import GcsResource
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 from resources.s3 import S3Resource
+from sensors.reaper import report_dead
 
 if TYPE_CHECKING:
     from landing.arrival.events import Status
-    from landing.arrival.tick import Request, Tick
+    from landing.arrival.requests import Request
+    from landing.arrival.tick import Ended, Tick
 
 #: Seconds that have to pass between two evaluations. The daemon looks every 5: with exactly 5 here
 #: every other look comes some milliseconds too early, and what landed waits for the next.
@@ -42,15 +45,20 @@ class InstanceRuns:
 
     instance: dg.DagsterInstance
 
-    def is_alive(self, run_id: str) -> bool:
-        """Whether the run exists and has not finished."""
-        run = self.instance.get_run_by_id(run_id)
-        return run is not None and not run.is_finished
+    def how_ended(self, run_key: str) -> "Ended | None":
+        """How the run of this key ended; None when there is none, or one that has not."""
+        # The last one first.
+        records = self.instance.get_run_records(dg.RunsFilter(tags={"dagster/run_key": run_key}))
+        if not records or not all(record.dagster_run.is_finished for record in records):
+            return None
+        if records[0].dagster_run.status == dg.DagsterRunStatus.CANCELED:
+            return "cancelled"
+        return "began" if records[0].start_time is not None else "never began"
 
-    def has_ended(self, run_key: str) -> bool:
-        """Whether there are runs of this key and all have finished."""
-        runs = self.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": run_key}))
-        return bool(runs) and all(run.is_finished for run in runs)
+    def give_up(self, run_id: str) -> "Ended":
+        """Report the run failed unless it has ended, for its process is gone; how it ended."""
+        ended = report_dead(self.instance, run_id)
+        return "cancelled" if ended == dg.DagsterRunStatus.CANCELED else "began"
 
 
 def landed_sensor(files: LandedFiles) -> dg.SensorDefinition:
@@ -136,40 +144,77 @@ def _evaluate(
         if events.last_error:
             context.log.warning("events: %s; the scan goes on alone", events.last_error)
     for batch_id in tick.lost:
-        context.log.warning("gave up the run of batch=%s, it will be tried again", batch_id)
+        context.log.warning("gave up the run of batch=%s", batch_id)
+    for warning in tick.warnings:
+        context.log.warning(warning)
+    for sink, count in tick.lacking.items():
+        context.log.warning(
+            "%d loaded batches were never in %s: `%s`", count, sink, backfill_command(files)
+        )
     known = (
         set(context.instance.get_dynamic_partitions(files.partition_set))
         if files.partition_set and tick.requests
         else set()
     )
-    return sensor_result(files, tick, known_partitions=known, events=events)
+    made, refused = run_requests(files, tick.requests)
+    if refused:
+        with postgres.connect() as connection:
+            for request, why in refused:
+                context.log.warning("no run can be asked for: batch=%s %s", request.batch_id, why)
+                endings.note_refused(
+                    connection,
+                    request.batch_id,
+                    request.attempt,
+                    error=f"no run can be asked for: {why}",
+                    now=datetime.now(UTC),
+                )
+    return sensor_result(files, tick, made, known_partitions=known, events=events)
+
+
+def run_requests(
+    files: LandedFiles, requests: "Sequence[Request]"
+) -> "tuple[list[dg.RunRequest], list[tuple[Request, str]]]":
+    """Each request in Dagster's words, and those that could not be put so, with the reason."""
+    made: list[dg.RunRequest] = []
+    refused: list[tuple[Request, str]] = []
+    for request in requests:
+        try:
+            made.append(_run_request(files, request))
+        except Exception as error:  # noqa: BLE001 - one bad request must not stop the others
+            refused.append((request, f"{type(error).__name__}: {error}"))
+    return made, refused
+
+
+def _run_request(files: LandedFiles, request: "Request") -> dg.RunRequest:
+    if unknown := sorted(set(request.sinks) - set(files.sinks)):
+        message = f"{files.pipeline} has no sink {', '.join(unknown)}"
+        raise ValueError(message)
+    return dg.RunRequest(
+        run_key=request.run_key,
+        partition_key=request.partition_key,
+        tags={BATCH_TAG: request.batch_id},
+        # Where processes of their own pay for the sinks.
+        run_config=multiprocess() if request.large else in_process(),
+        asset_selection=asset_selection(files, request),
+        asset_check_keys=check_selection(files, request),
+    )
 
 
 def sensor_result(
     files: LandedFiles,
     tick: "Tick",
+    requests: Sequence[dg.RunRequest],
     *,
     known_partitions: Collection[str],
     events: "Status | None" = None,
 ) -> dg.SensorResult:
-    """What Dagster is told of a tick. Pure."""
-    requested = dict.fromkeys(request.partition_key for request in tick.requests)
+    """What Dagster is told of a tick, with these of its requests. Pure."""
+    requested = dict.fromkeys(request.partition_key or "" for request in requests)
     new = [key for key in requested if key not in known_partitions]
     added = files.partitions if new else None
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(
-                run_key=request.run_key,
-                partition_key=request.partition_key,
-                tags={BATCH_TAG: request.batch_id},
-                # Where processes of their own pay for the sinks.
-                run_config=multiprocess() if request.large else in_process(),
-                asset_selection=asset_selection(files, request),
-                asset_check_keys=check_selection(files, request),
-            )
-            for request in tick.requests
-        ],
-        skip_reason=None if tick.requests else dg.SkipReason(tick.message),
+        run_requests=list(requests),
+        skip_reason=None if requests else dg.SkipReason(tick.message),
         cursor=tick.cursor,
         dynamic_partitions_requests=(
             [added.build_add_request(new)]
@@ -180,11 +225,17 @@ def sensor_result(
     )
 
 
+def backfill_command(files: LandedFiles) -> str:
+    """What writes every batch to every sink again; the new one among them."""
+    return f"dagster job backfill --job {files.job} --all --noprompt"
+
+
 def asset_selection(files: LandedFiles, request: "Request") -> list[dg.AssetKey] | None:
     """The assets that are not done; None, which is the whole job, when none is."""
     if request.whole:
         return None
-    return [files.key(name) for name in (*_undone(files, request), *files.derived)]
+    derived = files.derived if request.complete else ()
+    return [files.key(name) for name in (*_undone(files, request), *derived)]
 
 
 def check_selection(files: LandedFiles, request: "Request") -> list[dg.AssetCheckKey] | None:
@@ -219,6 +270,8 @@ def observation(
     }
     if scan.position.last_cycle_seconds is not None:
         metadata["scan_cycle_seconds"] = scan.position.last_cycle_seconds
+    if tick.lacking:
+        metadata["loaded_batches_without_new_sinks"] = sum(tick.lacking.values())
     if events is not None:
         metadata["new_objects_by_event"] = tick.hinted.new
         metadata["events_received"] = events.received

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame.execution import BATCH_TAG
-from landing.arrival import ledger
-from landing.arrival.states import IN_FLIGHT, ErrorClass, run_key
+from landing.arrival import endings, ledger
+from landing.arrival.states import IN_FLIGHT, ErrorClass, cancelled, run_key
 from resources.postgres import PostgresResource
 from sensors.landed import INTERVAL_SECONDS
 
@@ -88,11 +88,12 @@ def _record(
         sinks = ledger.sinks(connection, [batch_id])[batch_id]
         found = failure_of(batch, sinks, run.run_id)
         if stopped:
-            remedy = f"The run was cancelled; `make replay BATCH={batch_id}` requests it again."
-            found = ("permanent", remedy)
+            found = ("permanent", cancelled(batch_id))
         if found is None:
             message = context.dagster_event.message or "The run failed."
-            changed = ledger.mark_lost(connection, batch, error=message, now=now)
+            record = context.instance.get_run_record_by_id(run.run_id)
+            began = record is not None and record.start_time is not None
+            changed = endings.mark_lost(connection, batch, error=message, now=now, began=began)
         else:
             changed = ledger.mark_failed(
                 connection,

@@ -48,7 +48,7 @@ def dead_run_reaper(
             held = {run for run in started if locks.run_lock_held(connection, run)}
     dead, missing = overdue(started, held, json.loads(context.cursor or "{}"), time.time())
     for run_id in dead:
-        _report(context.instance, run_id)
+        report_dead(context.instance, run_id)
     context.update_cursor(json.dumps(missing))
     return dg.SkipReason(
         f"{len(started)} runs started, {len(held)} alive, {len(missing)} without a lock, "
@@ -56,16 +56,22 @@ def dead_run_reaper(
     )
 
 
-def _report(instance: dg.DagsterInstance, run_id: str) -> None:
-    """End the run in Dagster's eyes, unless it has ended meanwhile."""
+def report_dead(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus | None:
+    """End the run in Dagster's eyes, unless it has ended meanwhile; how it ended.
+
+    None for a run that Dagster does not know.
+    """
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
-        return
+        return run.status if run else None
     message = f"The run's process ended without reporting: no lock for {GRACE:.0f} s."
     if run.status == dg.DagsterRunStatus.CANCELING:
         # Somebody wanted it to end: it must not come back as a failure that is tried again.
         instance.report_run_canceled(run, message=message)
+        ended = dg.DagsterRunStatus.CANCELED
     else:
         instance.report_run_failed(run, message=f"{message} The ledger requests its batch again.")
+        ended = dg.DagsterRunStatus.FAILURE
     # Dagster lets go of a dead run's pools half a minute after it was reported.
     instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    return ended

@@ -19,6 +19,7 @@ from assets.frame.declared import LandedFiles
 from assets.frame.execution import BATCH_TAG
 from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
 from landing.arrival import ledger
+from landing.arrival.holding import BatchHeldElsewhere
 from landing.arrival.identity import StoreKind
 from landing.batch.delivery import Delivery, deliver
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
@@ -147,12 +148,15 @@ def _work(
     batch, run_id = _batch(files, context, postgres), context.run.run_id
     if batch is not None and batch.run_id != run_id:
         with postgres.connect() as connection:
-            ledger.mark_running(connection, batch.batch_id, run_id, datetime.now(UTC))
+            # One that an operator executes anew has the tags of the run that it repeats.
+            anew = "dagster/parent_run_id" in context.run.tags
+            key = None if anew else context.run.tags.get("dagster/run_key")
+            ledger.mark_running(connection, batch.batch_id, run_id, datetime.now(UTC), key=key)
     return Work(context.partition_key, batch.batch_id if batch else None)
 
 
 def _failure(partition: str, batch_id: str | None, what: str, error: Exception) -> dg.Failure:
-    if isinstance(error, UnknownPartitionError):
+    if isinstance(error, (UnknownPartitionError, BatchHeldElsewhere)):
         return dg.Failure(description=f"{what}: {error}.", allow_retries=False)
     remedy = "Mend the cause, then " + (
         f"`make replay BATCH={batch_id}`." if batch_id else "materialize the partition again."

@@ -301,9 +301,6 @@ def backlog(connection: Connection, source: str) -> Backlog:
     """What a source has not loaded yet. Cheap: partial indexes cover it."""
     row = connection.execute(
         """
-        WITH open AS (
-            SELECT batch_id, state FROM landing.batch
-            WHERE source = %(source)s AND state NOT IN ('loaded', 'loaded_with_rejects'))
         SELECT
             (SELECT count(*) FROM landing.object_version
              WHERE source = %(source)s AND batch_id IS NULL),
@@ -311,12 +308,14 @@ def backlog(connection: Connection, source: str) -> Backlog:
                 (SELECT seen_at FROM landing.object_version
                  WHERE source = %(source)s AND batch_id IS NULL ORDER BY seq LIMIT 1),
                 (SELECT min(seen_at) FROM landing.object_version
-                 WHERE batch_id = (SELECT min(batch_id) FROM open))),
-            (SELECT count(*) FROM open WHERE state = 'pending'),
-            (SELECT count(*) FROM open WHERE state IN ('requested', 'running')),
-            (SELECT count(*) FROM open WHERE state = 'failed_transient'),
-            (SELECT count(*) FROM open WHERE state = 'failed_permanent'),
-            (SELECT count(*) FROM open WHERE state = 'waiting')
+                 WHERE batch_id = min(open.batch_id))),
+            count(*) FILTER (WHERE state = 'pending'),
+            count(*) FILTER (WHERE state IN ('requested', 'running')),
+            count(*) FILTER (WHERE state = 'failed_transient'),
+            count(*) FILTER (WHERE state = 'failed_permanent'),
+            count(*) FILTER (WHERE state = 'waiting')
+        FROM landing.batch AS open
+        WHERE source = %(source)s AND state NOT IN ('loaded', 'loaded_with_rejects')
         """,
         {"source": source},
     ).fetchone()

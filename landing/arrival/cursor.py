@@ -21,12 +21,14 @@ class Cursor:
     """What one tick leaves to the next.
 
     ``unlocked`` says since when a run (``batch/run id``) has been without its lock; ``backlog`` is
-    the backlog last reported, to report changes only. Of another ``format`` nothing is taken.
+    the backlog last reported, to report changes only; ``since_retry`` how many new batches were
+    requested since the last that was tried again. Of another ``format`` nothing is taken.
     """
 
     position: Position = field(default_factory=Position)
     unlocked: Mapping[str, datetime] = field(default_factory=dict)
     backlog: str = ""
+    since_retry: int = 0
     format: Literal[1] = 1
 
     def to_text(self) -> str:

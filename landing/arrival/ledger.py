@@ -14,13 +14,13 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from landing.arrival.holding import require_free
 from landing.arrival.states import (
     ALL_STATES,
     WAIT,
     BatchState,
     ErrorClass,
     failed_state,
-    lost_delay,
     retry_delay,
 )
 from landing.batch.delivery import close_if_done
@@ -60,6 +60,10 @@ class Batch:
     waiting_since: datetime | None = None
     #: Whether its staging was lost, so that it has to be validated again.
     restage: bool = False
+    #: Runs that began, since an operator reopened it last: what the backoff counts.
+    begun: int = 0
+    #: Runs whose process died, one after another.
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class SinkState:
 
     batch_id: str
     sink: str
-    state: Literal["pending", "done", "failed"]
+    state: Literal["pending", "done", "failed", "retired"]
     rows_written: int | None
     seconds: float | None
     run_id: str | None
@@ -88,7 +92,7 @@ _SINK = ", ".join(column.name for column in fields(SinkState))
 
 def batch(connection: Connection, batch_id: str) -> Batch:
     """One batch. Raises UnknownBatchError."""
-    found = _batches(connection, "WHERE batch_id = %(batch_id)s", {"batch_id": batch_id})
+    found = select_batches(connection, "WHERE batch_id = %(batch_id)s", {"batch_id": batch_id})
     if not found:
         message = f"no batch {batch_id} in the ledger"
         raise UnknownBatchError(message)
@@ -100,7 +104,7 @@ def batch_of_partition(connection: Connection, source: str, partition_key: str) 
 
     What a run works on that no sensor asked for: one from the UI, or of a backfill.
     """
-    found = _batches(
+    found = select_batches(
         connection,
         "WHERE source = %(source)s AND coalesce(unit, batch_id) = %(partition_key)s"
         " ORDER BY batch_id DESC LIMIT 1",
@@ -111,25 +115,15 @@ def batch_of_partition(connection: Connection, source: str, partition_key: str) 
 
 def batch_in_run(connection: Connection, run_id: str) -> Batch | None:
     """The batch that the run took up, also where no sensor asked for the run."""
-    found = _batches(connection, "WHERE run_id = %(run)s", {"run": run_id})
+    found = select_batches(connection, "WHERE run_id = %(run)s", {"run": run_id})
     return found[0] if found else None
-
-
-def open_batches(connection: Connection, source: str) -> list[Batch]:
-    """The batches of a source that are not loaded, oldest first."""
-    return _batches(
-        connection,
-        "WHERE source = %(source)s AND state NOT IN ('loaded', 'loaded_with_rejects')"
-        " ORDER BY batch_id",
-        {"source": source},
-    )
 
 
 def batches(
     connection: Connection, *, states: Sequence[BatchState] = ALL_STATES, limit: int = 1_000
 ) -> list[Batch]:
     """The newest batches in these states, of every source."""
-    return _batches(
+    return select_batches(
         connection,
         "WHERE state = ANY(%(states)s) ORDER BY batch_id DESC LIMIT %(limit)s",
         {"states": list(states), "limit": limit},
@@ -164,22 +158,27 @@ def mark_requested(connection: Connection, batch_id: str, attempt: int, now: dat
     )
 
 
-def mark_running(connection: Connection, batch_id: str, run_id: str, now: datetime) -> Batch:
+def mark_running(
+    connection: Connection, batch_id: str, run_id: str, now: datetime, *, key: str | None = None
+) -> Batch:
     """A run has begun to work on the batch; it holds the run lock and the writer lock.
 
     Any state may be left: an operator's backfill runs loaded and failed batches too. Raises
-    UnknownBatchError.
+    UnknownBatchError, and BatchHeldElsewhere as holding.require_free does, which knows ``key``.
     """
-    connection.execute(
-        """
-        UPDATE landing.batch
-        SET state = 'running', run_id = %(run_id)s, started_at = %(now)s, finished_at = NULL,
-            next_attempt_at = NULL, error_class = NULL, error = NULL
-        WHERE batch_id = %(batch_id)s
-        """,
-        {"batch_id": batch_id, "run_id": run_id, "now": now},
-    )
-    return batch(connection, batch_id)
+    with connection.transaction():
+        require_free(connection, batch_id, run_id, key)
+        connection.execute(
+            """
+            UPDATE landing.batch
+            SET state = 'running', run_id = %(run_id)s, started_at = %(now)s, finished_at = NULL,
+                next_attempt_at = NULL, error_class = NULL, error = NULL,
+                begun = begun + (run_id IS DISTINCT FROM %(run_id)s)::integer
+            WHERE batch_id = %(batch_id)s
+            """,
+            {"batch_id": batch_id, "run_id": run_id, "now": now},
+        )
+        return batch(connection, batch_id)
 
 
 def note_error(
@@ -191,7 +190,8 @@ def note_error(
         UPDATE landing.batch
         SET error = CASE WHEN error_class = 'permanent' THEN error ELSE %(error)s END,
             error_class = CASE WHEN error_class = 'permanent' THEN error_class
-                               ELSE %(error_class)s END
+                               ELSE %(error_class)s END,
+            deaths = 0
         WHERE batch_id = %(batch_id)s AND run_id = %(run_id)s AND state = 'running'
         """,
         {
@@ -216,7 +216,8 @@ def mark_waiting(
         """
         UPDATE landing.batch
         SET state = 'waiting', finished_at = %(now)s, next_attempt_at = %(next)s,
-            waiting_since = coalesce(waiting_since, %(now)s), error_class = NULL, error = %(why)s
+            waiting_since = coalesce(waiting_since, %(now)s), error_class = NULL, error = %(why)s,
+            deaths = 0
         WHERE batch_id = %(batch_id)s AND run_id = %(run_id)s AND state = 'running'
         """,
         {
@@ -246,7 +247,7 @@ def mark_failed(
     """
     with connection.transaction():
         row = connection.execute(
-            "SELECT attempt FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch_id,)
+            "SELECT begun FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch_id,)
         ).fetchone()
         if row is None:
             message = f"no batch {batch_id} in the ledger"
@@ -256,7 +257,8 @@ def mark_failed(
             """
             UPDATE landing.batch
             SET state = %(state)s, finished_at = %(now)s, next_attempt_at = %(next)s,
-                run_id = %(run_id)s, error_class = %(error_class)s, error = %(error)s
+                run_id = %(run_id)s, error_class = %(error_class)s, error = %(error)s,
+                deaths = 0
             WHERE batch_id = %(batch_id)s AND state IN ('requested', 'running', 'waiting')
               AND (run_id IS NULL OR run_id = %(run_id)s)
             """,
@@ -275,48 +277,18 @@ def mark_failed(
         return changed
 
 
-def mark_lost(connection: Connection, seen: Batch, *, error: str, now: datetime) -> bool:
-    """The run of a requested or running batch ended without a word; it will be tried again.
-
-    Nothing changes unless the batch is still as it was ``seen``. One that every sink still has is
-    loaded as it was.
-    """
-    with connection.transaction():
-        changed = _changed(
-            connection,
-            """
-            UPDATE landing.batch
-            SET state = 'failed_transient', finished_at = %(now)s, next_attempt_at = %(next)s,
-                error_class = 'transient', error = %(error)s
-            WHERE batch_id = %(batch_id)s AND state = %(state)s AND attempt = %(attempt)s
-              AND run_id IS NOT DISTINCT FROM %(run_id)s
-            """,
-            {
-                "batch_id": seen.batch_id,
-                "state": seen.state,
-                "attempt": seen.attempt,
-                "run_id": seen.run_id,
-                "error": error,
-                "now": now,
-                "next": now + lost_delay(seen.attempt),
-            },
-        )
-        if changed:
-            close_if_done(connection, seen.batch_id)
-        return changed
-
-
 def reopen(connection: Connection, batch_id: str) -> bool:
     """An operator says that the cause of a failure is gone: request the batch at the next tick.
 
-    Only batches that failed or wait are reopened; what their sinks have stays.
+    Only batches that failed or wait are reopened; what their sinks have stays, the backoff begins
+    anew.
     """
     return _changed(
         connection,
         """
         UPDATE landing.batch
         SET state = 'pending', next_attempt_at = NULL, waiting_since = NULL, error_class = NULL,
-            error = NULL
+            error = NULL, begun = 0, deaths = 0
         WHERE batch_id = %(batch_id)s
           AND state IN ('failed_transient', 'failed_permanent', 'waiting')
         """,
@@ -329,7 +301,8 @@ def _storable(text: str) -> str:
     return text[:4_000].replace("\0", "")
 
 
-def _batches(connection: Connection, clause: str, values: Mapping[str, Any]) -> list[Batch]:
+def select_batches(connection: Connection, clause: str, values: Mapping[str, Any]) -> list[Batch]:
+    """The batches that a WHERE clause with what may follow it chooses."""
     rows = connection.execute(
         f"SELECT {_BATCH} FROM landing.batch {clause}",
         values,

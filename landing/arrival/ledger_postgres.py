@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from landing.arrival import arrivals, ledger
+from landing.arrival import arrivals, deadly, declared_sinks, endings, ledger, queue
 from landing.arrival.batching import Arrival
+from landing.arrival.declared_sinks import Reconciled
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger import Batch, SinkState
 from landing.arrival.scan import ScanResult
@@ -59,9 +60,35 @@ class PostgresLedger:
         """See arrivals.create_batch."""
         return arrivals.create_batch(self.connection, source, new, now)
 
-    def open_batches(self, source: Source) -> Sequence[Batch]:
-        """See ledger.open_batches."""
-        return ledger.open_batches(self.connection, source.name)
+    def reconcile(self, source: Source, now: datetime) -> Reconciled:
+        """See declared_sinks.reconcile."""
+        return declared_sinks.reconcile(self.connection, source.name, source.sinks, now)
+
+    def reconcile_batches(self, source: Source, batch_ids: Sequence[str]) -> Reconciled:
+        """See declared_sinks.reconcile_batches."""
+        return declared_sinks.reconcile_batches(
+            self.connection, source.name, source.sinks, batch_ids
+        )
+
+    def split_deadly(self, source: Source, now: datetime) -> Sequence[str]:
+        """See deadly.split_deadly."""
+        return deadly.split_deadly(self.connection, source.name, now)
+
+    def in_flight(self, source: Source) -> Sequence[Batch]:
+        """See queue.in_flight."""
+        return queue.in_flight(self.connection, source.name)
+
+    def next_new(self, source: Source, limit: int) -> Sequence[Batch]:
+        """See queue.next_new."""
+        return queue.next_new(self.connection, source.name, limit)
+
+    def next_due(self, source: Source, now: datetime, limit: int) -> Sequence[Batch]:
+        """See queue.next_due."""
+        return queue.next_due(self.connection, source.name, now, limit)
+
+    def is_busy(self, source: Source) -> bool:
+        """See queue.is_busy."""
+        return queue.is_busy(self.connection, source.name)
 
     def sinks(self, batch_ids: Sequence[str]) -> Mapping[str, Sequence[SinkState]]:
         """See ledger.sinks."""
@@ -71,9 +98,17 @@ class PostgresLedger:
         """See ledger.mark_requested."""
         return ledger.mark_requested(self.connection, batch_id, attempt, now)
 
-    def mark_lost(self, seen: Batch, *, error: str, now: datetime) -> bool:
-        """See ledger.mark_lost."""
-        return ledger.mark_lost(self.connection, seen, error=error, now=now)
+    def mark_lost(self, seen: Batch, *, error: str, now: datetime, began: bool) -> bool:
+        """See endings.mark_lost."""
+        return endings.mark_lost(self.connection, seen, error=error, now=now, began=began)
+
+    def mark_cancelled(self, seen: Batch, *, now: datetime) -> bool:
+        """See endings.mark_cancelled."""
+        return endings.mark_cancelled(self.connection, seen, now=now)
+
+    def note_refused(self, batch_id: str, attempt: int, *, error: str, now: datetime) -> bool:
+        """See endings.note_refused."""
+        return endings.note_refused(self.connection, batch_id, attempt, error=error, now=now)
 
     def run_lock_held(self, run_id: str) -> bool:
         """See locks.run_lock_held."""

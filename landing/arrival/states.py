@@ -37,6 +37,9 @@ TRIED_AGAIN: frozenset[BatchState] = frozenset({"failed_transient", "waiting"})
 #: Nothing more will happen to the batch by itself.
 LOADED: frozenset[BatchState] = frozenset({"loaded", "loaded_with_rejects"})
 
+#: What the batch of a run may be while it reports: a step may wait, and the last sink be done.
+HELD: frozenset[BatchState] = frozenset({"running", "waiting", *LOADED})
+
 #: How long a run may be without its lock before its batch counts as abandoned: a connection that
 #: broke is re-established within this.
 LOCK_GRACE = timedelta(seconds=30)
@@ -46,21 +49,39 @@ LOCK_GRACE = timedelta(seconds=30)
 WAIT = timedelta(hours=1)
 LONG_WAIT = timedelta(days=1)
 
+#: After which a run is asked for again that never began: nothing was tried, nothing is to blame.
+NOT_STARTED = timedelta(minutes=1)
+
+#: Runs of a batch whose process died, one after another, after which it may be dying of an object:
+#: a batch of several is halved, a single object is set aside a death later. Once its rows are
+#: staged it waits for an operator after MOST_DEATHS.
+SUSPECT_DEATHS = 2
+LONE_DEATHS = 3
+MOST_DEATHS = 5
+
 _BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
 
 
-def retry_delay(attempt: int) -> timedelta:
-    """How long after the failure of ``attempt`` (from 1) the next one may be requested."""
-    return _BACKOFF[min(max(attempt, 1), len(_BACKOFF)) - 1]
+def retry_delay(begun: int) -> timedelta:
+    """How long after the failure of the ``begun``-th run (from 1) the next may be requested.
+
+    Runs that never began do not count.
+    """
+    return _BACKOFF[min(max(begun, 1), len(_BACKOFF)) - 1]
 
 
-def lost_delay(attempt: int) -> timedelta:
-    """How long after ``attempt`` (from 1) was lost the next one may be requested.
+def lost_delay(deaths: int) -> timedelta:
+    """How long after the ``deaths``-th death in a row (from 1) the next run may be requested.
 
     A process that died says nothing about the sinks: the first time it is tried again at once. One
     that dies again may be dying of the batch.
     """
-    return retry_delay(attempt - 1) if attempt > 1 else timedelta()
+    return retry_delay(deaths - 1) if deaths > 1 else timedelta()
+
+
+def cancelled(batch_id: str) -> str:
+    """What the ledger says of a batch whose run somebody cancelled."""
+    return f"The run was cancelled; `make replay BATCH={batch_id}` requests it again."
 
 
 def failed_state(error_class: ErrorClass) -> BatchState:

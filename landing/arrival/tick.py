@@ -1,7 +1,7 @@
 """One tick of a landing sensor: look at the bucket, write the ledger, say which runs to ask for.
 
-Belongs here: the order of the steps and the decision. Does not: Dagster
-(sensors/landed.py) or SQL (arrivals.py, ledger.py).
+Belongs here: the order of the steps. Does not: the choice among batches (requests.py), Dagster
+(sensors/landed.py) or SQL (arrivals.py, ledger.py, queue.py).
 
 A request is committed to the ledger before Dagster hears of it, and is repeated under the same run
 key at every tick until its run reports that it runs: Dagster drops the repetitions, so that a
@@ -11,20 +11,22 @@ daemon killed in between, or a run deleted from its queue, loses nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from landing.arrival.arrivals import Backlog
 from landing.arrival.batching import close_batches
 from landing.arrival.cursor import Cursor
+from landing.arrival.declared_sinks import Reconciled
 from landing.arrival.hints import Hinted, take_hints
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger import Batch, SinkState
 from landing.arrival.ledger_postgres import PostgresLedger
+from landing.arrival.requests import Request, choose, free_slots, request_for
 from landing.arrival.scan import ScanResult, scan
 from landing.arrival.source import UNIT_BYTES, Source
-from landing.arrival.states import IN_FLIGHT, LOCK_GRACE, TRIED_AGAIN, run_key
+from landing.arrival.states import LOCK_GRACE, run_key
 from landing.stores.base import ObjectNotCurrent, ObjectStore
 
 if TYPE_CHECKING:
@@ -34,41 +36,23 @@ if TYPE_CHECKING:
 MAX_NEW_BATCHES = 10
 
 
+#: How a run that has ended did, as far as its batch matters; ``began``: its process was there.
+Ended = Literal["cancelled", "began", "never began"]
+
+
 class Runs(Protocol):
-    """What a tick asks Dagster about its runs."""
+    """What a tick asks Dagster about its runs, and tells it."""
 
-    def is_alive(self, run_id: str) -> bool:
-        """Whether the run exists and has not finished."""
+    def how_ended(self, run_key: str) -> Ended | None:
+        """How the run of this key ended; None when there is none, or one that has not."""
         ...
 
-    def has_ended(self, run_key: str) -> bool:
-        """Whether there are runs of this key and all have finished."""
+    def give_up(self, run_id: str) -> Ended:
+        """Report the run failed unless it has ended, for its process is gone; how it ended.
+
+        One that was being cancelled is reported cancelled.
+        """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A run to ask for. ``sinks`` are those not done; ``whole`` says that nothing is done yet.
-
-    ``partition_key`` is what it works on.
-    ``large`` batches are worth a process per sink. ``bytes`` are those of the objects.
-    """
-
-    batch_id: str
-    partition_key: str
-    pipeline: str
-    attempt: int
-    sinks: tuple[str, ...]
-    validate: bool
-    whole: bool
-    large: bool
-    objects: int
-    bytes: int
-
-    @property
-    def run_key(self) -> str:
-        """The same for every repetition of this attempt."""
-        return run_key(self.batch_id, self.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +68,10 @@ class Tick:
     message: str
     cursor: str
     hinted: Hinted
+    #: How many loaded batches a sink that a deploy has added was never given.
+    lacking: Mapping[str, int] = field(default_factory=dict)
+    #: What somebody should know: batches that were set apart, requests that could not be made.
+    warnings: tuple[str, ...] = ()
 
 
 def evaluate_tick(
@@ -138,55 +126,89 @@ def run_tick(
 
     hinted = take_hints(store, source, hints, record, deadline=deadline, clock=clock, now=now)
     result = scan(store, source, before.position, record, deadline=deadline, clock=clock, now=now)
-    unlocked, lost = _reap(source, ledger, runs, before.unlocked, now())
+    reaped = _reap(source, ledger, runs, before.unlocked, now())
     with ledger.exclusive(source):
+        reconciled = ledger.reconcile(source, now())
+        split = ledger.split_deadly(source, now())
         created = _make_batches(source, store, ledger, now())
-        batches = ledger.open_batches(source)
-        attempts = [
-            (batch, attempt)
-            for batch, attempt in decide(batches, now(), source.max_in_flight)
-            if batch.attempt == attempt or ledger.mark_requested(batch.batch_id, attempt, now())
-        ]
+        attempts, since_retry = _choose(source, ledger, before.since_retry, now())
         sinks = ledger.sinks([batch.batch_id for batch, _ in attempts])
+    requests, refused = _requests(source, ledger, attempts, sinks, now())
     backlog = ledger.backlog(source)
     ledger.save_scan(source, result, now())
-    after = Cursor(position=result.position, unlocked=unlocked, backlog=str(backlog))
+    after = Cursor(
+        position=result.position,
+        unlocked=reaped.unlocked,
+        backlog=str(backlog),
+        since_retry=since_retry,
+    )
     return Tick(
-        requests=tuple(_request(source, batch, n, sinks[batch.batch_id]) for batch, n in attempts),
+        requests=requests,
         created=tuple(created),
-        lost=tuple(lost),
+        lost=tuple(reaped.lost),
         scan=result,
         backlog=backlog,
-        changed=after.backlog != before.backlog or result.new + hinted.new > 0,
-        message=describe(source, result, backlog, hinted),
+        changed=(
+            after.backlog != before.backlog
+            or result.new + hinted.new > 0
+            or bool(reconciled.lacking)
+        ),
+        message=describe(source, result, backlog, hinted, reconciled),
         cursor=after.to_text(),
         hinted=hinted,
+        lacking=reconciled.lacking,
+        warnings=(*reaped.problems, *split, *refused, *filter(None, [str(reconciled)])),
     )
 
 
-def decide(batches: Sequence[Batch], now: datetime, max_in_flight: int) -> list[tuple[Batch, int]]:
-    """Which batches to request, oldest first, and as which attempt. Pure.
+def _choose(
+    source: Source, ledger: PostgresLedger, since_retry: int, now: datetime
+) -> tuple[list[tuple[Batch, int]], int]:
+    """The batches to request, oldest first, and as which attempt; see requests.choose.
 
-    Requested ones are requested again, as the same attempt. New ones, and transient failures and
-    waiting ones whose time has come, get their next attempt while fewer than ``max_in_flight`` are
-    in flight. Permanent failures wait for an operator.
+    Requested ones are requested again, as the same attempt.
     """
-    chosen = [(batch, batch.attempt) for batch in batches if batch.state == "requested"]
-    free = max_in_flight - sum(batch.state in IN_FLIGHT for batch in batches)
-    due = [
-        (batch, batch.attempt + 1)
-        for batch in batches
-        if batch.state == "pending"
-        or (
-            batch.state in TRIED_AGAIN
-            and (batch.next_attempt_at is None or batch.next_attempt_at <= now)
-        )
-    ]
-    return sorted(chosen + due[: max(free, 0)], key=lambda choice: choice[0].batch_id)
+    in_flight = ledger.in_flight(source)
+    asked = [(batch, batch.attempt) for batch in in_flight if batch.state == "requested"]
+    free = free_slots(in_flight, source.max_in_flight)
+    if free:
+        new, due = ledger.next_new(source, free), ledger.next_due(source, now, free)
+        ledger.reconcile_batches(source, [batch.batch_id for batch in (*new, *due)])
+        chosen, since_retry = choose(new, due, free, since_retry)
+        asked += [
+            (batch, batch.attempt + 1)
+            for batch in chosen
+            if ledger.mark_requested(batch.batch_id, batch.attempt + 1, now)
+        ]
+    return sorted(asked, key=lambda choice: choice[0].batch_id), since_retry
+
+
+def _requests(
+    source: Source,
+    ledger: PostgresLedger,
+    attempts: Sequence[tuple[Batch, int]],
+    sinks: Mapping[str, Sequence[SinkState]],
+    now: datetime,
+) -> tuple[tuple[Request, ...], list[str]]:
+    """What to ask for, and which batches it could not be made of: those are noted, and wait."""
+    made: list[Request] = []
+    refused: list[str] = []
+    for batch, attempt in attempts:
+        try:
+            made.append(request_for(source, batch, attempt, sinks[batch.batch_id]))
+        except Exception as error:  # noqa: BLE001 - one bad batch must not stop the others
+            why = f"no run could be asked for: {type(error).__name__}: {error}"
+            ledger.note_refused(batch.batch_id, attempt, error=why, now=now)
+            refused.append(f"{batch.batch_id}: {why}")
+    return tuple(made), refused
 
 
 def describe(
-    source: Source, result: ScanResult, backlog: Backlog, hinted: Hinted | None = None
+    source: Source,
+    result: ScanResult,
+    backlog: Backlog,
+    hinted: Hinted | None = None,
+    reconciled: Reconciled | None = None,
 ) -> str:
     """A tick in one line, for those who look why nothing happens."""
     named = f"events named {hinted.keys}, new {hinted.new}; " if hinted and hinted.keys else ""
@@ -200,6 +222,7 @@ def describe(
         f"in flight {backlog.in_flight}, to be tried again {backlog.failed}, "
         f"waiting for somebody else's work {backlog.elsewhere}, "
         f"for an operator {backlog.stopped}"
+        + (f"; {reconciled}" if reconciled and str(reconciled) else "")
     )
 
 
@@ -210,11 +233,7 @@ def _make_batches(
     arrivals = ledger.unassigned(source, most, unit_of(source, store))
     if not arrivals:
         return []
-    busy = any(
-        batch.state == "pending" or batch.state in IN_FLIGHT
-        for batch in ledger.open_batches(source)
-    )
-    closed = close_batches(arrivals, source, idle=not busy, now=now)
+    closed = close_batches(arrivals, source, idle=not ledger.is_busy(source), now=now)
     return [ledger.create_batch(source, group, now) for group in closed[:MAX_NEW_BATCHES]]
 
 
@@ -235,50 +254,52 @@ def unit_of(source: Source, store: ObjectStore) -> Callable[[ObjectVersion], str
     return read
 
 
+@dataclass(slots=True)
+class _Reaped:
+    """Since when runs are without their lock, the batches given up, and what went wrong."""
+
+    unlocked: dict[str, datetime] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
 def _reap(
     source: Source,
     ledger: PostgresLedger,
     runs: Runs,
     unlocked: Mapping[str, datetime],
     now: datetime,
-) -> tuple[dict[str, datetime], list[str]]:
-    """Batches whose run is over without having said so: since when, and which are given up."""
-    suspects: dict[str, datetime] = {}
-    lost: list[str] = []
-    for batch in ledger.open_batches(source):
+) -> _Reaped:
+    """Give up the batches whose run is over without having said so.
+
+    A run that works is judged by its lock alone: Dagster may believe for hours that it goes on.
+    """
+    reaped = _Reaped()
+    for batch in ledger.in_flight(source):
         if batch.state == "requested":
-            if runs.has_ended(run_key(batch.batch_id, batch.attempt)):
-                error = "the run ended before it reported that it runs; see it in Dagster"
-                if ledger.mark_lost(batch, error=error, now=now):
-                    lost.append(batch.batch_id)
-        elif batch.state == "running" and batch.run_id is not None:
-            if ledger.run_lock_held(batch.run_id) or runs.is_alive(batch.run_id):
-                continue
+            ended = runs.how_ended(run_key(batch.batch_id, batch.attempt))
+            error = "the run ended before it reported that it runs; see it in Dagster"
+        elif batch.run_id is None or ledger.run_lock_held(batch.run_id):
+            continue
+        else:
             run = f"{batch.batch_id}/{batch.run_id}"
             since = min(unlocked.get(run, now), now)
             if now - since < LOCK_GRACE:
-                suspects[run] = since
+                reaped.unlocked[run] = since
                 continue
             error = f"run {batch.run_id} ended, or its process died, without reporting a result"
-            if ledger.mark_lost(batch, error=error, now=now):
-                lost.append(batch.batch_id)
-    return suspects, lost
-
-
-def _request(source: Source, batch: Batch, attempt: int, sinks: Sequence[SinkState]) -> Request:
-    undone = tuple(sink.sink for sink in sinks if sink.state != "done")
-    # Validation decides what is left to do; without any sink to do, or without what it staged, it
-    # has to run again.
-    validate = batch.validated_at is None or batch.restage or not undone
-    return Request(
-        batch_id=batch.batch_id,
-        partition_key=batch.partition_key,
-        pipeline=batch.pipeline,
-        attempt=attempt,
-        sinks=undone,
-        validate=validate,
-        whole=validate and len(undone) in {0, len(sinks)},
-        large=batch.bytes > source.large_bytes,
-        objects=batch.objects,
-        bytes=batch.bytes,
-    )
+            try:
+                ended = runs.give_up(batch.run_id)
+            except Exception as problem:  # noqa: BLE001 - the batch goes on whatever Dagster says
+                ended = "began"
+                reaped.problems.append(f"run {batch.run_id} cannot be reported failed: {problem}")
+        if ended == "cancelled":
+            changed = ledger.mark_cancelled(batch, now=now)
+        else:
+            began = ended == "began"
+            changed = ended is not None and ledger.mark_lost(
+                batch, error=error, now=now, began=began
+            )
+        if changed:
+            reaped.lost.append(batch.batch_id)
+    return reaped

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from landing.arrival.holding import BatchHeldElsewhere, require_holder
 from landing.batch import staging, winners
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
 from landing.batch.staging import StagedPart, StagingLost
@@ -160,14 +161,18 @@ def deliver(
     By GoesOnLater it is neither: the sink has to take the batch yet.
     A sink that used :meth:`Delivery.done_in` is done since its own transaction.
     The sink that is the last one to be done closes the batch in the same transaction. Raises
-    PermanentError when the batch was never validated, has no such sink, or is to be given again to
-    a sink that is done although its staging is lost: then the sink stays done.
+    BatchHeldElsewhere, with the sink's rows in the ledger's own database rolled back, when another
+    run holds the batch by then, and PermanentError when the batch was never validated, has no such
+    sink, or is to be given again to a sink that is done although its staging is lost: then the sink
+    stays done.
     """
     with pg.connect() as conn:
         parts = staging.load_parts(conn, batch_id)
         taken = _require_ready(conn, pipeline, batch_id, sink, staged=bool(parts))
     if taken and (lost := staging.missing(store, parts)):
         raise _taken_and_lost(batch_id, sink, f"{lost.key} is missing or another")
+    with pg.connect() as conn:
+        _note_begun(conn, batch_id, sink, run_id)
     delivery = Delivery(
         pipeline=pipeline,
         batch_id=batch_id,
@@ -202,7 +207,7 @@ def deliver(
 
 
 def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
-    """Set the batch loaded, or loaded_with_rejects, once every sink is done.
+    """Set the batch loaded, or loaded_with_rejects, once every sink that the code knows is done.
 
     Returns whether it is. The batch's row must be locked by the caller's transaction.
     """
@@ -216,7 +221,8 @@ def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
             finished_at = clock_timestamp(), next_attempt_at = NULL, waiting_since = NULL,
             error_class = NULL, error = NULL
         WHERE b.batch_id = %s AND b.validated_at IS NOT NULL AND NOT EXISTS (
-            SELECT FROM landing.batch_sink s WHERE s.batch_id = b.batch_id AND s.state <> 'done')
+            SELECT FROM landing.batch_sink s
+            WHERE s.batch_id = b.batch_id AND s.state NOT IN ('done', 'retired'))
         """,
         (batch_id,),
     )
@@ -256,6 +262,19 @@ def _require_ready(
     return bool(taken)
 
 
+def _note_begun(conn: psycopg.Connection[Any], batch_id: str, sink: str, run_id: str) -> None:
+    """Which run writes the sink: whoever looks after a dead one can say what it was writing."""
+    require_holder(conn, batch_id, run_id)
+    conn.execute(
+        """
+        UPDATE landing.batch_sink
+        SET state = 'pending', run_id = %s, error_class = NULL, error = NULL
+        WHERE batch_id = %s AND sink = %s AND state IN ('pending', 'failed')
+        """,
+        (run_id, batch_id, sink),
+    )
+
+
 def _overtaken(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> bool:
     """Whether another batch of the pipeline was validated since this one was."""
     row = conn.execute(
@@ -273,7 +292,7 @@ def _overtaken(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> b
 def _mark_done(
     conn: psycopg.Connection[Any], delivery: Delivery, run_id: str, seconds: float
 ) -> None:
-    conn.execute("SELECT FROM landing.batch WHERE batch_id = %s FOR UPDATE", (delivery.batch_id,))
+    require_holder(conn, delivery.batch_id, run_id)
     conn.execute(
         """
         UPDATE landing.batch_sink SET state = 'done', rows_written = %s, seconds = %s,
@@ -287,6 +306,10 @@ def _mark_done(
             delivery.batch_id,
             delivery.sink,
         ),
+    )
+    conn.execute(
+        "UPDATE landing.batch SET deaths = 0 WHERE batch_id = %s AND deaths > 0",
+        (delivery.batch_id,),
     )
     close_if_done(conn, delivery.batch_id)
 
@@ -304,6 +327,7 @@ def _require_committed(pg: PostgresResource, delivery: Delivery, run_id: str) ->
 def _note_pending(pg: PostgresResource, delivery: Delivery, run_id: str) -> None:
     """Also a sink that took the batch once: it is about to take another result."""
     with pg.connect() as conn:
+        require_holder(conn, delivery.batch_id, run_id)
         conn.execute(
             """
             UPDATE landing.batch_sink SET state = 'pending', run_id = %s, error_class = NULL,
@@ -332,6 +356,7 @@ def _note_failure(
     }
     try:
         with pg.connect() as conn:
+            require_holder(conn, delivery.batch_id, run_id)
             # What was committed with the sink's own rows stays done.
             conn.execute(
                 """
@@ -347,5 +372,5 @@ def _note_failure(
                     "UPDATE landing.batch SET restage = true WHERE batch_id = %s",
                     (delivery.batch_id,),
                 )
-    except psycopg.Error as ledger_error:
-        error.add_note(f"the ledger could not be told: {ledger_error}")
+    except (psycopg.Error, BatchHeldElsewhere) as ledger_error:
+        error.add_note(f"the ledger was not told: {ledger_error}")

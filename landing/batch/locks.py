@@ -29,15 +29,16 @@ PING_SECONDS = 5.0
 #: Seconds without the locks after which the run has to stop: the ledger may give it up then.
 LOSS_SECONDS = 30.0
 
+#: Seconds without a sign of life after which the server ends the session, and frees its locks. A
+#: process that was stopped, or whose machine was, keeps its connection open as long as it likes.
+SILENT_SECONDS = 60.0
+
 #: How long one attempt to get a lock waits on the server, in milliseconds. Short, so that a
 #: connection that broke while waiting is noticed.
 _WAIT_MS = 5_000
 
 #: A client that vanished without closing its connection must not hold its locks for hours.
-_SESSION_OPTIONS = (
-    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
-    " -c idle_session_timeout=0"
-)
+_SESSION_OPTIONS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +57,16 @@ def hold_locks(
     on_lost: Callable[[str], None] = lambda _reason: None,
     ping_seconds: float = PING_SECONDS,
     loss_seconds: float = LOSS_SECONDS,
+    silent_seconds: float = SILENT_SECONDS,
 ) -> Iterator[None]:
     """Hold the run lock of ``run_id`` and then the lock of ``writer`` while the body runs.
 
     Waits for both without a limit, on a connection of its own to ``url`` (bare ``postgresql://``).
     A thread keeps that connection alive, and makes a new one that takes the locks again when it
     breaks. ``on_lost`` is called once, from that thread, with the reason, when the locks could not
-    be had again for ``loss_seconds``, or as soon as another session has one of them.
+    be had again for ``loss_seconds``, or as soon as another session has one of them. The server
+    frees them after ``silent_seconds`` without a sign of life: a process that was stopped for so
+    long is told when it goes on, and does not take them again.
 
     Raises psycopg.OperationalError when the server cannot be reached at the start.
     """
@@ -73,6 +77,7 @@ def hold_locks(
         on_lost=on_lost,
         ping_seconds=ping_seconds,
         loss_seconds=loss_seconds,
+        silent_seconds=silent_seconds,
     )
     keeper.start()
     try:
@@ -91,6 +96,7 @@ class _Keeper:
         on_lost: Callable[[str], None],
         ping_seconds: float,
         loss_seconds: float,
+        silent_seconds: float,
     ) -> None:
         self._url = url
         self._run_id = run_id
@@ -98,6 +104,7 @@ class _Keeper:
         self._on_lost = on_lost
         self._ping_seconds = ping_seconds
         self._loss_seconds = loss_seconds
+        self._silent_seconds = silent_seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._keep_alive, name=f"run lock {run_id}", daemon=True
@@ -124,12 +131,13 @@ class _Keeper:
     def _connect(self) -> Connection:
         import psycopg
 
+        silent = round(self._silent_seconds * 1_000)
         connection = psycopg.connect(
             self._url,
             autocommit=True,
             connect_timeout=5,
             application_name=f"quintet run {self._run_id}",
-            options=_SESSION_OPTIONS,
+            options=f"{_SESSION_OPTIONS} -c idle_session_timeout={silent}",
             keepalives_idle=5,
             keepalives_interval=5,
             keepalives_count=3,
@@ -155,13 +163,19 @@ class _Keeper:
     def _keep_alive(self) -> None:
         import psycopg
 
-        held_at = time.monotonic()
+        held_at, problem = time.monotonic(), ""
         while not self._stopping.wait(self._ping_seconds):
+            away = time.monotonic() - held_at
             try:
+                # Whoever was away for longer has been given up: it must not come back.
+                if self._connection is None and away >= self._loss_seconds:
+                    self._on_lost(f"the locks were away for {away:.0f} s: {problem}")
+                    return
                 taken = self._ping_or_retake()
             except (psycopg.Error, OSError) as error:
                 self._disconnect()
-                if time.monotonic() - held_at >= self._loss_seconds:
+                problem = str(error)
+                if _ended_for_silence(error) or away >= self._loss_seconds:
                     self._on_lost(f"no connection to Postgres to hold the locks: {error}")
                     return
                 log.warning("lost the connection of run_id=%s, error=%s", self._run_id, error)
@@ -206,3 +220,10 @@ class _Keeper:
             with suppress(Exception):
                 self._connection.close()
             self._connection = None
+
+
+def _ended_for_silence(error: Exception) -> bool:
+    """Whether the server ended the session because nothing was heard: the process stood still."""
+    from psycopg.errors import IdleSessionTimeout
+
+    return isinstance(error, IdleSessionTimeout) or "idle-session timeout" in str(error)

@@ -1,6 +1,6 @@
 """Why rows, files and messages are rejected: what a reason is, and noticing undeclared ones.
 
-Belongs here: the shape of a reason, and the only one that validation itself gives. Does not: those
+Belongs here: the shape of a reason, and those that no format or pipeline gives. Does not: those
 of a format (``assets/formats``) or of a pipeline (beside its rules), which
 ``assets.pipelines.reject_reasons`` gathers.
 """
@@ -27,6 +27,15 @@ class RejectReason:
     meaning: str
     remedy: str = CORRECT_ROW
     final: str = ""
+
+
+#: The ledger's own: no reader gives it, so that every pipeline has it.
+KILLS_PROCESS = RejectReason(
+    "kills_process",
+    "every process that read the object alone died (no memory left, or a crash in a library)",
+    "read it on a machine with more memory, or put smaller or correct files in its place; put "
+    "again as it is, it is tried again",
+)
 
 
 class UnknownReasonWarning(UserWarning):

@@ -29,6 +29,9 @@ STAGING_AGE = timedelta(days=7)
 #: Share of staged rows that are current records below which older staging is written anew.
 COMPACTED_BELOW = 0.5
 
+#: Loaded partitions of a source that stay, whatever their age: Dagster reads and shows all of them.
+MOST_PARTITIONS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Removed:
@@ -42,21 +45,30 @@ class Removed:
     damaged: int = 0
 
 
-def due_partitions(connection: Connection, source: str, now: datetime) -> dict[str, list[str]]:
+def due_partitions(
+    connection: Connection, source: str, now: datetime, most: int = MOST_PARTITIONS
+) -> dict[str, list[str]]:
     """Partitions of a source that have had their time, oldest first, and their batches.
 
-    Every batch of such a partition is loaded, and for longer than PARTITION_AGE.
+    Every batch of such a partition is loaded, and for longer than PARTITION_AGE, or it is older
+    than the newest ``most`` of those that are loaded.
     """
     rows = connection.execute(
         """
-        SELECT coalesce(unit, batch_id), array_agg(batch_id) FROM landing.batch
-        WHERE source = %s
-        GROUP BY 1
-        HAVING bool_and(state IN ('loaded', 'loaded_with_rejects') AND finished_at < %s)
-           AND bool_or(partition_removed_at IS NULL)
-        ORDER BY min(batch_id)
+        SELECT partition, batches FROM (
+            SELECT coalesce(unit, batch_id) AS partition, array_agg(batch_id) AS batches,
+                min(batch_id) AS oldest, max(finished_at) AS finished,
+                row_number() OVER (ORDER BY max(batch_id) DESC) AS place
+            FROM landing.batch
+            WHERE source = %s
+            GROUP BY 1
+            HAVING bool_and(state IN ('loaded', 'loaded_with_rejects'))
+               AND bool_or(partition_removed_at IS NULL)
+        ) AS loaded
+        WHERE finished < %s OR place > %s
+        ORDER BY oldest
         """,
-        (source, now - PARTITION_AGE),
+        (source, now - PARTITION_AGE, most),
     )
     return dict(rows.fetchall())
 

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
+from landing.arrival.holding import require_holder
 from landing.batch import quarantine, rewriting, staging, winners
 from landing.batch.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
 from landing.batch.decision import Decision, EveryRow, WinningRows
 from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
 from landing.batch.object_reading import Parse, Reader, Reading, from_names, from_store
-from landing.batch.reasons import RejectReason, duplicate
+from landing.batch.reasons import KILLS_PROCESS, RejectReason, duplicate
 from landing.batch.rewriting import RecordsLost
 from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer
+from landing.batch.set_aside import without_set_aside
 from landing.batch.staging import StagedPart
 from landing.batch.validation_ledger import (
     ValidationBatch,
@@ -72,7 +74,8 @@ class RecordRules:
     @property
     def by_code(self) -> dict[str, RejectReason]:
         """All reasons for which a row or a file may be rejected."""
-        return {reason.code: reason for reason in (*self.reasons, duplicate(self.key))}
+        own = (duplicate(self.key), KILLS_PROCESS)
+        return {reason.code: reason for reason in (*self.reasons, *own)}
 
     def decision(self, conn: psycopg.Connection[Any]) -> Decision:
         """Which rows of a batch are staged."""
@@ -98,7 +101,7 @@ class FactRules:
     @property
     def by_code(self) -> dict[str, RejectReason]:
         """All reasons for which a row or a file may be rejected."""
-        return {reason.code: reason for reason in self.reasons}
+        return {reason.code: reason for reason in (*self.reasons, KILLS_PROCESS)}
 
     def decision(self, _conn: psycopg.Connection[Any]) -> Decision:
         """Every row of a batch is staged."""
@@ -152,9 +155,9 @@ def validate(
     ``store`` takes the staging. The objects are read from it too, unless they are in ``landing`` or
     ``reader`` does that.
     Raises PermanentError for a batch that the ledger does not hold, UnbalancedCounts when rows
-    went missing, TransientError when the batch changed hands or an object vanished while it was
-    read, landing.batch.rewriting.RecordsLost when neither the staging nor the objects of a
-    validated batch give all that it has to, and whatever the stores raise.
+    went missing, BatchHeldElsewhere when the batch changed hands, TransientError when an object
+    vanished while it was read, landing.batch.rewriting.RecordsLost when neither the staging nor the
+    objects of a validated batch give all that it has to, and whatever the stores raise.
     """
     started = time.monotonic()
     with ExitStack() as stack:
@@ -162,22 +165,23 @@ def validate(
         batch = load_batch(conn, pipeline.name, batch_id)
         parts = staging.load_parts(conn, batch_id)
         if batch.validated_at is not None and _reusable(conn, store, pipeline, batch, parts):
-            return _reuse(conn, store, pipeline, batch, parts, started=started)
+            return _reuse(conn, store, pipeline, batch, parts, run_id=run_id, started=started)
         decision, reasons = pipeline.decision(conn), pipeline.by_code
         buffer = stack.enter_context(RowBuffer(pipeline.columns, decision, reasons, log))
-        read = reader or _reader(landing or store, pipeline)
+        read = without_set_aside(reader or _reader(landing or store, pipeline), batch.versions)
         with read([version.version for version in batch.versions]) as reading:
             buffer.read_batch(reading, batch, started=started)
         if batch.validated_at is None:
             result = _commit(
-                conn, pipeline, batch, buffer,
+                conn, pipeline, batch, buffer, run_id=run_id,
                 store=store, quarantine_store=quarantine_store, reading=reading, started=started,
             )  # fmt: skip
         else:
             try:
                 result = _rewrite(
-                    conn, pipeline, batch, buffer, parts, store=store, started=started
-                )
+                    conn, pipeline, batch, buffer, parts,
+                    run_id=run_id, store=store, started=started,
+                )  # fmt: skip
             except RecordsLost as lost:
                 note_lost(conn, batch_id, lost.records)
                 raise
@@ -214,10 +218,12 @@ def _reuse(
     batch: ValidationBatch,
     parts: tuple[StagedPart, ...],
     *,
+    run_id: str,
     started: float,
 ) -> ValidationResult:
     preview = next(staging.read_parts(store, parts, rows=PREVIEW_ROWS), pl.DataFrame())
     with conn.transaction():
+        require_holder(conn, batch.batch_id, run_id)
         _offer(conn, pipeline, batch, parts)
     return _ledger_result(conn, batch, parts, started, tuple(preview.to_dicts()))
 
@@ -235,9 +241,15 @@ def _offer(
         close_if_done(conn, batch.batch_id)
 
 
-def _lock(conn: psycopg.Connection[Any], pipeline: Rules, batch: ValidationBatch) -> None:
-    """Decide alone, until the transaction ends. Raises TransientError when another run did."""
+def _lock(
+    conn: psycopg.Connection[Any], pipeline: Rules, batch: ValidationBatch, run_id: str
+) -> None:
+    """Decide alone, until the transaction ends.
+
+    Raises BatchHeldElsewhere, and TransientError when another run has decided meanwhile.
+    """
     winners.lock_pipeline(conn, pipeline.name)
+    require_holder(conn, batch.batch_id, run_id)
     row = conn.execute(
         "SELECT validated_at FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch.batch_id,)
     ).fetchone()
@@ -252,6 +264,7 @@ def _rewrite(
     buffer: RowBuffer,
     before: tuple[StagedPart, ...],
     *,
+    run_id: str,
     store: ObjectStore,
     started: float,
 ) -> ValidationResult:
@@ -262,7 +275,7 @@ def _rewrite(
     batch_id = batch.batch_id
     with ExitStack() as stack:
         stack.enter_context(conn.transaction())
-        _lock(conn, pipeline, batch)
+        _lock(conn, pipeline, batch, run_id)
         objects = buffer.outcomes(buffer.decision.decide("rewrite"))
         rest = None
         if isinstance(pipeline, FactRules):
@@ -323,6 +336,7 @@ def _commit(
     batch: ValidationBatch,
     buffer: RowBuffer,
     *,
+    run_id: str,
     store: ObjectStore,
     quarantine_store: ObjectStore,
     reading: Reading,
@@ -331,7 +345,7 @@ def _commit(
     """Decide, write staging and quarantine, then make all of it visible at once."""
     batch_id = batch.batch_id
     with conn.transaction():
-        _lock(conn, pipeline, batch)
+        _lock(conn, pipeline, batch, run_id)
         objects = buffer.outcomes(buffer.decision.decide("deliver"))
         with staging.StagingWriter(store, pipeline.name, batch_id) as writer:
             preview = buffer.stage(writer)

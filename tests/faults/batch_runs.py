@@ -28,7 +28,7 @@ from landing.arrival import ledger
 from landing.arrival.tick import evaluate_tick
 from landing.stores.base import ObjectStore
 from sensors import outcomes
-from sensors.landed import InstanceRuns, sensor_result
+from sensors.landed import InstanceRuns, run_requests, sensor_result
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class BatchRuns(ABC):
                 runs=InstanceRuns(self.instance),
             )
         self.cursor = tick.cursor
-        answer = sensor_result(self.pipeline.files, tick, known_partitions=())
+        made, _ = run_requests(self.pipeline.files, tick.requests)
+        answer = sensor_result(self.pipeline.files, tick, made, known_partitions=())
         # Other processes would not have this one's instance.
         requests = [
             request.with_replaced_attrs(run_config=in_process())

@@ -37,7 +37,7 @@ def test_a_killed_run_that_had_submitted_is_followed(env, openai_admin, monkeypa
     with dg.DagsterInstance.get() as instance:
         (dead,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         # As the sensor does, whose grace the test does not wait for: it holds a slot of the pool.
-        reaper._report(instance, dead.run_id)
+        reaper.report_dead(instance, dead.run_id)
     (request,) = world.until_asked()
     assert request.partition_key == MONTH
     assert world.run(assets=request.asset_selection).success

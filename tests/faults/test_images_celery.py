@@ -21,7 +21,7 @@ from assets.images.scaleout import sending, shards
 from assets.images.scaleout.celery_app import sender
 from assets.images.scaleout.worker import take_turn
 from assets.images.tasks import attempt, ledger
-from landing.arrival.tick import Request
+from landing.arrival.requests import Request
 from landing.batch.failures import PermanentError, classify
 from tests import rabbitmq
 from tests.faults.celery_workers import Worker, start_run, wait_until, workers

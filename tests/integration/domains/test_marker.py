@@ -14,7 +14,8 @@ from assets.domains.pipeline import DOMAINS
 from assets.frame.execution import BATCH_TAG
 from definitions import build_defs
 from landing.arrival import ledger
-from landing.arrival.tick import Request, Tick, evaluate_tick
+from landing.arrival.requests import Request
+from landing.arrival.tick import Ended, Tick, evaluate_tick
 from landing.stores.s3 import S3Store
 from resources.s3 import S3Resource
 from tests.integration.domains.month_world import MONTH, MonthWorld
@@ -29,11 +30,11 @@ SETTLED = 2.5
 
 
 class NoRuns:
-    def is_alive(self, _run_id: str) -> bool:
-        return False
+    def how_ended(self, _run_key: str) -> Ended | None:
+        return None
 
-    def has_ended(self, _run_key: str) -> bool:
-        return False
+    def give_up(self, _run_id: str) -> Ended:
+        return "began"
 
 
 class Landing(MonthWorld):

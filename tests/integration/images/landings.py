@@ -20,7 +20,8 @@ from psycopg.rows import dict_row
 from assets.frame.declared import LandedFiles
 from assets.images.pipeline import CATALOGUE, INVENTORY
 from definitions import build_defs
-from landing.arrival.tick import Request, evaluate_tick
+from landing.arrival.requests import Request
+from landing.arrival.tick import Ended, evaluate_tick
 from landing.stores.minio import MinioStore
 from migrations.upgrade import upgrade
 from resources.minio import MinioResource
@@ -32,11 +33,11 @@ _LATER = timedelta(seconds=60)
 class NoRuns:
     """Dagster without any run."""
 
-    def is_alive(self, run_id: str) -> bool:
-        return False
+    def how_ended(self, _run_key: str) -> Ended | None:
+        return None
 
-    def has_ended(self, run_key: str) -> bool:
-        return False
+    def give_up(self, _run_id: str) -> Ended:
+        return "began"
 
 
 @dataclass

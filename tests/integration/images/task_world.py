@@ -17,7 +17,7 @@ import dagster as dg
 from PIL import Image
 
 from assets.images.pipeline import REQUESTS
-from landing.arrival.tick import Request
+from landing.arrival.requests import Request
 from tests.integration.images.landings import Landings
 
 HEADER = (

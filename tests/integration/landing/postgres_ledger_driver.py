@@ -8,9 +8,12 @@ from typing import Any
 import psycopg
 
 from landing.arrival import ledger
+from landing.arrival.holding import require_holder
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger_postgres import PostgresLedger
-from landing.arrival.states import ErrorClass
+from landing.arrival.source import Source
+from landing.arrival.states import ALL_STATES, LOADED, ErrorClass
+from landing.batch.delivery import close_if_done
 
 TABLES = "landing.object_version, landing.batch_sink, landing.batch, landing.scan"
 VERSION = "store, bucket, key, version, size, modified_at"
@@ -44,17 +47,34 @@ class PostgresLedgerDriver(PostgresLedger):
         )
         return [(seq, ObjectVersion(*rest), batch_id) for seq, batch_id, *rest in rows]
 
+    def open_batches(self, source: Source) -> list[ledger.Batch]:
+        states = [state for state in ALL_STATES if state not in LOADED]
+        return sorted(
+            ledger.batches(self.connection, states=states), key=lambda batch: batch.batch_id
+        )
+
     def batch_ids(self) -> list[str]:
         # The physical order is that of creation only until an update: xmin is not enough either.
         rows = self.connection.execute(
-            """SELECT batch_id FROM landing.object_version WHERE batch_id IS NOT NULL
-               GROUP BY batch_id ORDER BY min(seq)"""
+            """SELECT v.batch_id FROM landing.object_version v JOIN landing.batch b USING (batch_id)
+               WHERE b.split_from IS NULL GROUP BY v.batch_id ORDER BY min(v.seq)"""
         )
         return [row[0] for row in rows]
 
-    def mark_running(self, batch_id: str, run_id: str, now: datetime) -> None:
+    def every_batch(self) -> list[str]:
+        return [row[0] for row in self.connection.execute("SELECT batch_id FROM landing.batch")]
+
+    def aside(self) -> set[int]:
+        rows = self.connection.execute(
+            "SELECT seq FROM landing.object_version WHERE outcome = 'rejected'"
+        )
+        return {row[0] for row in rows}
+
+    def take_lock(self, run_id: str) -> None:
         self.holder.execute("SELECT pg_advisory_lock(81, hashtext(%s))", (run_id,))
-        ledger.mark_running(self.connection, batch_id, run_id, now)
+
+    def mark_running(self, batch_id: str, run_id: str, now: datetime, key: str) -> None:
+        ledger.mark_running(self.connection, batch_id, run_id, now, key=key)
 
     def release(self, run_id: str) -> None:
         self.holder.execute("SELECT pg_advisory_unlock(81, hashtext(%s))", (run_id,))
@@ -76,24 +96,24 @@ class PostgresLedgerDriver(PostgresLedger):
             now=now,
         )
 
-    def mark_validated(self, batch_id: str, now: datetime) -> None:
-        self.connection.execute(
-            "UPDATE landing.batch SET validated_at = %s WHERE batch_id = %s", (now, batch_id)
-        )
-
-    def mark_sink_done(self, batch_id: str, sink: str) -> None:
+    def mark_validated(self, batch_id: str, run_id: str, now: datetime) -> None:
         with self.connection.transaction():
+            require_holder(self.connection, batch_id, run_id)
+            self.connection.execute(
+                "UPDATE landing.batch SET validated_at = %s WHERE batch_id = %s", (now, batch_id)
+            )
+
+    def mark_sink_done(self, batch_id: str, sink: str, run_id: str) -> None:
+        with self.connection.transaction():
+            require_holder(self.connection, batch_id, run_id)
             self.connection.execute(
                 "UPDATE landing.batch_sink SET state = 'done' WHERE batch_id = %s AND sink = %s",
                 (batch_id, sink),
             )
             self.connection.execute(
-                """UPDATE landing.batch SET state = 'loaded', waiting_since = NULL
-                   WHERE batch_id = %s AND NOT EXISTS
-                   (SELECT FROM landing.batch_sink AS s
-                    WHERE s.batch_id = batch.batch_id AND s.state <> 'done')""",
-                (batch_id,),
+                "UPDATE landing.batch SET deaths = 0 WHERE batch_id = %s", (batch_id,)
             )
+            close_if_done(self.connection, batch_id)
 
     def reopen(self, batch_id: str) -> None:
         ledger.reopen(self.connection, batch_id)

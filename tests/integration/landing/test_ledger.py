@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from landing.arrival import arrivals, ledger
+from landing.arrival import arrivals, endings, ledger
 from landing.arrival.arrivals import Backlog
 from landing.arrival.batching import Arrival
 from landing.arrival.identity import ObjectVersion
@@ -241,9 +241,9 @@ def test_what_moved_on_since_it_was_seen_is_not_lost(connection: psycopg.Connect
     ledger.mark_requested(connection, batch_id, 1, NOW)
     seen = ledger.batch(connection, batch_id)
     ledger.mark_running(connection, batch_id, "r", NOW)
-    assert not ledger.mark_lost(connection, seen, error="ended", now=NOW)
+    assert not endings.mark_lost(connection, seen, error="ended", now=NOW, began=True)
     running = ledger.batch(connection, batch_id)
-    assert ledger.mark_lost(connection, running, error="ended", now=NOW)
+    assert endings.mark_lost(connection, running, error="ended", now=NOW, began=True)
     lost = ledger.batch(connection, batch_id)
     assert (lost.state, lost.next_attempt_at) == ("failed_transient", NOW)
 

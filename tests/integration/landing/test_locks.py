@@ -121,6 +121,69 @@ def test_a_killed_process_frees_its_locks(
         process.wait()
 
 
+@pytest.mark.parametrize("taken_over", [True, False])
+def test_a_stopped_process_loses_its_locks_and_finds_out(
+    ledger_url: str, connection: psycopg.Connection[Any], taken_over: bool
+) -> None:
+    script = (
+        "import os, sys, time\nfrom landing.batch.locks import hold_locks\n"
+        "def lost(reason):\n"
+        "    print(reason, flush=True)\n"
+        "    os._exit(7)\n"
+        "with hold_locks(sys.argv[1], sys.argv[2], 'campaigns', on_lost=lost,\n"
+        "                ping_seconds=0.2, loss_seconds=60, silent_seconds=1.5):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script, ledger_url, RUN]
+    process = processes.start(command, stdout=processes.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "held\n"
+        time.sleep(3)  # longer than it may be silent
+        assert run_lock_held(connection, RUN), "its pings keep it"
+        process.send_signal(signal.SIGSTOP)
+        if taken_over:
+            with psycopg.connect(ledger_url, autocommit=True) as other:
+                other.execute("SET lock_timeout = '20s'")
+                other.execute("SELECT pg_advisory_lock(82, hashtext('campaigns'))")
+        wait_until(lambda: not run_lock_held(connection, RUN))
+        process.send_signal(signal.SIGCONT)
+        # Also when nobody has them by now: it may have been given up all the same.
+        assert process.wait(20) == 7
+        assert "idle-session timeout" in process.stdout.read()
+        assert not run_lock_held(connection, RUN)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_session_that_comes_back_too_late_does_not_take_its_locks_again(
+    ledger_url: str, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+    real = psycopg.connect
+    asked = threading.Event()
+
+    def refuse_for_long(*args: Any, **kwargs: Any) -> Any:
+        asked.set()
+        time.sleep(0.6)
+        raise psycopg.OperationalError("connection refused")
+
+    with (
+        hold_locks(ledger_url, RUN, on_lost=lost.append, ping_seconds=0.1, loss_seconds=0.5),
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(psycopg, "connect", refuse_for_long)
+        assert end_session(connection, RUN) == 1
+        assert asked.wait(10)
+        patch.setattr(psycopg, "connect", real)
+        wait_until(lambda: bool(lost), 5)
+        assert not run_lock_held(connection, RUN)
+    assert len(lost) == 1
+
+
 def test_a_broken_connection_is_replaced_with_its_locks(
     ledger_url: str, connection: psycopg.Connection[Any]
 ) -> None:

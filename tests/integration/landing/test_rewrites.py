@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from assets.campaigns.pipeline import CAMPAIGNS
-from landing.arrival import ledger
-from landing.arrival.tick import Request
+from landing.arrival import endings, ledger
+from landing.arrival.requests import Request, request_for
 from landing.batch import retention
 from landing.batch.failures import PermanentError, classify
 from landing.batch.rewriting import RecordsLost
@@ -123,7 +123,7 @@ def test_a_run_that_cannot_write_a_loaded_batch_again_leaves_it_loaded(landing):
         assert landing.state(batch) == "loaded"
         # Nor one whose process dies before it changed anything.
         running = ledger.mark_running(connection, batch, "dies", now)
-        assert ledger.mark_lost(connection, running, error="gone", now=now)
+        assert endings.mark_lost(connection, running, error="gone", now=now, began=True)
     assert landing.state(batch) == "loaded"
 
 
@@ -219,12 +219,10 @@ def sinks(landing: Landing, batch_id: str) -> dict[str, str]:
 
 def request_of(landing: Landing, batch_id: str) -> Request:
     """What the next tick asks for."""
-    from landing.arrival.tick import _request
-
     with landing.pg.connect(autocommit=True) as connection:
         batch = ledger.batch(connection, batch_id)
         found = ledger.sinks(connection, [batch_id])[batch_id]
-    return _request(CAMPAIGNS.source("campaigns", ""), batch, batch.attempt + 1, found)
+    return request_for(CAMPAIGNS.source("campaigns", ""), batch, batch.attempt + 1, found)
 
 
 def test_lost_staging_is_validated_again_for_the_sinks_that_have_to_take_it(landing):

@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 
 from landing.arrival.source import Source
-from landing.arrival.tick import evaluate_tick
+from landing.arrival.tick import Ended, evaluate_tick
 from landing.stores.minio import MinioStore
 from landing.stores.s3 import S3Store
 
@@ -27,11 +27,11 @@ BUCKET = "landing-gateway"
 class NoRuns:
     """No run was ever started."""
 
-    def is_alive(self, run_id: str) -> bool:
-        return False
+    def how_ended(self, _run_key: str) -> Ended | None:
+        return None
 
-    def has_ended(self, run_key: str) -> bool:
-        return False
+    def give_up(self, _run_id: str) -> Ended:
+        return "began"
 
 
 def source(kind) -> Source:

@@ -326,18 +326,30 @@ def test_the_end_of_runs_is_read_from_the_instance() -> None:
 
     with dg.DagsterInstance.ephemeral() as instance:
         runs = InstanceRuns(instance)
-        assert not runs.has_ended("batch/1")
-        assert not runs.is_alive("unknown")
+        assert runs.how_ended("batch/1") is None
+        assert runs.give_up("unknown") == "began"
         tags = {"dagster/run_key": "batch/1"}
         started = dg.DagsterRunStatus.STARTED
         failed = create_run_for_test(
             instance, "model", tags=tags, status=dg.DagsterRunStatus.FAILURE
         )
-        assert runs.has_ended("batch/1")
-        assert not runs.is_alive(failed.run_id)
+        assert runs.how_ended("batch/1") == "never began"
         retried = create_run_for_test(instance, "model", tags=tags, status=started)
-        assert not runs.has_ended("batch/1")
-        assert runs.is_alive(retried.run_id)
+        assert runs.how_ended("batch/1") is None
+        assert runs.give_up(retried.run_id) == "began"
+        assert status_of(instance, retried) == dg.DagsterRunStatus.FAILURE
+        canceling = dg.DagsterRunStatus.CANCELING
+        last = create_run_for_test(instance, "model", tags=tags, status=canceling)
+        assert runs.how_ended("batch/1") is None
+        assert runs.give_up(last.run_id) == "cancelled"
+        assert runs.how_ended("batch/1") == runs.give_up(last.run_id) == "cancelled"
+        assert status_of(instance, failed) == dg.DagsterRunStatus.FAILURE
+
+
+def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
 
 
 def month_of(version: ObjectVersion) -> str:
@@ -373,7 +385,9 @@ def test_a_run_works_on_the_unit_that_its_objects_name(
     assert dict(first.scan.ignored) == {"no_unit": 1}
     bucket.clock.advance(31)
     both = ticked(first.cursor)
-    told = landed.sensor_result(MONTHS, both, known_partitions=())
+    told = landed.sensor_result(
+        MONTHS, both, landed.run_requests(MONTHS, both.requests)[0], known_partitions=()
+    )
     requests = sorted(told.run_requests or [], key=lambda one: one.partition_key or "")
     assert [one.partition_key for one in requests] == ["2025-03", "2025-04"]
     assert not told.dynamic_partitions_requests, "months are there without being added"

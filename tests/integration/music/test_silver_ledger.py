@@ -112,7 +112,7 @@ def test_rows_and_mark_are_committed_together(ledgered, world):
     with ledgered.deliver("b1") as batch, ledgered.pg.connect() as conn:
         with conn.transaction():
             load_batch(conn, batch)
-            assert ledgered.sink("b1") == ("pending", None, None)
+            assert ledgered.sink("b1") == ("pending", None, "run")
             assert not world.hashes()
         assert ledgered.sink("b1") == ("done", 50, "run")
     assert len(world.hashes()) == 50

@@ -11,6 +11,7 @@ import pytest
 
 from assets.campaigns import rules
 from assets.campaigns.pipeline import CAMPAIGNS
+from landing.arrival import ledger
 from landing.arrival.tick import evaluate_tick
 from landing.stores.gcs import GcsStore
 from migrations.upgrade import upgrade
@@ -41,11 +42,11 @@ def landing(env):
 class NoRuns:
     """Dagster without any run."""
 
-    def is_alive(self, run_id):
-        return False
+    def how_ended(self, run_key):
+        return None
 
-    def has_ended(self, run_key):
-        return False
+    def give_up(self, run_id):
+        return "began"
 
 
 def tick(landing, env):
@@ -95,6 +96,8 @@ def test_rows_come_back_under_new_rules_with_counts_of_their_own(landing, env, m
         rules, "parsed_timestamp", lambda value: pl.lit(datetime(2025, 11, 3, tzinfo=UTC))
     )
     (second,) = tick(landing, env)
+    with landing.pg.connect() as connection:
+        ledger.mark_running(connection, second, "run", datetime.now(UTC))
     sinks = {sink: {} for sink in ("raw_messages",)}
     result = landing.validate(second)
     sinks["raw_messages"].update(landing.deliver(second, "raw_messages"))

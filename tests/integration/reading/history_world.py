@@ -20,7 +20,7 @@ from assets.reading.history.assets import content_meta_history, history_rows, in
 from assets.reading.pipeline import HISTORY
 from assets.reading.settings import ReadingSettings
 from assets.reading.tables import warehouse_of
-from landing.arrival.tick import evaluate_tick
+from landing.arrival.tick import Ended, evaluate_tick
 from landing.stores.gcs import GcsStore
 from resources.bigquery import BigQueryResource, run
 from resources.gcs import GcsResource
@@ -41,11 +41,11 @@ def settings(env: Mapping[str, str]) -> ReadingSettings:
 
 
 class _NoRuns:
-    def is_alive(self, _run_id: str) -> bool:
-        return False
+    def how_ended(self, _run_key: str) -> Ended | None:
+        return "never began"
 
-    def has_ended(self, _run_key: str) -> bool:
-        return True
+    def give_up(self, _run_id: str) -> Ended:
+        return "began"
 
 
 @dataclass

@@ -10,21 +10,28 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from landing.arrival.holding import BatchHeldElsewhere
+from landing.arrival.requests import Request
 from landing.arrival.source import Source
-from landing.arrival.states import LOADED, WAIT
-from landing.arrival.tick import Request, Tick, run_tick
+from landing.arrival.states import HELD, LOADED, LONE_DEATHS, WAIT, run_key
+from landing.arrival.tick import Ended, Tick, run_tick
 from landing.stores.base import ObjectNotCurrent
 from tests.unit.landing.bucket_model import BucketModel, Clock
 
 PREFIX = "in/"
 SINKS = ("first", "second")
+DEPLOYS = [SINKS, ("first",), ("second", "third"), ("first", "second", "third")]
+
+#: Whatever process reads it dies.
+DEADLY = b"XXX"
 
 #: Names that sort before, between and after each other by bytes, in several planes of Unicode.
 FIXED_KEYS = [
@@ -34,18 +41,23 @@ FIXED_KEYS = [
 names = st.sampled_from(FIXED_KEYS) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=3
 ).map(lambda text: text + ".csv")
-contents = st.sampled_from([b"A", b"B", b"CC"])
+contents = st.sampled_from([b"A", b"B", b"CC", DEADLY])
 ignored_names = st.sampled_from(["a.csv.tmp", "note.txt", "folder/", "up.part", "\0.csv"])
 
 
 @dataclass
 class ModelRun:
-    """A run as Dagster keeps it. ``worker`` says whether its process lives."""
+    """A run as Dagster keeps it. ``worker`` says whether its process lives.
+
+    ``began`` says whether it ever did. A process that was only stopped is without its lock, too.
+    """
 
     request: Request
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "queued"
     worker: bool = False
+    began: bool = False
+    stopped: bool = False
 
 
 @dataclass
@@ -58,14 +70,23 @@ class ModelRuns:
         if not any(run.request.run_key == request.run_key for run in self.runs):
             self.runs.append(ModelRun(request))
 
-    def is_alive(self, run_id: str) -> bool:
-        return any(
-            run.run_id == run_id and run.status in {"queued", "started"} for run in self.runs
-        )
-
-    def has_ended(self, run_key: str) -> bool:
+    def how_ended(self, run_key: str) -> Ended | None:
         found = [run for run in self.runs if run.request.run_key == run_key]
-        return bool(found) and all(run.status == "ended" for run in found)
+        if not found or any(run.status in {"queued", "started"} for run in found):
+            return None
+        return self._ended(found[-1])
+
+    def give_up(self, run_id: str) -> Ended:
+        found = [run for run in self.runs if run.run_id == run_id]
+        for run in found:
+            if run.status in {"queued", "started"}:
+                run.status = "ended"
+        return self._ended(found[-1]) if found else "began"
+
+    def _ended(self, run: ModelRun) -> Ended:
+        if run.status == "cancelled":
+            return "cancelled"
+        return "began" if run.began else "never began"
 
 
 class ArrivalMachine(RuleBasedStateMachine):
@@ -87,6 +108,8 @@ class ArrivalMachine(RuleBasedStateMachine):
         self.runs = ModelRuns()
         self.cursor: str | None = None
         self.processed: dict[tuple[str, str], list[tuple[str, int, bytes]]] = {}
+        self.deaths: Counter[int] = Counter()
+        self.cancelled: set[str] = set()
         self.source = Source(
             name="model",
             pipeline="model",
@@ -214,8 +237,16 @@ class ArrivalMachine(RuleBasedStateMachine):
             self.begin(data.draw(st.sampled_from(queued)))
 
     def begin(self, run: ModelRun) -> None:
-        run.status, run.worker = "started", True
-        self.ledger.mark_running(run.request.batch_id, run.run_id, self.clock.now)
+        """Its process starts, and its first step takes up the batch, or sees that it must not."""
+        run.status, run.worker, run.began = "started", True, True
+        self.ledger.take_lock(run.run_id)
+        try:
+            self.ledger.mark_running(
+                run.request.batch_id, run.run_id, self.clock.now, run.request.run_key
+            )
+        except BatchHeldElsewhere:
+            assert self.ledger.batch(run.request.batch_id).run_id != run.run_id
+            self.end(run, "permanent")
 
     @rule(
         data=st.data(), sinks=st.integers(0, 2), error=st.sampled_from(["transient", "permanent"])
@@ -239,6 +270,8 @@ class ArrivalMachine(RuleBasedStateMachine):
             self.begin(run)
         batch_id = run.request.batch_id
         self.work(run, min(sinks, len(run.request.sinks) - 1))
+        if not run.worker:
+            return
         before = self.ledger.batch(batch_id)
         self.ledger.mark_waiting(batch_id, run_id=run.run_id, now=self.clock.now)
         after = self.ledger.batch(batch_id)
@@ -257,20 +290,46 @@ class ArrivalMachine(RuleBasedStateMachine):
 
     def work(self, run: ModelRun, sinks: int) -> None:
         """Validate, unless that is done, and write that many of the requested sinks."""
+        if not run.worker:
+            return
+        try:
+            self.step_by_step(run, sinks)
+        except BatchHeldElsewhere:
+            batch = self.ledger.batch(run.request.batch_id)
+            assert batch.run_id != run.run_id or batch.state not in HELD, "it holds the batch"
+
+    def step_by_step(self, run: ModelRun, sinks: int) -> None:
         request = run.request
+        batch = self.ledger.batch(request.batch_id)
+        holds = batch.run_id == run.run_id and batch.state in HELD
         assert request.sinks, "a run without anything to do was requested"
-        assert request.validate == (self.ledger.batch(request.batch_id).validated_at is None)
+        if holds:
+            assert request.validate == (batch.validated_at is None)
         if request.validate:
+            found = []
             for seq, version in self.ledger.versions(request.batch_id):
+                if seq in self.ledger.aside():
+                    continue
                 try:
                     with self.bucket.open(version) as stream:
-                        read = (request.batch_id, seq, stream.read())
+                        content = stream.read()
                 except ObjectNotCurrent:
                     continue
-                self.processed.setdefault((version.key, version.version), []).append(read)
-            self.ledger.mark_validated(request.batch_id, self.clock.now)
+                if content == DEADLY:
+                    self.kill(run)
+                    return
+                found.append(((version.key, version.version), (request.batch_id, seq, content)))
+            self.ledger.mark_validated(request.batch_id, run.run_id, self.clock.now)
+            for identity, read in found:
+                self.processed.setdefault(identity, []).append(read)
         for sink in request.sinks[:sinks]:
-            self.ledger.mark_sink_done(request.batch_id, sink)
+            self.ledger.mark_sink_done(request.batch_id, sink, run.run_id)
+
+    def kill(self, run: ModelRun) -> None:
+        run.worker = False
+        self.ledger.release(run.run_id)
+        for seq, _ in self.ledger.versions(run.request.batch_id):
+            self.deaths[seq] += 1
 
     def end(self, run: ModelRun, error: str) -> None:
         self.ledger.mark_failed(
@@ -284,10 +343,44 @@ class ArrivalMachine(RuleBasedStateMachine):
         started = [run for run in self.runs_with("started") if run.worker]
         if started:
             run = data.draw(st.sampled_from(started))
-            run.worker = False
-            self.ledger.release(run.run_id)
+            self.kill(run)
             if noticed:
                 run.status = "ended"
+
+    @rule(data=st.data())
+    def run_is_stopped(self, data: st.DataObject) -> None:
+        """Its locks are gone, as when it is dead; but it will go on."""
+        started = [run for run in self.runs_with("started") if run.worker]
+        if started:
+            run = data.draw(st.sampled_from(started))
+            self.kill(run)
+            run.stopped = True
+
+    @rule(data=st.data(), sinks=st.integers(0, 2))
+    def stopped_run_goes_on(self, data: st.DataObject, sinks: int) -> None:
+        """Until it sees that its locks are gone; whatever it does, its batch may be another's."""
+        stopped = [run for run in self.runs.runs if run.stopped]
+        if stopped:
+            run = data.draw(st.sampled_from(stopped))
+            run.stopped, run.worker = False, True
+            before = self.ledger.batch(run.request.batch_id)
+            self.work(run, sinks)
+            if before.run_id != run.run_id:
+                assert self.ledger.batch(run.request.batch_id) == before
+            self.end(run, "permanent")
+
+    @rule(data=st.data())
+    def run_is_cancelled_while_it_starts(self, data: st.DataObject) -> None:
+        queued = self.runs_with("queued")
+        if queued:
+            run = data.draw(st.sampled_from(queued))
+            run.status = "cancelled"
+            self.cancelled.add(run.request.run_key)
+
+    @rule(sinks=st.sampled_from(DEPLOYS))
+    def deploy(self, sinks: tuple[str, ...]) -> None:
+        """Code with other sinks takes over; its first tick comes when it comes."""
+        self.source = replace(self.source, sinks=sinks)
 
     @rule(data=st.data())
     def run_dies_in_the_queue(self, data: st.DataObject) -> None:
@@ -300,6 +393,14 @@ class ArrivalMachine(RuleBasedStateMachine):
         deletable = self.runs_with("queued", "ended")
         if deletable:
             self.runs.runs.remove(data.draw(st.sampled_from(deletable)))
+
+    @invariant()
+    def a_cancelled_start_stays_cancelled(self) -> None:
+        if hasattr(self, "ledger"):
+            for batch in self.ledger.open_batches(self.source):
+                key = run_key(batch.batch_id, batch.attempt)
+                if key in self.cancelled:
+                    assert batch.state in {"requested", "failed_permanent", "pending"}
 
     @rule(data=st.data())
     def operator_reopens(self, data: st.DataObject) -> None:
@@ -353,12 +454,13 @@ class ArrivalMachine(RuleBasedStateMachine):
             for run in self.runs_with("queued"):
                 self.begin(run)
             for run in [run for run in self.runs_with("started") if run.worker]:
-                self.work(run, len(SINKS))
-                self.end(run, "transient")
+                self.work(run, len(run.request.sinks))
+                if run.worker:
+                    self.end(run, "transient")
             unloaded = self.ledger.open_batches(self.source)
             for batch in unloaded:
-                # Nobody has to bring back one that waits for others.
-                if batch.state != "waiting":
+                # Nobody has to bring back one that waits for others, or that died.
+                if batch.state == "failed_permanent":
                     self.ledger.reopen(batch.batch_id)
             # The first turn ends a cycle that was begun before; from the second on each is whole.
             done = not unloaded and not self.ledger.unassigned(self.source, 1)
@@ -374,6 +476,12 @@ class ArrivalMachine(RuleBasedStateMachine):
             if not content or not re.fullmatch(r"in/[^\0]*\.csv", key, re.DOTALL):
                 assert (key, version.version) not in rows
                 continue
+            seq, batch_id = rows[key, version.version]
+            if seq in self.ledger.aside():
+                assert self.deaths[seq] >= LONE_DEATHS
+                assert (key, version.version) not in self.processed
+                continue
+            assert content != DEADLY
             (batch_id, seq, read), = self.processed[key, version.version]  # fmt: skip
             assert read == content
             assert rows[key, version.version] == (seq, batch_id)
@@ -382,5 +490,5 @@ class ArrivalMachine(RuleBasedStateMachine):
         existed = {(v.key, v.version): content for v, content in self.bucket.history.items()}
         for identity, [(_, _, content)] in self.processed.items():
             assert existed[identity] == content
-        for batch_id in self.ledger.batch_ids():
+        for batch_id in self.ledger.every_batch():
             assert self.ledger.batch(batch_id).state in LOADED

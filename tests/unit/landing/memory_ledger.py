@@ -12,17 +12,28 @@ from datetime import datetime
 
 from landing.arrival.arrivals import Backlog, next_batch_id
 from landing.arrival.batching import Arrival
+from landing.arrival.declared_sinks import Reconciled
+from landing.arrival.holding import BatchHeldElsewhere
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger import Batch, SinkState
 from landing.arrival.scan import ScanResult
 from landing.arrival.source import Source
 from landing.arrival.states import (
+    HELD,
+    IN_FLIGHT,
     LOADED,
+    LONE_DEATHS,
+    MOST_DEATHS,
+    NOT_STARTED,
+    SUSPECT_DEATHS,
     TRIED_AGAIN,
     WAIT,
     ErrorClass,
+    cancelled,
     failed_state,
+    lost_delay,
     retry_delay,
+    run_key,
 )
 
 
@@ -34,12 +45,19 @@ class Row:
     batch_id: str | None = None
 
 
+def _pending(batch_id: str, sink: str) -> SinkState:
+    return SinkState(batch_id, sink, "pending", None, None, None, None, None, None)
+
+
 @dataclass
 class MemoryLedger:
     rows: list[Row] = field(default_factory=list)
     batches: dict[str, Batch] = field(default_factory=dict)
     sink_states: dict[str, dict[str, SinkState]] = field(default_factory=dict)
     locks: set[str] = field(default_factory=set)
+    #: Batches that were made of others' objects; objects that are rejected without being read.
+    split: set[str] = field(default_factory=set)
+    set_aside: set[int] = field(default_factory=set)
 
     # What a tick needs.
 
@@ -95,10 +113,7 @@ class MemoryLedger:
             error=None,
             partition_removed_at=None,
         )
-        self.sink_states[batch_id] = {
-            sink: SinkState(batch_id, sink, "pending", None, None, None, None, None, None)
-            for sink in source.sinks
-        }
+        self.sink_states[batch_id] = {sink: _pending(batch_id, sink) for sink in source.sinks}
         return batch_id
 
     def open_batches(self, source: Source) -> list[Batch]:
@@ -114,13 +129,115 @@ class MemoryLedger:
         self._set(batch_id, state="requested", attempt=attempt, run_id=None, next_attempt_at=None)
         return True
 
-    def mark_lost(self, seen: Batch, *, error: str, now: datetime) -> bool:
+    def mark_lost(self, seen: Batch, *, error: str, now: datetime, began: bool) -> bool:
         batch = self.batches[seen.batch_id]
         if (batch.state, batch.attempt, batch.run_id) != (seen.state, seen.attempt, seen.run_id):
             return False
-        due = now + retry_delay(seen.attempt)
-        self._set(seen.batch_id, state="failed_transient", next_attempt_at=due)
+        begun, deaths = seen.begun, seen.deaths
+        if seen.state == "running":
+            deaths += 1
+            due = now + lost_delay(deaths)
+        elif began:
+            begun += 1
+            due = now + retry_delay(begun)
+        else:
+            due = now + NOT_STARTED
+        for_good = seen.validated_at is not None and deaths >= MOST_DEATHS
+        self._set(
+            seen.batch_id,
+            state="failed_permanent" if for_good else "failed_transient",
+            next_attempt_at=None if for_good else due,
+            begun=begun,
+            deaths=deaths,
+        )
         return True
+
+    def mark_cancelled(self, seen: Batch, *, now: datetime) -> bool:
+        batch = self.batches[seen.batch_id]
+        if (batch.state, batch.attempt, batch.run_id) != (seen.state, seen.attempt, seen.run_id):
+            return False
+        self._set(
+            seen.batch_id,
+            state="failed_permanent",
+            next_attempt_at=None,
+            error=cancelled(seen.batch_id),
+        )
+        return True
+
+    def note_refused(self, batch_id: str, attempt: int, *, error: str, now: datetime) -> bool:
+        batch = self.batches[batch_id]
+        if (batch.state, batch.attempt) != ("requested", attempt):
+            return False
+        self._set(
+            batch_id, state="failed_transient", next_attempt_at=now + NOT_STARTED, error=error
+        )
+        return True
+
+    def in_flight(self, source: Source) -> list[Batch]:
+        return [b for b in self.open_batches(source) if b.state in IN_FLIGHT]
+
+    def next_new(self, source: Source, limit: int) -> list[Batch]:
+        return [b for b in self.open_batches(source) if b.state == "pending"][:limit]
+
+    def next_due(self, source: Source, now: datetime, limit: int) -> list[Batch]:
+        due = [
+            (batch.next_attempt_at, batch.batch_id, batch)
+            for batch in self.open_batches(source)
+            if batch.state in TRIED_AGAIN and batch.next_attempt_at and batch.next_attempt_at <= now
+        ]
+        return [batch for _, _, batch in sorted(due, key=lambda one: one[:2])][:limit]
+
+    def is_busy(self, source: Source) -> bool:
+        return any(b.state in {"pending", *IN_FLIGHT} for b in self.open_batches(source))
+
+    def reconcile(self, source: Source, now: datetime) -> Reconciled:
+        return self.reconcile_batches(source, [b.batch_id for b in self.open_batches(source)])
+
+    def reconcile_batches(self, source: Source, batch_ids: Sequence[str]) -> Reconciled:
+        closed = []
+        for batch_id in batch_ids:
+            states = self.sink_states[batch_id]
+            for sink, state in states.items():
+                if sink not in source.sinks and state.state in {"pending", "failed"}:
+                    states[sink] = replace(state, state="retired")
+                elif sink in source.sinks and state.state == "retired":
+                    states[sink] = replace(state, state="pending")
+            if self.batches[batch_id].state != "running":
+                for sink in source.sinks:
+                    states.setdefault(sink, _pending(batch_id, sink))
+            if self._close_if_done(batch_id):
+                closed.append(batch_id)
+        return Reconciled(closed=tuple(closed))
+
+    def split_deadly(self, source: Source, now: datetime) -> list[str]:
+        done = []
+        for batch in self.open_batches(source):
+            unfit = batch.state != "failed_transient" or batch.validated_at is not None
+            if unfit or batch.deaths < SUSPECT_DEATHS:
+                continue
+            rows = [row for row in self.rows if row.batch_id == batch.batch_id]
+            if len(rows) > 1:
+                new_id = next_batch_id(max(self.batches), now)
+                half = rows[len(rows) // 2 :]
+                for row in half:
+                    row.batch_id = new_id
+                self.split.add(new_id)
+                self.batches[new_id] = replace(batch, batch_id=new_id, run_id=None)
+                if batch.partition_key == batch.batch_id:
+                    self._set(new_id, partition_key=new_id)
+                self.sink_states[new_id] = {
+                    sink: _pending(new_id, sink)
+                    for sink, state in self.sink_states[batch.batch_id].items()
+                    if state.state != "retired"
+                }
+                for one in (batch.batch_id, new_id):
+                    self._set(one, deaths=1, next_attempt_at=now)
+                done.append(new_id)
+            elif batch.deaths >= LONE_DEATHS:
+                self.set_aside.add(rows[0].seq)
+                self._set(batch.batch_id, deaths=0, next_attempt_at=now)
+                done.append(batch.batch_id)
+        return done
 
     def run_lock_held(self, run_id: str) -> bool:
         return run_id in self.locks
@@ -156,10 +273,25 @@ class MemoryLedger:
         return [(row.seq, row.version, row.batch_id) for row in self.rows]
 
     def batch_ids(self) -> list[str]:
+        return [batch_id for batch_id in self.batches if batch_id not in self.split]
+
+    def every_batch(self) -> list[str]:
         return list(self.batches)
 
-    def mark_running(self, batch_id: str, run_id: str, now: datetime) -> None:
+    def aside(self) -> set[int]:
+        return self.set_aside
+
+    def mark_running(self, batch_id: str, run_id: str, now: datetime, key: str) -> None:
+        batch = self.batches[batch_id]
+        if batch.run_id != run_id:
+            if key != run_key(batch_id, batch.attempt):
+                raise BatchHeldElsewhere(key)
+            if batch.state == "running" and batch.run_id in self.locks:
+                raise BatchHeldElsewhere(batch.run_id)
+            self._set(batch_id, begun=batch.begun + 1)
         self._set(batch_id, state="running", run_id=run_id)
+
+    def take_lock(self, run_id: str) -> None:
         self.locks.add(run_id)
 
     def release(self, run_id: str) -> None:
@@ -169,7 +301,13 @@ class MemoryLedger:
         batch = self.batches[batch_id]
         if (batch.state, batch.run_id) == ("running", run_id):
             since = batch.waiting_since or now
-            self._set(batch_id, state="waiting", next_attempt_at=now + WAIT, waiting_since=since)
+            self._set(
+                batch_id,
+                state="waiting",
+                next_attempt_at=now + WAIT,
+                waiting_since=since,
+                deaths=0,
+            )
 
     def mark_failed(
         self, batch_id: str, *, run_id: str, error_class: ErrorClass, now: datetime
@@ -178,21 +316,49 @@ class MemoryLedger:
         worked_on = batch.state in {"requested", "running", "waiting"}
         if not worked_on or batch.run_id not in {None, run_id}:
             return
-        due = now + retry_delay(batch.attempt) if error_class == "transient" else None
-        self._set(batch_id, state=failed_state(error_class), next_attempt_at=due, run_id=run_id)
+        due = now + retry_delay(batch.begun) if error_class == "transient" else None
+        self._set(
+            batch_id,
+            state=failed_state(error_class),
+            next_attempt_at=due,
+            run_id=run_id,
+            deaths=0,
+        )
 
-    def mark_validated(self, batch_id: str, now: datetime) -> None:
+    def mark_validated(self, batch_id: str, run_id: str, now: datetime) -> None:
+        self._require_holder(batch_id, run_id)
         self._set(batch_id, validated_at=now)
 
-    def mark_sink_done(self, batch_id: str, sink: str) -> None:
+    def mark_sink_done(self, batch_id: str, sink: str, run_id: str) -> None:
+        self._require_holder(batch_id, run_id)
         states = self.sink_states[batch_id]
         states[sink] = replace(states[sink], state="done")
-        if all(state.state == "done" for state in states.values()):
-            self._set(batch_id, state="loaded", waiting_since=None)
+        self._set(batch_id, deaths=0)
+        self._close_if_done(batch_id)
+
+    def _require_holder(self, batch_id: str, run_id: str) -> None:
+        batch = self.batches[batch_id]
+        if batch.run_id != run_id or batch.state not in HELD:
+            raise BatchHeldElsewhere(run_id)
+
+    def _close_if_done(self, batch_id: str) -> bool:
+        states = self.sink_states[batch_id].values()
+        done = all(state.state in {"done", "retired"} for state in states)
+        if done and self.batches[batch_id].validated_at is not None:
+            self._set(batch_id, state="loaded", waiting_since=None, next_attempt_at=None)
+            return True
+        return False
 
     def reopen(self, batch_id: str) -> None:
         if self.batches[batch_id].state in {*TRIED_AGAIN, "failed_permanent"}:
-            self._set(batch_id, state="pending", next_attempt_at=None, waiting_since=None)
+            self._set(
+                batch_id,
+                state="pending",
+                next_attempt_at=None,
+                waiting_since=None,
+                begun=0,
+                deaths=0,
+            )
 
     def _set(self, batch_id: str, **values: object) -> None:
         self.batches[batch_id] = replace(self.batches[batch_id], **values)  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,18 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landing.arrival.ledger import Batch, SinkState
+from landing.arrival.requests import NEW_PER_RETRY, choose, free_slots, request_for
 from landing.arrival.source import Source
-from landing.arrival.states import (
-    ALL_STATES,
-    IN_FLIGHT,
-    LOADED,
-    TRIED_AGAIN,
-    BatchState,
-    failed_state,
-    retry_delay,
-    run_key,
-)
-from landing.arrival.tick import _request, decide
+from landing.arrival.states import BatchState, failed_state, retry_delay, run_key
 
 SOURCE = Source(
     name="model", pipeline="campaigns", store="gcs", bucket="inbox", prefix="",
@@ -51,80 +41,75 @@ def batch(number: int, state: BatchState, attempt: int = 0, **values: Any) -> Ba
     )
 
 
-def chosen(batches: list[Batch], limit: int = 1) -> list[tuple[int, int]]:
-    return [(int(found.batch_id[-4:]), n) for found, n in decide(batches, NOW, limit)]
+def numbers(batches: list[Batch]) -> list[int]:
+    return [int(batch.batch_id[-4:]) for batch in batches]
 
 
-SECOND = timedelta(seconds=1)
+def chosen(new: list[int], due: list[int], free: int, since_retry: int = 0) -> tuple[Any, int]:
+    found, since = choose(
+        [batch(number, "pending") for number in new],
+        [batch(number, "failed_transient", 1) for number in due],
+        free,
+        since_retry,
+    )
+    return numbers(found), since
 
 
 @pytest.mark.parametrize(
-    ("batches", "limit", "expected"),
+    ("new", "due", "free", "since", "expected"),
     [
-        ([], 1, []),
-        ([batch(1, "pending")], 1, [(1, 1)]),
-        ([batch(1, "pending"), batch(2, "pending")], 1, [(1, 1)]),
-        ([batch(1, "pending"), batch(2, "pending")], 2, [(1, 1), (2, 1)]),
-        # Repeated as the same attempt, whatever the limit.
-        ([batch(1, "requested", 3), batch(2, "pending")], 1, [(1, 3)]),
-        ([batch(1, "requested", 1), batch(2, "requested", 1)], 1, [(1, 1), (2, 1)]),
-        ([batch(1, "running", 1), batch(2, "pending")], 1, []),
-        ([batch(1, "running", 1), batch(2, "pending")], 2, [(2, 1)]),
-        ([batch(1, "failed_transient", 2, next_attempt_at=NOW)], 1, [(1, 3)]),
-        ([batch(1, "failed_transient", 2, next_attempt_at=NOW + SECOND)], 1, []),
-        # A failed batch does not hold up the next one.
-        (
-            [batch(1, "failed_transient", 1, next_attempt_at=NOW + SECOND), batch(2, "pending")],
-            1,
-            [(2, 1)],
-        ),
-        ([batch(1, "failed_permanent", 1), batch(2, "pending")], 1, [(2, 1)]),
-        # One that waits for somebody else's work neither, and is asked for when its time has come.
-        ([batch(1, "waiting", 1, next_attempt_at=NOW + SECOND), batch(2, "pending")], 1, [(2, 1)]),
-        ([batch(1, "waiting", 1, next_attempt_at=NOW)], 1, [(1, 2)]),
-        ([batch(1, "pending", 4)], 1, [(1, 5)]),
+        ([], [], 1, 0, ([], 0)),
+        ([1, 2], [], 1, 0, ([1], 1)),
+        ([1, 2], [], 2, 3, ([1, 2], 3)),
+        # What has not been tried goes first, however long the others have been due,
+        ([9], [1, 2], 1, 0, ([9], 1)),
+        # and they get one request in four.
+        ([9], [1, 2], 1, 3, ([1], 0)),
+        ([7, 8, 9, 10], [1, 2], 6, 0, ([7, 8, 9, 1, 10, 2], 0)),
+        # Neither waits for the other where there is room.
+        ([9], [1, 2], 3, 0, ([9, 1, 2], 0)),
+        ([9], [1], 0, 3, ([], 3)),
     ],
 )
-def test_decide(batches: list[Batch], limit: int, expected: list[tuple[int, int]]) -> None:
-    assert chosen(batches, limit) == expected
-
-
-DUE = st.sampled_from([None, NOW - SECOND, NOW, NOW + SECOND])
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from(ALL_STATES), st.integers(0, 3), DUE), max_size=8),
-    st.integers(1, 4),
-)
-def test_who_waits_for_others_is_treated_as_one_that_failed(
-    found: list[tuple[BatchState, int, datetime | None]], limit: int
+def test_new_ones_go_before_those_that_are_tried_again(
+    new: list[int], due: list[int], free: int, since: int, expected: tuple[list[int], int]
 ) -> None:
-    batches = [
-        batch(number, state, attempt, next_attempt_at=due)
-        for number, (state, attempt, due) in enumerate(found)
-        if state not in LOADED
-    ]
-    decided = decide(batches, NOW, limit)
-    failed = [replace(one, state="failed_transient") for one in batches if one.state == "waiting"]
-    others = [one for one in batches if one.state != "waiting"]
-    same = decide(sorted(failed + others, key=lambda one: one.batch_id), NOW, limit)
-    assert [(one.batch_id, n) for one, n in decided] == [(one.batch_id, n) for one, n in same]
-    for one, attempt in decided:
-        assert attempt == one.attempt + (one.state != "requested")
-        assert one.state in {"pending", "requested", *TRIED_AGAIN}
-        if one.state in TRIED_AGAIN:
-            assert one.next_attempt_at is None or one.next_attempt_at <= NOW
-    new = sum(one.state != "requested" for one, _ in decided)
-    assert new + sum(one.state in IN_FLIGHT for one in batches) <= max(
-        limit, sum(one.state in IN_FLIGHT for one in batches)
-    )
+    assert chosen(new, due, free, since) == expected
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 3))
+def test_neither_starves(new: int, due: int, free: int) -> None:
+    """Slots come free one after another: both are worked off, the new ones three times as fast."""
+    fresh, again = list(range(new)), list(range(100, 100 + due))
+    since, order = 0, []
+    while fresh or again:
+        found, since = chosen(fresh[:free], again[:free], free, since)
+        assert len(found) == min(free, len(fresh) + len(again))
+        order += found
+        fresh = [number for number in fresh if number not in found]
+        again = [number for number in again if number not in found]
+    assert [number for number in order if number < 100] == list(range(new))
+    assert [number for number in order if number >= 100] == list(range(100, 100 + due))
+    both = order[: order.index(new - 1) + 1] if new else []
+    retries = [number for number in both if number >= 100]
+    assert len(retries) == min(due, max(len(both) - len(retries) - 1, 0) // NEW_PER_RETRY)
 
 
 @pytest.mark.parametrize(
-    ("attempt", "minutes"), [(1, 1), (2, 5), (3, 15), (4, 60), (5, 60), (100, 60)]
+    ("states", "most", "free"),
+    [([], 2, 2), (["running"], 2, 1), (["running", "requested"], 1, 0), (["requested"], 1, 0)],
 )
-def test_backoff(attempt: int, minutes: int) -> None:
-    assert retry_delay(attempt) == timedelta(minutes=minutes)
+def test_slots_are_taken_by_what_is_in_flight(
+    states: list[BatchState], most: int, free: int
+) -> None:
+    assert free_slots([batch(n, state) for n, state in enumerate(states)], most) == free
+
+
+@pytest.mark.parametrize(
+    ("begun", "minutes"), [(0, 1), (1, 1), (2, 5), (3, 15), (4, 60), (5, 60), (100, 60)]
+)
+def test_backoff(begun: int, minutes: int) -> None:
+    assert retry_delay(begun) == timedelta(minutes=minutes)
 
 
 def test_failed_states_and_run_keys() -> None:
@@ -141,30 +126,41 @@ def sinks(**states: str) -> list[SinkState]:
 
 
 def test_a_first_request_is_for_everything() -> None:
-    request = _request(SOURCE, batch(1, "pending"), 1, sinks(mongo="pending", milvus="pending"))
+    request = request_for(SOURCE, batch(1, "pending"), 1, sinks(mongo="pending", milvus="pending"))
     assert (request.whole, request.validate, request.sinks) == (True, True, ("mongo", "milvus"))
     assert request.run_key == "20261122T101503Z-0001/1"
 
 
 def test_a_retry_is_for_what_is_not_done() -> None:
     validated = batch(1, "failed_transient", 1, validated_at=NOW)
-    request = _request(SOURCE, validated, 2, sinks(mongo="failed", milvus="done", neo4j="pending"))
+    request = request_for(
+        SOURCE, validated, 2, sinks(mongo="failed", milvus="done", neo4j="pending")
+    )
     assert (request.whole, request.validate, request.sinks) == (False, False, ("mongo", "neo4j"))
 
 
 def test_a_retry_after_a_failed_validation_is_for_everything() -> None:
-    request = _request(SOURCE, batch(1, "failed_transient", 1), 2, sinks(mongo="pending"))
+    request = request_for(SOURCE, batch(1, "failed_transient", 1), 2, sinks(mongo="pending"))
     assert (request.whole, request.validate) == (True, True)
 
 
 def test_a_retry_with_every_sink_done_validates_again() -> None:
     validated = batch(1, "failed_transient", 1, validated_at=NOW)
-    request = _request(SOURCE, validated, 2, sinks(mongo="done"))
+    request = request_for(SOURCE, validated, 2, sinks(mongo="done"))
     assert (request.whole, request.validate) == (True, True)
+
+
+def test_a_sink_that_the_code_does_not_know_is_not_asked_for() -> None:
+    request = request_for(SOURCE, batch(1, "pending"), 1, sinks(mongo="pending", old="retired"))
+    assert (request.whole, request.validate, request.sinks) == (True, True, ("mongo",))
+    validated = batch(1, "failed_transient", 1, validated_at=NOW)
+    request = request_for(SOURCE, validated, 2, sinks(mongo="done", neo4j="failed", old="retired"))
+    assert (request.whole, request.validate, request.sinks) == (False, False, ("neo4j",))
 
 
 @pytest.mark.parametrize(("size", "large"), [(1_000, False), (1_001, True)])
 def test_large_batches_are_marked(size: int, large: bool) -> None:
     assert (
-        _request(SOURCE, batch(1, "pending", bytes=size), 1, sinks(mongo="pending")).large is large
+        request_for(SOURCE, batch(1, "pending", bytes=size), 1, sinks(mongo="pending")).large
+        is large
     )
