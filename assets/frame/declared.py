@@ -28,8 +28,8 @@ from landing.batch.reasons import RejectReason
 
 if TYPE_CHECKING:
     from landing.batch.object_reading import Reader
+    from landing.batch.records import RecordTable
     from landing.batch.validation import Rules
-    from landing.batch.winners import RecordTable
     from landing.stores.base import ObjectStore
 
 # Known to be beta; the version is pinned, and tests hold what is used of it.
@@ -136,7 +136,7 @@ class LandedFiles(Steps):
     needs ``partitions``. ``limits`` are further fields of that Source. ``keeps_staging`` where
     staging is the pipeline's own archive. ``starts_alone`` where a partition may be worked on of
     which nothing landed: what lands only says when. ``records`` is the kind of its records where
-    the pipeline has several (see landing.batch.winners.RecordTable). ``reader`` reads a batch's
+    the pipeline has several (see landing.batch.records.RecordTable). ``reader`` reads a batch's
     objects from the landing bucket in a way of its own. ``facts`` where rows tell of no records.
     ``copy_key`` says where the pipeline keeps a copy of an object, in the bucket of its staging.
     """

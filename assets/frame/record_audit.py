@@ -55,7 +55,7 @@ def record_audit(files: "LandedFiles") -> dg.AssetChecksDefinition:
 
 
 def _found(files: "LandedFiles", postgres: PostgresResource, resource: StoreResource) -> Backing:
-    from landing.batch.winners import ensure
+    from landing.batch.records import ensure
 
     table, places = files.record_table, files.places()
     if table is None:

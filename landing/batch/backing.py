@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from landing.arrival.identity import ObjectVersion
 from landing.batch import staging
+from landing.batch.records import RecordTable
 from landing.batch.validation_ledger import note_lost
-from landing.batch.winners import RecordTable
 from landing.stores.base import ObjectStore
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from landing.batch import staging, winners
+from landing.batch import staging
+from landing.batch.records import RecordTable, current_rows
 from landing.batch.staging import StagedPart, StagingLost
-from landing.batch.winners import RecordTable
 from landing.stores.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def compacted(
     first = max(part.part for part in parts) + 1
     with staging.StagingWriter(store, table.pipeline, batch_id, first=first) as writer:
         for frame in staging.read_parts(store, parts):
-            writer.add(winners.current_rows(conn, table, frame, owner=batch_id))
+            writer.add(current_rows(conn, table, frame, owner=batch_id))
         new = writer.finish()
     if (kept := sum(part.rows for part in new)) != owned:
         staging.remove(store, new)

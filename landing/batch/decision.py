@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl  # noqa: TID253
 
-from landing.batch import winners
+from landing.batch import records, statuses, winners
 from landing.batch.counts import RowCounts, UnbalancedCounts
 from landing.batch.reasons import duplicate
-from landing.batch.winners import Mode, Overruled, RecordTable
+from landing.batch.records import Overruled, RecordTable
+from landing.batch.winners import Mode
 
 if TYPE_CHECKING:
     import psycopg
@@ -87,7 +88,7 @@ class WinningRows:
         self._table = table
         self._key = key
         self._event_time = event_time
-        winners.ensure(conn, table)
+        records.ensure(conn, table)
         winners.create_candidates(conn, table)
 
     def offer(self, rows: pl.DataFrame) -> None:
@@ -102,15 +103,15 @@ class WinningRows:
     def decide(self, mode: Mode) -> dict[int, RowCounts]:
         """See :class:`Decision`."""
         winners.decide(self._conn, self._table, mode)
-        return winners.count_statuses(self._conn)
+        return statuses.count_statuses(self._conn)
 
     @contextmanager
     def judge(self) -> Iterator[Judge]:
         """See :class:`Decision`. The judge raises UnbalancedCounts when asked out of order."""
-        with winners.StatusReader(self._conn) as statuses:
+        with statuses.StatusReader(self._conn) as decisions:
 
             def judge(rows: pl.DataFrame) -> Verdict:
-                decided = statuses.take(len(rows))
+                decided = decisions.take(len(rows))
                 if not decided.select("seq", "line").equals(rows.select("seq", "line")):
                     raise UnbalancedCounts("statuses and rows fell out of step")
                 # By masks: a pipeline's rows may have a column of the name ``status``.
@@ -131,7 +132,7 @@ class WinningRows:
 
     def overruled(self) -> tuple[Overruled, ...]:
         """See :class:`Decision`."""
-        return winners.overruled(self._conn, self._table, OVERRULED_SHOWN)
+        return records.overruled(self._conn, self._table, OVERRULED_SHOWN)
 
 
 class EveryRow:

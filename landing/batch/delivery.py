@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from landing.arrival.holding import BatchHeldElsewhere, require_holder
-from landing.batch import staging, winners
+from landing.batch import staging
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
+from landing.batch.records import RecordTable, current_rows
 from landing.batch.staging import StagedPart, StagingLost
-from landing.batch.winners import RecordTable
 from landing.stores.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Delivery:
     sink: str
     #: Staged rows: an upper bound of what :meth:`chunks` yields.
     row_count: int
-    #: Which of the pipeline's records they tell of; see winners.RecordTable.
+    #: Which of the pipeline's records they tell of; see records.RecordTable.
     records: str = field(default="", kw_only=True)
     _parts: tuple[StagedPart, ...] = field(repr=False)
     _pg: PostgresResource = field(repr=False)
@@ -113,7 +113,7 @@ class Delivery:
         with self._pg.connect() as conn:
             if not _overtaken(conn, self.pipeline, self.batch_id):
                 return frame
-            return winners.current_rows(conn, self._table, frame)
+            return current_rows(conn, self._table, frame)
 
 
 def read_staged(

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from landing.batch import staging
+from landing.batch.records import RecordTable
 from landing.batch.staging import StagedPart, StagingLost
-from landing.batch.winners import RecordTable
 from landing.stores.base import ObjectStore
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from landing.batch import staging
 from landing.batch.counts import ObjectCounts
 from landing.batch.failures import PermanentError
 from landing.batch.parquet import ParquetFile, read_frames
+from landing.batch.records import RecordTable
 from landing.batch.staging import StagedPart, StagingLost
 from landing.batch.validation_ledger import ValidationBatch
-from landing.batch.winners import RecordTable
 from landing.stores.base import ObjectStore
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
 from landing.batch.object_reading import Parse, Reader, Reading, from_names, from_store
 from landing.batch.reasons import KILLS_PROCESS, RejectReason, duplicate
+from landing.batch.records import Overruled, RecordTable
 from landing.batch.rewriting import RecordsLost
 from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer
 from landing.batch.set_aside import without_set_aside
@@ -35,7 +36,6 @@ from landing.batch.validation_ledger import (
     reset_sinks,
     save_outcomes,
 )
-from landing.batch.winners import Overruled, RecordTable
 from landing.stores.base import ObjectStore
 
 if TYPE_CHECKING:

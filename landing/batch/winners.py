@@ -1,8 +1,8 @@
 """Which rows of a batch win: decided once, in Postgres, against the pipeline's current records.
 
-Belongs here: the order of records and the tables ``<pipeline>.record`` and ``.replaced``, or
-``.<kind>_record`` and ``.<kind>_replaced`` where a pipeline has several kinds. Does not: where
-winners are written (``staging.py``).
+Belongs here: candidates, the decision, and making it the current records. Does not: the tables of
+those (``records.py``), reading what was decided (``statuses.py``), where winners are written
+(``staging.py``).
 
 Order of a record = that of its object version: (when it arrived by the store's own clock, sequence
 in the ledger), or what the version is ordered by instead (landing.object_version.order_at). In one
@@ -16,14 +16,9 @@ up, and what was lost comes back with a file that has it.
 
 from __future__ import annotations
 
-import re
-from contextlib import ExitStack
-from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
-from landing.arrival.identity import ObjectVersion
-from landing.batch.counts import RowCounts
+from landing.batch.records import ORDER, RecordTable, current_of, newest_of, order_of
 from resources.advisory_locks import Lock, take_until_commit
 
 if TYPE_CHECKING:
@@ -35,85 +30,6 @@ Status = Literal["written", "unchanged", "superseded", "duplicate"]
 
 #: What a record takes of its winner, besides the attributes.
 _CARRIED = ("event_time", "seq", "row_hash", "order_at", "order_seq", "said_seq")
-_IDENTITY = ("store", "bucket", "key", "version", "size", "modified_at")
-
-_IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]*$")
-
-
-@dataclass(frozen=True, slots=True)
-class RecordTable:
-    """``<pipeline>.record``: key, event_time, seq, row_hash, batch_id and the attribute columns.
-
-    ``batch_id`` is the batch that owns it, whose staging has its row, and ``seq`` the object
-    version of that row. It is ordered by (``order_at``, ``order_seq``, ``said_seq``): as the newest
-    version that says the same, or as landing.said_again has it of all records of batch and version.
-
-    ``kind`` sets a pipeline's records apart that have keys of their own; empty for the only ones.
-    """
-
-    pipeline: str
-    attributes: tuple[str, ...]
-    kind: str = ""
-
-    def __post_init__(self) -> None:
-        """Names become part of statements, so only plain identifiers are taken."""
-        for name in (self.pipeline, *self.attributes, *([self.kind] if self.kind else [])):
-            if not _IDENTIFIER.match(name):
-                raise ValueError(f"not a plain identifier: {name!r}")
-
-    @property
-    def record(self) -> str:
-        """The table of current records."""
-        return f"{self.pipeline}.{self._prefix}record"
-
-    @property
-    def replaced(self) -> str:
-        """The table of what a batch's winners replaced."""
-        return f"{self.pipeline}.{self._prefix}replaced"
-
-    @property
-    def record_index(self) -> str:
-        """The index of current records by the batch and version that own them."""
-        return f"{self._prefix}record_batch"
-
-    @property
-    def replaced_index(self) -> str:
-        """The index of that by key."""
-        return f"{self._prefix}replaced_key"
-
-    @property
-    def _prefix(self) -> str:
-        return f"{self.kind}_" if self.kind else ""
-
-    def listed(self, prefix: str = "") -> str:
-        """``, a, b`` for a column list, each with ``prefix``."""
-        return "".join(f", {prefix}{name}" for name in self.attributes)
-
-
-def ensure(conn: psycopg.Connection[Any], table: RecordTable) -> None:
-    """Make the pipeline's record tables where no migration has: attributes are text.
-
-    A pipeline that keeps more of its records than that brings a migration.
-    """
-    found = conn.execute("SELECT to_regclass(%s)", (table.record,)).fetchone()
-    if found and found[0]:
-        return
-    attributes = "".join(f', {name} text COLLATE "C"' for name in table.attributes)
-    conn.execute(
-        f"""
-        CREATE SCHEMA IF NOT EXISTS {table.pipeline};
-        CREATE TABLE IF NOT EXISTS {table.record} (
-            key text COLLATE "C" PRIMARY KEY, event_time timestamptz NOT NULL,
-            seq bigint NOT NULL, row_hash text NOT NULL, batch_id text COLLATE "C" NOT NULL
-            {attributes}, order_at bigint NOT NULL DEFAULT 0,
-            order_seq bigint NOT NULL DEFAULT 0, said_seq bigint NOT NULL DEFAULT 0);
-        CREATE INDEX IF NOT EXISTS {table.record_index} ON {table.record} (batch_id, seq);
-        CREATE TABLE IF NOT EXISTS {table.replaced} (
-            batch_id text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL,
-            event_time timestamptz NOT NULL{attributes}, PRIMARY KEY (batch_id, key));
-        CREATE INDEX IF NOT EXISTS {table.replaced_index} ON {table.replaced} (key);
-        """
-    )
 
 
 def create_candidates(conn: psycopg.Connection[Any], table: RecordTable) -> None:
@@ -144,35 +60,15 @@ def lock_pipeline(conn: psycopg.Connection[Any], pipeline: str) -> None:
     take_until_commit(conn, Lock.DECISION, pipeline)
 
 
-_ORDER = ("order_at", "order_seq", "said_seq")
 #: Versions of whose records so many are said again, and all, are noted instead of the records.
 SAID_AGAIN_ROWS = 1_000
-
-
-def _order(of: str) -> str:
-    return ", ".join(f"{of}.{name}" for name in _ORDER)
-
-
-def _newest(of: str, other: str, where: str = "true") -> str:
-    """The later of two orders, as three columns; ``other`` may be null."""
-    later = f"{where} AND ({_order(other)}) > ({_order(of)})"
-    return ", ".join(
-        f"CASE WHEN {later} THEN {other}.{name} ELSE {of}.{name} END AS {name}" for name in _ORDER
-    )
-
-
-def _current(table: RecordTable) -> str:
-    """The current records with what they are ordered by."""
-    return f"""(
-        SELECT o.key, o.row_hash, o.batch_id, o.seq, {_newest("o", "a")}
-        FROM {table.record} o LEFT JOIN landing.said_again a USING (batch_id, seq))"""
 
 
 #: What a kept row becomes. ``r`` is the current record, ``w`` the row with its rank in the batch,
 #: ``best`` the newest version of the batch that tells of its record.
 _DELIVER = f"""
     CASE
-        WHEN w.row_hash <> CASE WHEN ({_order("r")}) >= ({_order("best")}) THEN r.row_hash
+        WHEN w.row_hash <> CASE WHEN ({order_of("r")}) >= ({order_of("best")}) THEN r.row_hash
             ELSE w.best_hash END THEN 'superseded'
         WHEN w.seq <> w.first_seq THEN 'unchanged'
         WHEN r.row_hash = w.row_hash AND b.state IN ('loaded', 'loaded_with_rejects')
@@ -228,13 +124,13 @@ def decide(conn: psycopg.Connection[Any], table: RecordTable, mode: Mode) -> Non
         )
         SELECT w.key, w.seq, w.line, NULL::bigint AS kept_line,
             {_DELIVER if mode == "deliver" else _REWRITE} AS status,
-            {_newest("last", "r", "r.row_hash = w.row_hash")},
+            {newest_of("last", "r", "r.row_hash = w.row_hash")},
             CASE WHEN w.seq = w.first_seq AND r.row_hash = w.row_hash THEN r.batch_id END AS says,
             r.seq AS says_seq
         FROM ranked w
         JOIN version best ON best.place = w.best_place
         JOIN version last ON last.place = w.last_place
-        LEFT JOIN {_current(table)} r ON r.key = w.key
+        LEFT JOIN {current_of(table)} r ON r.key = w.key
         LEFT JOIN landing.batch b ON b.batch_id = r.batch_id
         UNION ALL
         SELECT key, seq, line, kept_line, 'duplicate', 0, 0, 0, NULL, NULL
@@ -242,74 +138,6 @@ def decide(conn: psycopg.Connection[Any], table: RecordTable, mode: Mode) -> Non
         """
     )
     conn.execute("ANALYZE pg_temp.decided")
-
-
-def count_statuses(conn: psycopg.Connection[Any]) -> dict[int, RowCounts]:
-    """Rows per object version's sequence; ``rejected`` has the duplicates, ``read`` all."""
-    cursor = conn.execute(
-        """
-        SELECT seq, count(*), count(*) FILTER (WHERE status = 'written'),
-            count(*) FILTER (WHERE status = 'unchanged'),
-            count(*) FILTER (WHERE status = 'superseded'),
-            count(*) FILTER (WHERE status = 'duplicate')
-        FROM pg_temp.decided GROUP BY seq
-        """
-    )
-    return {seq: RowCounts(*counts) for seq, *counts in cursor}
-
-
-class StatusReader:
-    """The statuses in (seq, line) order, taken as they are needed; use as a context manager.
-
-    The connection can do nothing else until the context is left.
-    """
-
-    def __init__(self, conn: psycopg.Connection[Any]) -> None:
-        self._conn = conn
-        self._stack = ExitStack()
-        self._pending = b""
-
-    def __enter__(self) -> Self:
-        """Start the copy."""
-        cursor = self._stack.enter_context(self._conn.cursor())
-        self._copy = self._stack.enter_context(
-            cursor.copy(
-                "COPY (SELECT seq, line, status, kept_line FROM pg_temp.decided"
-                " ORDER BY seq, line) TO STDOUT (FORMAT csv)"
-            )
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        while kind is None and self._copy.read():  # only then is the connection free again
-            pass
-        self._stack.__exit__(kind, error, traceback)
-
-    def take(self, count: int) -> pl.DataFrame:
-        """The next ``count`` statuses, fewer at the end.
-
-        Columns: seq, line, status, kept_line (null unless the status is ``duplicate``).
-        """
-        import polars as pl
-
-        parts, lines = [self._pending], self._pending.count(b"\n")
-        while lines < count and (data := bytes(self._copy.read())):
-            parts.append(data)
-            lines += data.count(b"\n")
-        text = b"".join(parts)
-        end = len(text)
-        for _ in range(lines - count):  # only if the server puts several rows in a message
-            end = text.rindex(b"\n", 0, end - 1) + 1
-        text, self._pending = text[:end], text[end:]
-        schema = {"seq": pl.Int64, "line": pl.Int64, "status": pl.String, "kept_line": pl.Int64}
-        if not text:
-            return pl.DataFrame(schema=schema)
-        return pl.read_csv(text, has_header=False, schema=schema)
 
 
 def apply(conn: psycopg.Connection[Any], table: RecordTable, batch_id: str) -> None:
@@ -339,7 +167,7 @@ def apply(conn: psycopg.Connection[Any], table: RecordTable, batch_id: str) -> N
     conn.execute(
         f"""
         INSERT INTO {record} (key, batch_id, {", ".join(_CARRIED)}{table.listed()})
-        SELECT key, %s, c.event_time, seq, c.row_hash, {_order("d")}{table.listed("c.")}
+        SELECT key, %s, c.event_time, seq, c.row_hash, {order_of("d")}{table.listed("c.")}
         FROM pg_temp.decided d JOIN pg_temp.candidate c USING (key, seq, line)
         WHERE d.status = 'written'
         ORDER BY key
@@ -356,7 +184,7 @@ def _note_said_again(conn: psycopg.Connection[Any], table: RecordTable) -> None:
     What is decided later may be older. A file that comes again whole is noted as such: writing all
     of its records would take as long as reading it.
     """
-    order = ", ".join(f"min({name}) AS {name}" for name in _ORDER)
+    order = ", ".join(f"min({name}) AS {name}" for name in ORDER)
     conn.execute(
         f"""
         CREATE TEMP TABLE said ON COMMIT DROP AS
@@ -371,79 +199,18 @@ def _note_said_again(conn: psycopg.Connection[Any], table: RecordTable) -> None:
     )
     conn.execute(
         f"""
-        INSERT INTO landing.said_again AS a (batch_id, seq, {", ".join(_ORDER)})
-        SELECT says, says_seq, {", ".join(_ORDER)} FROM pg_temp.said WHERE whole
+        INSERT INTO landing.said_again AS a (batch_id, seq, {", ".join(ORDER)})
+        SELECT says, says_seq, {", ".join(ORDER)} FROM pg_temp.said WHERE whole
         ON CONFLICT (batch_id, seq) DO UPDATE
-            SET ({", ".join(_ORDER)}) = ROW ({_order("excluded")})
-            WHERE ({_order("a")}) < ({_order("excluded")})
+            SET ({", ".join(ORDER)}) = ROW ({order_of("excluded")})
+            WHERE ({order_of("a")}) < ({order_of("excluded")})
         """
     )
     conn.execute(
         f"""
-        UPDATE {table.record} r SET ({", ".join(_ORDER)}) = ROW ({_order("d")})
+        UPDATE {table.record} r SET ({", ".join(ORDER)}) = ROW ({order_of("d")})
         FROM pg_temp.decided d JOIN pg_temp.said s USING (says, says_seq)
         WHERE d.status = 'unchanged' AND NOT s.whole AND r.key = d.key
-            AND ({_order("r")}) < ({_order("d")})
+            AND ({order_of("r")}) < ({order_of("d")})
         """
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Overruled:
-    """A row that another version overrules: with other content, and newer."""
-
-    key: str
-    source: str
-    line: int
-    by: str
-
-
-def overruled(
-    conn: psycopg.Connection[Any], table: RecordTable, limit: int
-) -> tuple[Overruled, ...]:
-    """The first superseded rows of the applied decision, and the version that each lost to."""
-    version = ", ".join(f"{{0}}.{name}" for name in _IDENTITY)
-    cursor = conn.execute(
-        f"""
-        SELECT d.key, d.line, {version.format("o")}, {version.format("w")}
-        FROM (SELECT key, seq, line FROM pg_temp.decided WHERE status = 'superseded'
-            ORDER BY seq, line LIMIT %s) AS d
-        JOIN {_current(table)} r USING (key)
-        JOIN landing.object_version o ON o.seq = d.seq
-        JOIN landing.object_version w ON w.seq = r.said_seq
-        ORDER BY d.seq, d.line
-        """,
-        (limit,),
-    )
-    width = len(_IDENTITY)
-    return tuple(
-        Overruled(key, ObjectVersion(*both[:width]).uri, line, ObjectVersion(*both[width:]).uri)
-        for key, line, *both in cursor
-    )
-
-
-def current_rows(
-    conn: psycopg.Connection[Any], table: RecordTable, rows: pl.DataFrame, owner: str | None = None
-) -> pl.DataFrame:
-    """Those of the staged rows that say what their records say, in order.
-
-    With ``owner`` only those whose records this batch owns. The key is the first column.
-    """
-    import polars as pl
-
-    key = rows.columns[0]
-    found = conn.execute(
-        f"""
-        SELECT r.key, r.row_hash
-        FROM unnest(%(keys)s::text[], %(hashes)s::text[]) AS c (key, row_hash)
-        JOIN {table.record} r ON r.key = c.key AND r.row_hash = c.row_hash
-        WHERE %(owner)s::text IS NULL OR r.batch_id = %(owner)s
-        """,
-        {
-            "keys": rows.get_column(key).to_list(),
-            "hashes": rows.get_column("row_hash").to_list(),
-            "owner": owner,
-        },
-    ).fetchall()
-    current = pl.DataFrame(found, schema={key: pl.String, "row_hash": pl.String}, orient="row")
-    return rows.join(current, on=[key, "row_hash"], how="semi", maintain_order="left")

@@ -12,8 +12,8 @@ from assets.frame import record_audit
 from assets.frame.record_audit import RECORDS_BACKED
 from assets.pipelines import landed_files
 from landing.batch.backing import Backing, Places, Unbacked, backing
+from landing.batch.records import RecordTable
 from landing.batch.validation import FactRules
-from landing.batch.winners import RecordTable
 from migrations.upgrade import upgrade
 from resources.gcs import GcsResource
 from tests.integration.campaigns.harness import Landing, row

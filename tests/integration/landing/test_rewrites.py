@@ -11,9 +11,9 @@ from landing.arrival import endings, ledger
 from landing.arrival.requests import Request, request_for
 from landing.batch import retention
 from landing.batch.failures import PermanentError, classify
+from landing.batch.records import RecordTable
 from landing.batch.rewriting import RecordsLost
 from landing.batch.staging import StagingLost
-from landing.batch.winners import RecordTable
 from migrations.upgrade import upgrade
 from tests.integration.campaigns.harness import Landing, row
 

@@ -52,7 +52,8 @@ class Ledgered:
         with psycopg.connect(self.url) as conn:
             conn.execute(
                 "INSERT INTO landing.batch (batch_id, source, pipeline, objects, bytes, created_at,"
-                " validated_at) VALUES (%s, 'music_minio', 'music', 1, 1, now(), now())",
+                " validated_at, validation_order) VALUES (%s, 'music_minio', 'music', 1, 1, now(),"
+                " now(), nextval('landing.validation_order'))",
                 (batch_id,),
             )
             for row in rows:

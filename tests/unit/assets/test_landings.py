@@ -6,7 +6,7 @@ import pytest
 
 from assets.images.pipeline import CATALOGUE, INVENTORY
 from assets.pipelines import UnknownPipelineError, landed_files, landed_of
-from landing.batch.winners import RecordTable
+from landing.batch.records import RecordTable
 
 
 @pytest.mark.parametrize("files", landed_files(), ids=lambda files: files.job)

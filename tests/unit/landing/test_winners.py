@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from landing.batch.counts import RowCounts, UnbalancedCounts, total
-from landing.batch.winners import RecordTable
+from landing.batch.records import RecordTable
 
 
 @pytest.mark.parametrize("name", ["a b", "a;", 'a"', "", "Robert'); --", "1a"])
