@@ -49,6 +49,7 @@ from sensors.landed import landed_sensor
 from sensors.outcomes import batch_run_canceled, batch_run_failed
 from sensors.reaper import dead_run_reaper
 from sensors.session import reading_session_sensor
+from sensors.silence import schedule_watch, sensor_watch
 from sensors.summary_batches import summary_batch_sensor
 from sensors.trouble import trouble_alerts
 
@@ -160,11 +161,12 @@ def build_defs(
     settings = {one.name: one.settings.from_variables() for one in chosen}
     shared = dg.Definitions(
         jobs=[maintenance_job(landed)],
-        schedules=[maintenance_schedule],
+        schedules=[maintenance_schedule, sensor_watch],
         sensors=[
             batch_run_failed,
             batch_run_canceled,
             dead_run_reaper,
+            schedule_watch,
             *run_alerts([one.name for one in chosen]),
             trouble_alerts(landed),
             alert_delivery,

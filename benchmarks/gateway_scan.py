@@ -52,7 +52,11 @@ def cycle(store: Any, env: dict[str, str]) -> Iterator[tuple[float, int]]:
         pattern=re.compile(r"in/.*\.csv"),
         sinks=("only",),
     )
-    runs = SimpleNamespace(how_ended=lambda _key: None, give_up=lambda _run: "began")
+    runs = SimpleNamespace(
+        how_ended=lambda _key: None,
+        has_succeeded=lambda _run: False,
+        give_up=lambda _run: "began",
+    )
     cursor, finished = None, False
     with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
         while not finished:

@@ -209,7 +209,11 @@ def measure_landing(interface: str, keys: int, url: str) -> dict[str, Any]:
     )
     new = [keys * part // NEW + keys // (2 * NEW) for part in range(NEW)]
     ticks: list[float] = []
-    runs = SimpleNamespace(how_ended=lambda _key: None, give_up=lambda _run: "began")
+    runs = SimpleNamespace(
+        how_ended=lambda _key: None,
+        has_succeeded=lambda _run: False,
+        give_up=lambda _run: "began",
+    )
     with psycopg.connect(url, autocommit=True) as connection:
         fill_ledger(connection, interface, keys, new)
         cursor, finished = None, False

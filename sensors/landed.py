@@ -55,6 +55,11 @@ class InstanceRuns:
             return "cancelled"
         return "began" if records[0].start_time is not None else "never began"
 
+    def has_succeeded(self, run_id: str) -> bool:
+        """Whether the run has ended, and well."""
+        run = self.instance.get_run_by_id(run_id)
+        return run is not None and run.status == dg.DagsterRunStatus.SUCCESS
+
     def give_up(self, run_id: str) -> "Ended":
         """Report the run failed unless it has ended, for its process is gone; how it ended."""
         ended = report_dead(self.instance, run_id)

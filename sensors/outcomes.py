@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.frame.execution import BATCH_TAG
-from landing.arrival import endings, ledger
+from landing.arrival import endings, ledger, outages
 from landing.arrival.states import IN_FLIGHT, ErrorClass, cancelled, run_key
 from resources.postgres import PostgresResource
 from sensors.landed import INTERVAL_SECONDS
@@ -103,6 +103,8 @@ def _record(
                 error=found[1],
                 now=now,
             )
+            if changed and not stopped:
+                outages.note_failures(connection, batch_id, run.run_id, now)
     kind = found[0] if found else "unreported"
     return dg.SkipReason(f"{batch_id}: {kind} failure {'recorded' if changed else 'known'}")
 

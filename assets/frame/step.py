@@ -19,10 +19,10 @@ from assets.frame.declared import LandedFiles
 from assets.frame.execution import BATCH_TAG
 from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
 from landing.arrival import ledger
-from landing.arrival.holding import BatchHeldElsewhere
 from landing.arrival.identity import StoreKind
 from landing.batch.delivery import Delivery, deliver
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
+from landing.batch.holding import BatchHeldElsewhere
 from landing.stores.base import ObjectStore
 from resources.gcs import GcsResource
 from resources.minio import MinioResource

@@ -150,7 +150,7 @@ def mark_requested(connection: Connection, batch_id: str, attempt: int, now: dat
         """
         UPDATE landing.batch
         SET state = 'requested', attempt = %(attempt)s, requested_at = %(now)s, run_id = NULL,
-            started_at = NULL, finished_at = NULL, next_attempt_at = NULL
+            started_at = NULL, finished_at = NULL, next_attempt_at = NULL, away = false
         WHERE batch_id = %(batch_id)s AND attempt = %(attempt)s - 1
           AND state IN ('pending', 'failed_transient', 'waiting')
         """,
@@ -172,7 +172,7 @@ def mark_running(
             """
             UPDATE landing.batch
             SET state = 'running', run_id = %(run_id)s, started_at = %(now)s, finished_at = NULL,
-                next_attempt_at = NULL, error_class = NULL, error = NULL,
+                next_attempt_at = NULL, error_class = NULL, error = NULL, away = false,
                 begun = begun + (run_id IS DISTINCT FROM %(run_id)s)::integer
             WHERE batch_id = %(batch_id)s
             """,
@@ -288,7 +288,7 @@ def reopen(connection: Connection, batch_id: str) -> bool:
         """
         UPDATE landing.batch
         SET state = 'pending', next_attempt_at = NULL, waiting_since = NULL, error_class = NULL,
-            error = NULL, begun = 0, deaths = 0
+            error = NULL, begun = 0, deaths = 0, away = false
         WHERE batch_id = %(batch_id)s
           AND state IN ('failed_transient', 'failed_permanent', 'waiting')
         """,

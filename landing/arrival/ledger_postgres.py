@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from landing.arrival import arrivals, deadly, declared_sinks, endings, ledger, queue
+from landing.arrival import arrivals, deadly, declared_sinks, endings, ledger, outages, queue
 from landing.arrival.batching import Arrival
 from landing.arrival.declared_sinks import Reconciled
 from landing.arrival.identity import ObjectVersion
@@ -109,6 +109,22 @@ class PostgresLedger:
     def note_refused(self, batch_id: str, attempt: int, *, error: str, now: datetime) -> bool:
         """See endings.note_refused."""
         return endings.note_refused(self.connection, batch_id, attempt, error=error, now=now)
+
+    def away_sinks(self, source: Source) -> Sequence[str]:
+        """See outages.away_sinks."""
+        return outages.away_sinks(self.connection, source.name)
+
+    def leave_to_wait(self, source: Source, away: Sequence[str], now: datetime) -> Sequence[str]:
+        """See outages.leave_to_wait."""
+        return outages.leave_to_wait(self.connection, source.name, away, now)
+
+    def mark_left(self, seen: Batch, away: Sequence[str], *, now: datetime) -> bool:
+        """See outages.mark_left."""
+        return outages.mark_left(self.connection, seen, away, now=now)
+
+    def probes(self, source: Source, now: datetime, limit: int) -> Sequence[Batch]:
+        """See outages.probes."""
+        return outages.probes(self.connection, source.name, now, limit)
 
     def run_lock_held(self, run_id: str) -> bool:
         """See locks.run_lock_held."""

@@ -37,9 +37,6 @@ TRIED_AGAIN: frozenset[BatchState] = frozenset({"failed_transient", "waiting"})
 #: Nothing more will happen to the batch by itself.
 LOADED: frozenset[BatchState] = frozenset({"loaded", "loaded_with_rejects"})
 
-#: What the batch of a run may be while it reports: a step may wait, and the last sink be done.
-HELD: frozenset[BatchState] = frozenset({"running", "waiting", *LOADED})
-
 #: How long a run may be without its lock before its batch counts as abandoned: a connection that
 #: broke is re-established within this.
 LOCK_GRACE = timedelta(seconds=30)

@@ -47,6 +47,10 @@ class Runs(Protocol):
         """How the run of this key ended; None when there is none, or one that has not."""
         ...
 
+    def has_succeeded(self, run_id: str) -> bool:
+        """Whether the run has ended, and well."""
+        ...
+
     def give_up(self, run_id: str) -> Ended:
         """Report the run failed unless it has ended, for its process is gone; how it ended.
 
@@ -131,9 +135,11 @@ def run_tick(
         reconciled = ledger.reconcile(source, now())
         split = ledger.split_deadly(source, now())
         created = _make_batches(source, store, ledger, now())
-        attempts, since_retry = _choose(source, ledger, before.since_retry, now())
+        away = ledger.away_sinks(source)
+        attempts, since_retry = _choose(source, ledger, away, before.since_retry, now())
         sinks = ledger.sinks([batch.batch_id for batch, _ in attempts])
-    requests, refused = _requests(source, ledger, attempts, sinks, now())
+        asked = [(batch, attempt, sinks[batch.batch_id]) for batch, attempt in attempts]
+    requests, refused = _requests(source, ledger, asked, away, now())
     backlog = ledger.backlog(source)
     ledger.save_scan(source, result, now())
     after = Cursor(
@@ -162,22 +168,26 @@ def run_tick(
 
 
 def _choose(
-    source: Source, ledger: PostgresLedger, since_retry: int, now: datetime
+    source: Source, ledger: PostgresLedger, away: Sequence[str], since_retry: int, now: datetime
 ) -> tuple[list[tuple[Batch, int]], int]:
     """The batches to request, oldest first, and as which attempt; see requests.choose.
 
-    Requested ones are requested again, as the same attempt.
+    Requested ones are requested again, as the same attempt. Before all others go those that probe
+    a sink that is away; what lacks nothing but such sinks is not requested.
     """
     in_flight = ledger.in_flight(source)
     asked = [(batch, batch.attempt) for batch in in_flight if batch.state == "requested"]
     free = free_slots(in_flight, source.max_in_flight)
+    if away:
+        ledger.leave_to_wait(source, away, now)
     if free:
+        probes = ledger.probes(source, now, free) if away else []
         new, due = ledger.next_new(source, free), ledger.next_due(source, now, free)
         ledger.reconcile_batches(source, [batch.batch_id for batch in (*new, *due)])
-        chosen, since_retry = choose(new, due, free, since_retry)
+        chosen, since_retry = choose(new, due, free - len(probes), since_retry)
         asked += [
             (batch, batch.attempt + 1)
-            for batch in chosen
+            for batch in (*probes, *chosen)
             if ledger.mark_requested(batch.batch_id, batch.attempt + 1, now)
         ]
     return sorted(asked, key=lambda choice: choice[0].batch_id), since_retry
@@ -186,16 +196,16 @@ def _choose(
 def _requests(
     source: Source,
     ledger: PostgresLedger,
-    attempts: Sequence[tuple[Batch, int]],
-    sinks: Mapping[str, Sequence[SinkState]],
+    asked: Sequence[tuple[Batch, int, Sequence[SinkState]]],
+    away: Sequence[str],
     now: datetime,
 ) -> tuple[tuple[Request, ...], list[str]]:
     """What to ask for, and which batches it could not be made of: those are noted, and wait."""
     made: list[Request] = []
     refused: list[str] = []
-    for batch, attempt in attempts:
+    for batch, attempt, sinks in asked:
         try:
-            made.append(request_for(source, batch, attempt, sinks[batch.batch_id]))
+            made.append(request_for(source, batch, attempt, sinks, away))
         except Exception as error:  # noqa: BLE001 - one bad batch must not stop the others
             why = f"no run could be asked for: {type(error).__name__}: {error}"
             ledger.note_refused(batch.batch_id, attempt, error=why, now=now)
@@ -274,7 +284,7 @@ def _reap(
 
     A run that works is judged by its lock alone: Dagster may believe for hours that it goes on.
     """
-    reaped = _Reaped()
+    reaped, away = _Reaped(), ledger.away_sinks(source)
     for batch in ledger.in_flight(source):
         if batch.state == "requested":
             ended = runs.how_ended(run_key(batch.batch_id, batch.attempt))
@@ -282,6 +292,9 @@ def _reap(
         elif batch.run_id is None or ledger.run_lock_held(batch.run_id):
             continue
         else:
+            if away and runs.has_succeeded(batch.run_id):
+                ledger.mark_left(batch, away, now=now)
+                continue
             run = f"{batch.batch_id}/{batch.run_id}"
             since = min(unlocked.get(run, now), now)
             if now - since < LOCK_GRACE:

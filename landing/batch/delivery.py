@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from landing.arrival.holding import BatchHeldElsewhere, require_holder
 from landing.batch import staging
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
+from landing.batch.holding import BatchHeldElsewhere, require_holder
+from landing.batch.presence import note_success
 from landing.batch.records import RecordTable, current_rows
 from landing.batch.staging import StagedPart, StagingLost
 from landing.stores.base import ObjectStore
@@ -219,7 +220,7 @@ def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
                     AND (v.outcome = 'rejected' OR v.rows_rejected > 0)
             ) THEN 'loaded_with_rejects' ELSE 'loaded' END,
             finished_at = clock_timestamp(), next_attempt_at = NULL, waiting_since = NULL,
-            error_class = NULL, error = NULL
+            error_class = NULL, error = NULL, away = false
         WHERE b.batch_id = %s AND b.validated_at IS NOT NULL AND NOT EXISTS (
             SELECT FROM landing.batch_sink s
             WHERE s.batch_id = b.batch_id AND s.state NOT IN ('done', 'retired'))
@@ -311,6 +312,7 @@ def _mark_done(
         "UPDATE landing.batch SET deaths = 0 WHERE batch_id = %s AND deaths > 0",
         (delivery.batch_id,),
     )
+    note_success(conn, delivery.batch_id, delivery.sink)
     close_if_done(conn, delivery.batch_id)
 
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
-from landing.arrival.holding import require_holder
 from landing.batch import quarantine, rewriting, staging, winners
 from landing.batch.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
 from landing.batch.decision import Decision, EveryRow, WinningRows
 from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
+from landing.batch.holding import require_holder
 from landing.batch.object_reading import Parse, Reader, Reading, from_names, from_store
 from landing.batch.reasons import KILLS_PROCESS, RejectReason, duplicate
 from landing.batch.records import Overruled, RecordTable

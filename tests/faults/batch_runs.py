@@ -24,7 +24,7 @@ import pytest
 from assets.frame.declared import LandedFiles
 from assets.frame.execution import in_process
 from assets.pipelines import defaults
-from landing.arrival import ledger
+from landing.arrival import ledger, outages
 from landing.arrival.tick import evaluate_tick
 from landing.stores.base import ObjectStore
 from sensors import outcomes
@@ -170,6 +170,7 @@ class BatchRuns(ABC):
                 error=found[1],
                 now=self.now(),
             )
+            outages.note_failures(connection, batch_id, result.run_id, self.now())
 
 
 @contextmanager

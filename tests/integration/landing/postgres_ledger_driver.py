@@ -8,12 +8,12 @@ from typing import Any
 import psycopg
 
 from landing.arrival import ledger
-from landing.arrival.holding import require_holder
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger_postgres import PostgresLedger
 from landing.arrival.source import Source
 from landing.arrival.states import ALL_STATES, LOADED, ErrorClass
 from landing.batch.delivery import close_if_done
+from landing.batch.holding import require_holder
 
 TABLES = "landing.object_version, landing.batch_sink, landing.batch, landing.scan"
 VERSION = "store, bucket, key, version, size, modified_at"

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from landing.arrival import declared_sinks, ledger
+from landing.arrival.states import ErrorClass
 from tests.integration.landing.tick_world import TickWorld
 
 pytestmark = pytest.mark.servers("postgres")
@@ -49,7 +50,7 @@ def test_a_dropped_sink_is_retired_and_the_others_go_on(world: TickWorld) -> Non
 
 @pytest.mark.parametrize("error_class", ["transient", "permanent"])
 def test_a_batch_that_lacks_nothing_but_a_dropped_sink_is_loaded(
-    world: TickWorld, error_class: ledger.ErrorClass
+    world: TickWorld, error_class: ErrorClass
 ) -> None:
     world.put("a")
     (request,) = world.tick().requests

@@ -6,9 +6,9 @@ import pytest
 
 from assets.campaigns.pipeline import CAMPAIGNS
 from landing.arrival import ledger
-from landing.arrival.holding import BatchHeldElsewhere
 from landing.batch.delivery import deliver
 from landing.batch.failures import GoesOnLater
+from landing.batch.holding import BatchHeldElsewhere
 from landing.batch.locks import hold_locks
 from migrations.upgrade import upgrade
 from tests.integration.campaigns.harness import Landing, row

@@ -30,6 +30,9 @@ class NoRuns:
     def how_ended(self, _run_key: str) -> Ended | None:
         return None
 
+    def has_succeeded(self, _run_id: str) -> bool:
+        return False
+
     def give_up(self, _run_id: str) -> Ended:
         return "began"
 

@@ -14,10 +14,14 @@ from typing import Any
 import psycopg
 
 from landing.arrival import ledger
+from landing.arrival.outages import note_failures
+from landing.arrival.requests import Request
 from landing.arrival.source import Source
+from landing.arrival.states import ErrorClass
 from landing.arrival.tick import Tick, evaluate_tick
 from landing.batch.delivery import close_if_done
-from tests.unit.landing.arrival_machine import ModelRuns
+from landing.batch.presence import note_success
+from tests.unit.landing.arrival_machine import ModelRun, ModelRuns
 from tests.unit.landing.bucket_model import BucketModel, Clock
 
 SOURCE = Source(
@@ -86,9 +90,10 @@ class TickWorld:
                     batch_id,
                     sink,
                 )
+                note_success(self.connection, batch_id, sink)
                 close_if_done(self.connection, batch_id)
 
-    def fail(self, batch_id: str, run_id: str, error_class: ledger.ErrorClass) -> None:
+    def fail(self, batch_id: str, run_id: str, error_class: ErrorClass) -> None:
         assert ledger.mark_failed(
             self.connection,
             batch_id,
@@ -97,6 +102,22 @@ class TickWorld:
             error="away",
             now=self.now,
         )
+
+    def fail_sink(self, batch_id: str, run_id: str, sink: str) -> None:
+        """The run ends because this sink is away."""
+        self.execute(
+            "UPDATE landing.batch_sink SET state = 'failed', error_class = 'transient',"
+            " error = 'refused', run_id = %s WHERE batch_id = %s AND sink = %s",
+            run_id,
+            batch_id,
+            sink,
+        )
+        self.fail(batch_id, run_id, "transient")
+        note_failures(self.connection, batch_id, run_id, self.now)
+
+    def succeed(self, request: Request, run_id: str) -> None:
+        """The run ends well, whatever it was not asked for."""
+        self.runs.runs.append(ModelRun(request, run_id, status="succeeded", began=True))
 
     def die(self, batch_id: str) -> Tick:
         """Its process is gone: the tick in which that is certain."""

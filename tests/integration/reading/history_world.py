@@ -44,6 +44,9 @@ class _NoRuns:
     def how_ended(self, _run_key: str) -> Ended | None:
         return "never began"
 
+    def has_succeeded(self, _run_id: str) -> bool:
+        return False
+
     def give_up(self, _run_id: str) -> Ended:
         return "began"
 

@@ -18,11 +18,11 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from landing.arrival.holding import BatchHeldElsewhere
 from landing.arrival.requests import Request
 from landing.arrival.source import Source
-from landing.arrival.states import HELD, LOADED, LONE_DEATHS, WAIT, run_key
+from landing.arrival.states import LOADED, LONE_DEATHS, WAIT, run_key
 from landing.arrival.tick import Ended, Tick, run_tick
+from landing.batch.holding import HELD, BatchHeldElsewhere
 from landing.stores.base import ObjectNotCurrent
 from tests.unit.landing.bucket_model import BucketModel, Clock
 
@@ -75,6 +75,9 @@ class ModelRuns:
         if not found or any(run.status in {"queued", "started"} for run in found):
             return None
         return self._ended(found[-1])
+
+    def has_succeeded(self, run_id: str) -> bool:
+        return any(run.run_id == run_id and run.status == "succeeded" for run in self.runs)
 
     def give_up(self, run_id: str) -> Ended:
         found = [run for run in self.runs if run.run_id == run_id]

@@ -13,13 +13,11 @@ from datetime import datetime
 from landing.arrival.arrivals import Backlog, next_batch_id
 from landing.arrival.batching import Arrival
 from landing.arrival.declared_sinks import Reconciled
-from landing.arrival.holding import BatchHeldElsewhere
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger import Batch, SinkState
 from landing.arrival.scan import ScanResult
 from landing.arrival.source import Source
 from landing.arrival.states import (
-    HELD,
     IN_FLIGHT,
     LOADED,
     LONE_DEATHS,
@@ -35,6 +33,7 @@ from landing.arrival.states import (
     retry_delay,
     run_key,
 )
+from landing.batch.holding import HELD, BatchHeldElsewhere
 
 
 @dataclass
@@ -238,6 +237,18 @@ class MemoryLedger:
                 self._set(batch.batch_id, deaths=0, next_attempt_at=now)
                 done.append(batch.batch_id)
         return done
+
+    def away_sinks(self, source: Source) -> list[str]:
+        return []  # outages are for the real ledger: tests/integration/landing/test_outages.py
+
+    def leave_to_wait(self, source: Source, away: Sequence[str], now: datetime) -> list[str]:
+        raise NotImplementedError
+
+    def mark_left(self, seen: Batch, away: Sequence[str], *, now: datetime) -> bool:
+        raise NotImplementedError
+
+    def probes(self, source: Source, now: datetime, limit: int) -> list[Batch]:
+        raise NotImplementedError
 
     def run_lock_held(self, run_id: str) -> bool:
         return run_id in self.locks

@@ -20,10 +20,16 @@ def no_rules() -> Any:
 
 
 def at(
-    job: str, bucket: str, prefix: str, *, store: StoreKind = "s3", pattern: str = ".*", **more: str
+    job: str,
+    bucket: str,
+    prefix: str,
+    *,
+    store: StoreKind = "s3",
+    pattern: str = ".*",
+    more: dict[str, str] | None = None,
 ) -> LandedFiles:
     """A landing there; ``more`` are its other places."""
-    settings: Any = SimpleNamespace(current=lambda: Place(bucket, prefix, more))
+    settings: Any = SimpleNamespace(current=lambda: Place(bucket, prefix, more or {}))
     return LandedFiles(
         pipeline=job,
         job=job,
@@ -88,8 +94,11 @@ def test_a_source_does_not_read_what_is_written_there(
 ) -> None:
     """Its own, and another's."""
     for landed in (
-        [at("left", "inbox", prefix, pattern=pattern, **{place: "inbox"})],
-        [at("reader", "inbox", prefix, pattern=pattern), at("left", "l", "", **{place: "inbox"})],
+        [at("left", "inbox", prefix, pattern=pattern, more={place: "inbox"})],
+        [
+            at("reader", "inbox", prefix, pattern=pattern),
+            at("left", "l", "", more={place: "inbox"}),
+        ],
     ):
         if refused:
             with pytest.raises(OverlappingSourcesError, match=place.removesuffix("_bucket")):
