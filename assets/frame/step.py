@@ -54,7 +54,7 @@ def batch_step(
     """Tell the ledger that this run works on a batch, and class what goes wrong; the batch's id.
 
     The batch is the one that the run's tag names, else the newest of the run's partition.
-    Transient errors pass through to the retry policy. Raises:
+    Transient and unknown errors pass through to the retry policy. Raises:
         dg.Failure: a permanent failure, with what to do about it; it is not retried. A partition
             of which nothing landed (added by hand in the UI) is one.
     """
@@ -85,7 +85,7 @@ def partition_step(
                     error_class=kind,
                     error=f"{what}: {error}",
                 )
-        if kind == "transient":
+        if kind != "permanent":
             raise
         raise _failure(context.partition_key, batch_id, what, error) from error
 
@@ -100,7 +100,7 @@ def no_vain_retries(describe: Callable[[Exception], str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if classify(error) == "transient":
+        if classify(error) != "permanent":
             raise
         raise dg.Failure(
             description=describe(error),

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from landing.arrival.states import (
     ALL_STATES,
+    ERROR_CLASSES,
+    UNKNOWN_RUNS,
     WAIT,
     BatchState,
     ErrorClass,
     failed_state,
     lost_delay,
     retry_delay,
+    worst,
 )
 
 if TYPE_CHECKING:
@@ -186,16 +189,19 @@ def note_error(
     connection.execute(
         """
         UPDATE landing.batch
-        SET error = CASE WHEN error_class = 'permanent' THEN error ELSE %(error)s END,
-            error_class = CASE WHEN error_class = 'permanent' THEN error_class
-                               ELSE %(error_class)s END
+        SET error = %(error)s, error_class = %(error_class)s
         WHERE batch_id = %(batch_id)s AND run_id = %(run_id)s AND state = 'running'
+            AND (error_class IS NULL OR NOT error_class = ANY(%(kept)s))
         """,
         {
             "batch_id": batch_id,
             "run_id": run_id,
             "error_class": error_class,
             "error": _storable(error),
+            "kept": [
+                "permanent",
+                *(k for k in ERROR_CLASSES if worst((k, error_class)) != error_class),
+            ],
         },
     )
 
@@ -237,33 +243,41 @@ def mark_failed(
 ) -> bool:
     """The run ended without loading the batch; a transient failure gets its next attempt's time.
 
+    An unknown one too, until states.UNKNOWN_RUNS runs have ended so.
     Nothing changes when the batch is loaded meanwhile, has failed already, or another run works.
     Where one of the run's steps waits, what failed beside it counts.
     """
     with connection.transaction():
         row = connection.execute(
-            "SELECT attempt FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch_id,)
+            "SELECT attempt, unknown_errors FROM landing.batch WHERE batch_id = %s FOR UPDATE",
+            (batch_id,),
         ).fetchone()
         if row is None:
             message = f"no batch {batch_id} in the ledger"
             raise UnknownBatchError(message)
+        unknown = row[1] + (error_class == "unknown")
+        state = failed_state(error_class, unknown)
+        if error_class == "unknown" and state == "failed_permanent":
+            error += f" (unknown, and the same in {UNKNOWN_RUNS} runs: waits for an operator)"
         return _changed(
             connection,
             """
             UPDATE landing.batch
             SET state = %(state)s, finished_at = %(now)s, next_attempt_at = %(next)s,
-                run_id = %(run_id)s, error_class = %(error_class)s, error = %(error)s
+                run_id = %(run_id)s, error_class = %(error_class)s, error = %(error)s,
+                unknown_errors = %(unknown)s
             WHERE batch_id = %(batch_id)s AND state IN ('requested', 'running', 'waiting')
               AND (run_id IS NULL OR run_id = %(run_id)s)
             """,
             {
                 "batch_id": batch_id,
                 "run_id": run_id,
-                "state": failed_state(error_class),
+                "state": state,
+                "unknown": unknown,
                 "error_class": error_class,
                 "error": error,
                 "now": now,
-                "next": now + retry_delay(row[0]) if error_class == "transient" else None,
+                "next": now + retry_delay(row[0]) if state == "failed_transient" else None,
             },
         )
 
@@ -304,7 +318,7 @@ def reopen(connection: Connection, batch_id: str) -> bool:
         """
         UPDATE landing.batch
         SET state = 'pending', next_attempt_at = NULL, waiting_since = NULL, error_class = NULL,
-            error = NULL
+            error = NULL, unknown_errors = 0
         WHERE batch_id = %(batch_id)s
           AND state IN ('failed_transient', 'failed_permanent', 'waiting')
         """,

@@ -18,10 +18,12 @@ from landing.arrival.states import (
     IN_FLIGHT,
     LOADED,
     TRIED_AGAIN,
+    UNKNOWN_RUNS,
     BatchState,
     failed_state,
     retry_delay,
     run_key,
+    worst,
 )
 from landing.arrival.tick import _request, decide
 
@@ -130,6 +132,10 @@ def test_backoff(attempt: int, minutes: int) -> None:
 def test_failed_states_and_run_keys() -> None:
     assert failed_state("transient") == "failed_transient"
     assert failed_state("permanent") == "failed_permanent"
+    assert failed_state("unknown", UNKNOWN_RUNS - 1) == "failed_transient"
+    assert failed_state("unknown", UNKNOWN_RUNS) == "failed_permanent"
+    assert worst(("transient", "unknown")) == "unknown"
+    assert worst(("unknown", "permanent", "transient")) == "permanent"
     assert run_key("20261122T101503Z-0001", 2) == "20261122T101503Z-0001/2"
 
 
