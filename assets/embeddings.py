@@ -35,7 +35,9 @@ TEXT_CHARACTERS = 8_000
 #: Texts per call: 128 texts of the longest kind stay under the API's 300,000 tokens for most
 #: languages, and a call that is lost costs little.
 CALL_TEXTS = 128
+#: Attempts at a call, and seconds after which no further one begins.
 ATTEMPTS = 8
+CALL_SECONDS = 60.0
 #: Vectors kept in memory: 4 KiB each.
 _KEPT = 4_096
 
@@ -204,7 +206,7 @@ def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[byte
         return isinstance(error, MissingVectorError) or retry_after(error)
 
     for attempt in stamina.retry_context(
-        on=worth_it, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0
+        on=worth_it, attempts=ATTEMPTS, timeout=CALL_SECONDS, wait_initial=0.2, wait_max=10.0
     ):
         with attempt:
             answer = client.embeddings.create(

@@ -84,7 +84,7 @@ _MILVUS_WORDS = (
     "Retry timeout", "Retry run out", "service not ready", "service unavailable", "Fail connecting",
 )  # fmt: skip
 
-#: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and MinIO's own; whatever the status.
+#: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html and MinIO's own, of any status.
 _S3 = frozenset(
     {"SlowDown", "SlowDownRead", "SlowDownWrite", "Busy", "InternalError", "OperationAborted",
      "OperationTimedOut", "RequestLimitExceeded", "RequestTimeout", "RequestTimeoutException",

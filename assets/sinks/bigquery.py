@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from assets.frame.tables import BATCH_ID, ROW_HASH, Column, Table
 from assets.sinks.result import Verification, compared
-from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT, run, table_id
+from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT, UPLOAD_RETRIES, run, table_id
 
 if TYPE_CHECKING:
     import polars as pl
@@ -318,5 +318,6 @@ def _load(file: BinaryIO, warehouse: Warehouse, staging: Table, *, first: bool) 
         warehouse.table(staging.name),
         job_config=load_config(staging, first=first),
         timeout=REQUEST_TIMEOUT,
+        num_retries=UPLOAD_RETRIES,
     )
     job.result(timeout=JOB_TIMEOUT)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Seconds to connect and to wait for data, per request; well below a tick's 60 s.
 TIMEOUT = (5.0, 15.0)
 
-#: Seconds for which listings and look-ups are retried; the client's own 120 outlast a tick.
+#: Seconds for which requests are retried; the client's own 120 outlast a tick.
 RETRY_SECONDS = 20.0
 
 #: Uploads above this go in parts; an unfinished one is never visible.
@@ -91,7 +91,12 @@ class GcsStore(Bucket):
         if size is None or size > UPLOAD_CHUNK_BYTES:
             blob.chunk_size = UPLOAD_CHUNK_BYTES
         blob.upload_from_file(
-            stream, size=size, content_type=content_type, timeout=self._timeout, checksum="crc32c"
+            stream,
+            size=size,
+            content_type=content_type,
+            timeout=self._timeout,
+            checksum="crc32c",
+            retry=self._short_retry,
         )
         return self._version(blob)
 
@@ -101,7 +106,7 @@ class GcsStore(Bucket):
 
         try:
             content: bytes = self._bucket.blob(key).download_as_bytes(
-                raw_download=True, timeout=self._timeout
+                raw_download=True, timeout=self._timeout, retry=self._short_retry
             )
         except NotFound as error:
             if self.stat(key) is None:
@@ -134,6 +139,7 @@ class GcsStore(Bucket):
                     raw_download=True,
                     checksum=None,
                     timeout=self._timeout,
+                    retry=self._short_retry,
                 )
             except NotFound:
                 self._require_current(version)
