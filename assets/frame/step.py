@@ -226,7 +226,7 @@ def _validate(
             landing=landing,
             reader=files.reader(landing) if files.reader else None,
         )
-        yield from validation_results(postgres, batch_id, result.rows)
+        yield from validation_results(postgres, batch_id)
         metadata = reports.validation_metadata(files, result)
         if result.staged_rows:
             yield dg.MaterializeResult(metadata=metadata)

@@ -63,7 +63,7 @@ def image_requests(
             run_id=context.run.run_id,
             log=context.log,
         )
-        yield from validation_results(postgres, batch_id, result.rows)
+        yield from validation_results(postgres, batch_id)
         metadata = validation_metadata(REQUESTS, result)
         if result.reasons:
             uri = REQUESTS.uri(images.results_bucket, f"{context.partition_key}/")

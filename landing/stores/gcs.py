@@ -48,23 +48,27 @@ class GcsStore(Bucket):
 
         self._short_retry = DEFAULT_RETRY.with_timeout(RETRY_SECONDS)
 
-    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+    def list_page(
+        self, prefix: str, after: str | None, limit: int, token: str | None = None
+    ) -> Page:
         """At most ``limit`` objects after ``after``; see ObjectStore."""
         blobs = self._client.list_blobs(
             self.bucket,
             prefix=prefix or None,
             start_offset=after,
-            page_size=limit,
+            # It is inclusive: the object at it may still be there.
+            page_size=limit + (after is not None),
+            page_token=token,
             fields=_LISTED_FIELDS,
             timeout=self._timeout,
             retry=self._short_retry,
         )
-        for page in blobs.pages:
-            # start_offset is inclusive: the object at it may still be there.
-            objects = [self._version(blob) for blob in page if blob.name != after]
-            if objects:
-                return Page(objects, objects[-1].key if blobs.next_page_token else None)
-        return Page([], None)
+        page = next(iter(blobs.pages), ())
+        objects = [self._version(blob) for blob in page if blob.name != after][:limit]
+        more: str | None = blobs.next_page_token
+        if objects and (more or len(objects) == limit):
+            return Page(objects, objects[-1].key)
+        return Page(objects, None, more)
 
     def stat(self, key: str) -> ObjectVersion | None:
         """The current generation of ``key``. Raises NotFound when the bucket itself is missing."""

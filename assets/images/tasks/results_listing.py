@@ -14,6 +14,7 @@ from assets.images.tasks import ledger
 from assets.images.tasks.metadata_files import CSV, PARQUET
 from assets.images.tasks.result_file import RESULT
 from assets.sinks.result import SAMPLE, Verification
+from landing.stores.listing import pages
 
 if TYPE_CHECKING:
     import psycopg
@@ -115,13 +116,8 @@ def _list(connection: Connection, store: ObjectStore, task_id: str) -> None:
 
 
 def _images(store: ObjectStore, prefix: str) -> Iterator[tuple[str, int]]:
-    after = None
-    while True:
-        page = store.list_page(prefix, after, _PAGE)
+    for page in pages(store, prefix):
         for version in page.objects:
             name = version.key.removeprefix(prefix)
             if name not in FILES and "/" not in name:
                 yield name, version.size
-        after = page.last_key
-        if after is None:
-            return
