@@ -1,6 +1,6 @@
 """Why rows, files and messages are rejected: what a reason is, and noticing undeclared ones.
 
-Belongs here: the shape of a reason, and the only one that validation itself gives. Does not: those
+Belongs here: the shape of a reason, and those that no pipeline gives. Does not: those
 of a format (``assets/formats``) or of a pipeline (beside its rules), which
 ``assets.pipelines.reject_reasons`` gathers.
 """
@@ -27,6 +27,22 @@ class RejectReason:
     meaning: str
     remedy: str = CORRECT_ROW
     final: str = ""
+
+
+#: What its store does not give.
+UNREADABLE = RejectReason(
+    "unreadable",
+    "its store refuses to give the file, in the words that are beside it, and gives others",
+    "make it readable (rights, key, storage class), then copy it onto itself: it arrives again",
+)
+
+
+#: What a sink does not take. Such rows are in no quarantine file: see landing/batch/refused.py.
+REJECTED_BY_SINK = RejectReason(
+    "rejected_by_sink",
+    "a store refuses the row, in the words that are beside it, and takes others",
+    CORRECT_ROW,
+)
 
 
 class UnknownReasonWarning(UserWarning):

@@ -10,20 +10,26 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
+from landing.arrival.identity import ObjectVersion
+from landing.arrival.splitting import split_off
+from landing.arrival.states import retry_delay
 from landing.batch import quarantine, staging, winners
 from landing.batch.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
 from landing.batch.decision import Decision, EveryRow, WinningRows
 from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
 from landing.batch.object_reading import Parse, Reader, Reading, from_names, from_store
-from landing.batch.reasons import RejectReason, duplicate
-from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer
+from landing.batch.reasons import REJECTED_BY_SINK, UNREADABLE, RejectReason, duplicate
+from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer, Withheld
 from landing.batch.staging import StagedPart
 from landing.batch.validation_ledger import (
     ValidationBatch,
@@ -70,7 +76,8 @@ class RecordRules:
     @property
     def by_code(self) -> dict[str, RejectReason]:
         """All reasons for which a row or a file may be rejected."""
-        return {reason.code: reason for reason in (*self.reasons, duplicate(self.key))}
+        own = (*self.reasons, duplicate(self.key), UNREADABLE, REJECTED_BY_SINK)
+        return {reason.code: reason for reason in own}
 
     def decision(self, conn: psycopg.Connection[Any]) -> Decision:
         """Which rows of a batch are staged."""
@@ -96,7 +103,8 @@ class FactRules:
     @property
     def by_code(self) -> dict[str, RejectReason]:
         """All reasons for which a row or a file may be rejected."""
-        return {reason.code: reason for reason in self.reasons}
+        shared = () if self.names_only else (UNREADABLE, REJECTED_BY_SINK)
+        return {reason.code: reason for reason in (*self.reasons, *shared)}
 
     def decision(self, _conn: psycopg.Connection[Any]) -> Decision:
         """Every row of a batch is staged."""
@@ -162,7 +170,9 @@ def validate(
         buffer = stack.enter_context(RowBuffer(pipeline.columns, decision, reasons, log))
         read = reader or _reader(landing or store, pipeline)
         with read([version.version for version in batch.versions]) as reading:
-            buffer.read_batch(reading, batch, started=started)
+            buffer.read_batch(
+                reading, batch, started=started, probe=partial(_look_at, landing or store)
+            )
         result = _commit(
             conn, pipeline, batch, buffer,
             store=store, quarantine_store=quarantine_store, reading=reading, started=started,
@@ -178,6 +188,11 @@ def _reader(store: ObjectStore, pipeline: Rules) -> Reader:
     if isinstance(pipeline, FactRules) and pipeline.names_only:
         return from_names(pipeline.read)
     return from_store(store, pipeline.read)
+
+
+def _look_at(store: ObjectStore, version: ObjectVersion) -> None:
+    with store.open(version) as stream:
+        stream.read(1)
 
 
 def _reusable(store: ObjectStore, batch: ValidationBatch, parts: tuple[StagedPart, ...]) -> bool:
@@ -243,6 +258,11 @@ def _commit(
     """Decide, write staging and quarantine, then make all of it visible at once."""
     mode: Mode = "deliver" if batch.validated_at is None else "rewrite"
     batch_id = batch.batch_id
+    if mode == "rewrite":
+        # A batch that is written again has all of its rows.
+        for one in buffer.withheld:
+            if one.ledgered.counts.outcome == "loaded":
+                raise one.failure from one.error
     with conn.transaction():
         winners.lock_pipeline(conn, pipeline.name)
         row = conn.execute(
@@ -264,6 +284,7 @@ def _commit(
             save_outcomes(conn, batch_id, objects)
             reading.save(conn, objects)
             quarantine.save(conn, batch_id, quarantine_store.bucket, key, buffer.rejects)
+            _put_off(conn, batch_id, buffer.put_off)
         staging.save_parts(conn, batch_id, parts)
         reset_sinks(conn, batch_id, pipeline.sinks, done=not parts)
         if not parts:
@@ -280,4 +301,21 @@ def _commit(
         quarantine_key=key,
         seconds=time.monotonic() - started,
         preview=preview,
+    )
+
+
+def _put_off(conn: psycopg.Connection[Any], batch_id: str, objects: Sequence[Withheld]) -> None:
+    """Objects that could not be read for now get a batch of their own, and a little time."""
+    if not objects:
+        return
+    now = datetime.now(UTC)
+    split_off(
+        conn,
+        batch_id,
+        [one.ledgered.seq for one in objects],
+        state="failed_transient",
+        error_class="transient",
+        error=f"not readable for now: {objects[0].ledgered.version.uri}: {objects[0].told}",
+        next_attempt_at=now + retry_delay(1),
+        now=now,
     )

@@ -92,6 +92,7 @@ def validate_batch(
         batch_id=batch_id,
         run_id=run_id,
         log=log,
+        landing=raw,
         reader=reader if formats is None else _counting(reader, formats),
     )
 
