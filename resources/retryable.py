@@ -67,7 +67,7 @@ _BOLT_SERVER = "Neo.DatabaseError."
 #: too many requests, cross routing, rate, delay, resources, not loaded yet, nodes and channels that
 #: move, storage; cancelled, timed out. 1 is "not ready", and whatever its client has no code for.
 _MILVUS = frozenset(
-    {2, 3, 4, 6, 8, 11, 12, 101, 103, 106, 201, 202, *range(400, 404), *range(500, 505), 600,
+    {2, 3, 4, 8, 11, 12, 101, 103, 106, 201, 202, *range(400, 404), *range(500, 505), 600,
      602, 603, 901, 902, 903, 904, 1001, 1002, *range(1300, 1304), 10000, 10001}
 )  # fmt: skip
 #: Not there, parameters and data that are wrong or too large, rights, names, schemas.
@@ -77,8 +77,8 @@ _MILVUS_PERMANENT = frozenset(
 )  # fmt: skip
 #: One code stands for many things there: what the texts say.
 _MILVUS_WORDS_PERMANENT = (
-    "auth check failure", "permission deny", "exceeds max length", "is not a number or infinity",
-    "invalid parameter",
+    "auth check failure", "permission deny", "exceeds max length", "exceeds max_length",
+    "is not a number or infinity", "invalid parameter",
 )  # fmt: skip
 _MILVUS_WORDS = (
     "Retry timeout", "Retry run out", "service not ready", "service unavailable", "Fail connecting",

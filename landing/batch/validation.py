@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
 from landing.arrival.identity import ObjectVersion
-from landing.arrival.splitting import split_off
-from landing.arrival.states import retry_delay
 from landing.batch import quarantine, staging, winners
 from landing.batch.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
 from landing.batch.decision import Decision, EveryRow, WinningRows
@@ -114,6 +111,10 @@ class FactRules:
 Rules = RecordRules | FactRules
 
 
+#: Takes objects out of a batch, in the transaction that commits what was made of the others.
+PutOff = Callable[["psycopg.Connection[Any]", str, Sequence[Withheld]], None]
+
+
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
     """What validation made of a batch.
@@ -150,11 +151,13 @@ def validate(
     log: logging.Logger,
     landing: ObjectStore | None = None,
     reader: Reader | None = None,
+    put_off: PutOff | None = None,
 ) -> ValidationResult:
     """Validate a batch, or stage it again when it was validated before.
 
     ``store`` takes the staging. The objects are read from it too, unless they are in ``landing`` or
-    ``reader`` does that.
+    ``reader`` does that. ``put_off`` is given objects that their store does not give for now, while
+    it gives others; without it they fail the batch.
     Raises PermanentError for a batch that the ledger does not hold, UnbalancedCounts when rows
     went missing, TransientError when the batch changed hands or an object vanished while it was
     read, and whatever the stores raise.
@@ -176,6 +179,7 @@ def validate(
         result = _commit(
             conn, pipeline, batch, buffer,
             store=store, quarantine_store=quarantine_store, reading=reading, started=started,
+            put_off=put_off,
         )  # fmt: skip
     log.info(
         "batch_validated batch=%s run=%s mode=%s rows=%s staged=%d seconds=%.1f",
@@ -254,15 +258,16 @@ def _commit(
     quarantine_store: ObjectStore,
     reading: Reading,
     started: float,
+    put_off: PutOff | None,
 ) -> ValidationResult:
     """Decide, write staging and quarantine, then make all of it visible at once."""
     mode: Mode = "deliver" if batch.validated_at is None else "rewrite"
     batch_id = batch.batch_id
-    if mode == "rewrite":
+    for one in buffer.withheld:
         # A batch that is written again has all of its rows.
-        for one in buffer.withheld:
-            if one.ledgered.counts.outcome == "loaded":
-                raise one.failure from one.error
+        again = mode == "rewrite" and one.ledgered.counts.outcome == "loaded"
+        if again or (one in buffer.put_off and put_off is None):
+            raise one.failure from one.error
     with conn.transaction():
         winners.lock_pipeline(conn, pipeline.name)
         row = conn.execute(
@@ -284,7 +289,8 @@ def _commit(
             save_outcomes(conn, batch_id, objects)
             reading.save(conn, objects)
             quarantine.save(conn, batch_id, quarantine_store.bucket, key, buffer.rejects)
-            _put_off(conn, batch_id, buffer.put_off)
+            if put_off and buffer.put_off:
+                put_off(conn, batch_id, buffer.put_off)
         staging.save_parts(conn, batch_id, parts)
         reset_sinks(conn, batch_id, pipeline.sinks, done=not parts)
         if not parts:
@@ -301,21 +307,4 @@ def _commit(
         quarantine_key=key,
         seconds=time.monotonic() - started,
         preview=preview,
-    )
-
-
-def _put_off(conn: psycopg.Connection[Any], batch_id: str, objects: Sequence[Withheld]) -> None:
-    """Objects that could not be read for now get a batch of their own, and a little time."""
-    if not objects:
-        return
-    now = datetime.now(UTC)
-    split_off(
-        conn,
-        batch_id,
-        [one.ledgered.seq for one in objects],
-        state="failed_transient",
-        error_class="transient",
-        error=f"not readable for now: {objects[0].ledgered.version.uri}: {objects[0].told}",
-        next_attempt_at=now + retry_delay(1),
-        now=now,
     )

@@ -101,6 +101,7 @@ def reset_sinks(
     conn: psycopg.Connection[Any], batch_id: str, sinks: Sequence[str], *, done: bool
 ) -> None:
     """Every sink is to take the batch (again), or has nothing to take and is done."""
+    conn.execute("DELETE FROM landing.refused_row WHERE batch_id = %s", (batch_id,))
     conn.execute(
         """
         INSERT INTO landing.batch_sink AS s (batch_id, sink, state, rows_written, done_at)
@@ -109,7 +110,7 @@ def reset_sinks(
         FROM unnest(%(sinks)s::text[]) AS t (sink)
         ON CONFLICT (batch_id, sink) DO UPDATE SET state = excluded.state,
             rows_written = excluded.rows_written, done_at = excluded.done_at, seconds = NULL,
-            run_id = NULL, error_class = NULL, error = NULL
+            run_id = NULL, error_class = NULL, error = NULL, rows_refused = 0
         """,
         {
             "batch": batch_id,

@@ -224,9 +224,12 @@ def test_what_was_read_of_an_object_that_breaks_off_is_taken_out_again(
 ) -> None:
     forgotten: list[int] = []
     forget = winners.forget_candidates
-    monkeypatch.setattr(
-        winners, "forget_candidates", lambda conn, seq: [forgotten.append(seq), forget(conn, seq)]
-    )
+
+    def counted(conn: Any, seq: int) -> None:
+        forgotten.append(seq)
+        forget(conn, seq)
+
+    monkeypatch.setattr(winners, "forget_candidates", counted)
     batch = faulty.batch(large())
     if outcome == "gone":
         (version,) = (v for v, _ in faulty.store.objects.values() if v.key in MIDWAY)
