@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from assets.sinks.isolating import Isolating, Refusal
 from landing.batch.failures import PermanentError, TransientError
 from resources.advisory_locks import Lock, held
 
@@ -35,7 +36,11 @@ TEXT_CHARACTERS = 8_000
 #: Texts per call: 128 texts of the longest kind stay under the API's 300,000 tokens for most
 #: languages, and a call that is lost costs little.
 CALL_TEXTS = 128
+#: Attempts at a call, and seconds after which no further one begins.
 ATTEMPTS = 8
+CALL_SECONDS = 60.0
+#: What the API says of a text with too many tokens.
+_TOO_LONG = ("maximum context length", "maximum input length")
 #: Vectors kept in memory: 4 KiB each.
 _KEPT = 4_096
 
@@ -134,10 +139,14 @@ class Embedder:
         self._space, self._concurrency = space, concurrency
         self._failed = threading.Event()
 
-    def ensure(self, texts: Mapping[str, str]) -> EmbeddingResult:
+    def ensure(
+        self, texts: Mapping[str, str], refused: dict[str, str] | None = None
+    ) -> EmbeddingResult:
         """Embed those of the texts, given by their hash, that no one has paid for yet.
 
-        The answer of every call is in the cache before its thread makes the next. Raises openai
+        A text that the API refuses, while it takes others or in words that mean nothing else, is
+        put into ``refused``: the words by the text's hash. Without it the refusal is raised. The
+        answer of every call is in the cache before its thread makes the next. Raises openai
         errors after ATTEMPTS attempts, MissingVectorError, PermanentError for wrong dimensions.
         """
         if not texts:
@@ -148,25 +157,36 @@ class Embedder:
             have = {row[0] for row in known}
             new = [(key, text) for key, text in texts.items() if key not in have]
             calls = [new[at : at + CALL_TEXTS] for at in range(0, len(new), CALL_TEXTS)]
-            tokens = sum(self._in_parallel(calls))
-        return EmbeddingResult(len(texts), len(new), len(calls), tokens)
+            tokens = sum(self._in_parallel(calls, refused))
+        embedded = len(new) - sum(key in (refused or ()) for key, _ in new)
+        return EmbeddingResult(len(texts), embedded, len(calls), tokens)
 
-    def _in_parallel(self, calls: Sequence[Sequence[tuple[str, str]]]) -> Iterator[int]:
+    def _in_parallel(
+        self, calls: Sequence[Sequence[tuple[str, str]]], refused: dict[str, str] | None
+    ) -> Iterator[int]:
         if not calls:
             return
         self._failed.clear()
         workers = min(self._concurrency, len(calls))
         with ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool:
-            yield from pool.map(self._call, calls)
+            yield from pool.map(lambda texts: self._call(texts, refused), calls)
 
-    def _call(self, texts: Sequence[tuple[str, str]]) -> int:
+    def _call(self, texts: Sequence[tuple[str, str]], refused: dict[str, str] | None) -> int:
         if self._failed.is_set():
             return 0  # another call has failed for good: nothing more is paid for
+        told = None if refused is None else (lambda one, why: refused.update({one[0][0]: why}))
+        isolating: Isolating[Sequence[tuple[str, str]]] = Isolating(_refusal, told)
+        paid: list[int] = []
         try:
-            vectors, tokens = embed(self._client, self._space, [text for _, text in texts])
+            isolating.write(texts, lambda part: paid.append(self._embed(part)))
+            isolating.settle()
         except BaseException:
             self._failed.set()
             raise
+        return sum(paid)
+
+    def _embed(self, texts: Sequence[tuple[str, str]]) -> int:
+        vectors, tokens = embed(self._client, self._space, [text for _, text in texts])
         parameters = _parameters(self._space, [key for key, _ in texts])
         self._connection.execute(_STORE, {**parameters, "vectors": vectors})
         return tokens
@@ -204,7 +224,7 @@ def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[byte
         return isinstance(error, MissingVectorError) or retry_after(error)
 
     for attempt in stamina.retry_context(
-        on=worth_it, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0
+        on=worth_it, attempts=ATTEMPTS, timeout=CALL_SECONDS, wait_initial=0.2, wait_max=10.0
     ):
         with attempt:
             answer = client.embeddings.create(
@@ -226,6 +246,15 @@ def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[byte
         )
     vectors = [np.asarray(item.embedding, dtype="<f4").tobytes() for item in data]
     return vectors, answer.usage.total_tokens if answer.usage else 0
+
+
+def _refusal(error: Exception) -> Refusal | None:
+    """What the API says of texts. Of a model or a key that is wrong it says it to every text."""
+    import openai
+
+    if not isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
+        return None
+    return Refusal(error.message, certain=any(words in error.message for words in _TOO_LONG))
 
 
 def _parameters(space: Space, hashes: Sequence[str]) -> Mapping[str, Any]:

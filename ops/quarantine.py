@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 from assets.pipelines import landed_of
 from landing.arrival import ledger
 from landing.batch import quarantine
+from landing.batch.reasons import REJECTED_BY_SINK
+from landing.batch.refused import refused_rows
 from ops import rejected_messages
 from ops.environment import require
 from ops.pipelines import LandedPipeline, landed_pipeline
@@ -28,7 +30,9 @@ from ops.terminal import counted, printable, table
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
+    from assets.frame.declared import LandedFiles
     from landing.batch.quarantine import QuarantinedBatch
+    from landing.batch.refused import NotedRefusal
     from ops.rejected_messages import RejectedMessages
     from ops.rejects import Reject
 
@@ -65,10 +69,16 @@ def _batch(postgres: PostgresResource, batch_id: str, *, replay: bool, limit: in
             print(f"{error}; `make quarantine` lists those with rejects", file=sys.stderr)
             return 1
         found = quarantine.quarantined(connection, batch_id=batch_id)
-    if not found:
+        refused = refused_rows(connection, batch_id)
+    if not found and not refused:
         print(f"{batch_id} of {batch.pipeline} ({batch.state}) has no rejects.")
         return 0
-    with landed_pipeline(landed_of(batch.pipeline, batch.source)) as pipeline:
+    files = landed_of(batch.pipeline, batch.source)
+    with landed_pipeline(files) as pipeline:
+        if refused and not replay:
+            _show_refused(pipeline, files, batch_id, refused, limit)
+        if not found:
+            return 0 if not replay else _nothing_to_replay(batch_id)
         try:
             if replay:
                 return _replay(postgres, pipeline, found[0])
@@ -143,6 +153,35 @@ def _show(pipeline: LandedPipeline, batch: QuarantinedBatch, limit: int) -> int:
         f"changed,\n`make quarantine BATCH={batch.batch_id} REPLAY=1` puts them back as they were."
     )
     return 0
+
+
+def _show_refused(
+    pipeline: LandedPipeline,
+    files: LandedFiles,
+    batch_id: str,
+    refused: Sequence[NotedRefusal],
+    limit: int,
+) -> None:
+    from ops.refused_rows import entries
+    from ops.rejects import legend
+
+    print(f"{batch_id} of {pipeline.name}: {len(refused):,} refused by a store")
+    # Music's rows are no lines of their files.
+    landing = None if pipeline.name == "music" else pipeline.open_bucket(files.places().bucket)
+    for reject in entries(refused[:limit], landing):
+        print(describe(reject))
+    if len(refused) > limit:
+        print(f"\n… {len(refused) - limit:,} more: python -m ops quarantine {batch_id} --limit N")
+    print(legend([REJECTED_BY_SINK.code], pipeline.reasons))
+
+
+def _nothing_to_replay(batch_id: str) -> int:
+    print(
+        f"What a store of {batch_id} refuses is not put back: correct it in its file, or "
+        "materialize the store's asset for the batch again once it takes it.",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _replay(postgres: PostgresResource, pipeline: LandedPipeline, batch: QuarantinedBatch) -> int:

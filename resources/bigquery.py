@@ -14,9 +14,13 @@ import dagster as dg
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
-#: Seconds: of one HTTP request, and of a job as a whole.
+#: Seconds: of one HTTP request, of a call with its further attempts, and of a job as a whole. The
+#: client's own attempts go on for 600 s, and start over for a job: a step hung that long.
 REQUEST_TIMEOUT = 30.0
+CALL_SECONDS = 45.0
 JOB_TIMEOUT = 600.0
+#: Further attempts at a part of an upload: 1 + 2 seconds of waiting.
+UPLOAD_RETRIES = 1
 
 _PROJECT = re.compile(r"[a-z][a-z0-9-]*(\.[a-z]+:[a-z0-9-]+)?|[a-z0-9.]+:[a-z0-9-]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -27,16 +31,36 @@ class BigQueryResource(dg.ConfigurableResource[Any]):
 
     project: str
     api_endpoint: str = ""
+    request_timeout: float = REQUEST_TIMEOUT
+    call_seconds: float = CALL_SECONDS
 
     def client(self) -> Client:
-        """A new client; use it as a context manager. Raises google.auth.exceptions errors."""
+        """A new client; use it as a context manager. Raises google.auth.exceptions errors.
+
+        No call of it lasts longer than ``call_seconds`` and one request, also where its caller
+        asks for more attempts.
+        """
         from google.api_core.client_options import ClientOptions
         from google.auth.credentials import AnonymousCredentials
         from google.cloud.bigquery import Client
 
+        request_timeout, call_seconds = self.request_timeout, self.call_seconds
+
+        class Bounded(Client):
+            """All calls but uploads go through this one."""
+
+            def _call_api(self, retry: Any, *args: Any, **kwargs: Any) -> Any:
+                if kwargs.get("timeout") is None:
+                    kwargs["timeout"] = request_timeout
+                kwargs["timeout"] = min(kwargs["timeout"], request_timeout)
+                # Retry has no public way to read its timeout.
+                if retry and not 0 < (getattr(retry, "_timeout", None) or 0) <= call_seconds:
+                    retry = retry.with_timeout(call_seconds)
+                return super()._call_api(retry, *args, **kwargs)
+
         if not self.api_endpoint:
-            return Client(project=self.project)
-        return Client(
+            return Bounded(project=self.project)
+        return Bounded(
             project=self.project,
             credentials=AnonymousCredentials(),
             client_options=ClientOptions(api_endpoint=self.api_endpoint),
@@ -65,11 +89,15 @@ def table_id(project: str, dataset: str, table: str) -> str:
 def run(client: Client, sql: str, parameters: Sequence[Any] = ()) -> Any:
     """Run one statement with bound parameters; return its rows.
 
-    Raises google.api_core.exceptions errors, concurrent.futures.TimeoutError past JOB_TIMEOUT.
+    A job that fails is not started anew here. Raises google.api_core.exceptions errors,
+    concurrent.futures.TimeoutError past JOB_TIMEOUT.
     """
     from google.cloud.bigquery import QueryJobConfig
 
     job = client.query(
-        sql, job_config=QueryJobConfig(query_parameters=list(parameters)), timeout=REQUEST_TIMEOUT
+        sql,
+        job_config=QueryJobConfig(query_parameters=list(parameters)),
+        timeout=REQUEST_TIMEOUT,
+        job_retry=None,
     )
-    return job.result(timeout=JOB_TIMEOUT)
+    return job.result(timeout=JOB_TIMEOUT, job_retry=None)

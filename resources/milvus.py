@@ -6,8 +6,10 @@ collection of ours.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,12 @@ import dagster as dg
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
-#: Seconds; of every call that is not given its own.
+#: Seconds; of every call that is not given its own, and of those that wait for work of the server.
 TIMEOUT = 30.0
+WORK_TIMEOUT = 60.0
+_WORK = frozenset({"create_index", "flush", "load_collection"})
+#: Those that take a timeout without saying so.
+_UNDECLARED = frozenset({"list_collections", "list_indexes"})
 
 #: pymilvus pings an idle connection every 10 seconds; gRPC servers that keep to the default cut a
 #: client off for less than 5 minutes ("too many pings").
@@ -65,7 +71,9 @@ class MilvusResource(dg.ConfigurableResource[Any]):
 
         Raises pymilvus.MilvusException when the server cannot be reached.
         """
-        client: MilvusClient = sdk().MilvusClient(
+        bounds = self.timeout, max(self.timeout, min(2 * self.timeout, WORK_TIMEOUT))
+        kind = _bounded(sdk().MilvusClient, *bounds)
+        client: MilvusClient = kind(
             uri=self.uri, token=self.token, timeout=self.timeout, grpc_options=KEEPALIVE
         )
         return client
@@ -80,6 +88,33 @@ class MilvusResource(dg.ConfigurableResource[Any]):
             client.close()
         who = "with a token" if self.token else "no authentication"
         return f"Milvus {version}, {count} collections, {who}"
+
+
+def _bounded(kind: type[Any], seconds: float, work_seconds: float) -> type[Any]:
+    """The client whose calls all have a timeout.
+
+    Its own is for connecting only: without one, a call waits for a silent server without end.
+    """
+
+    def bound(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        most = work_seconds if name in _WORK else seconds
+
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("timeout") is None:
+                kwargs["timeout"] = most
+            return method(*args, **kwargs)
+
+        return call
+
+    methods = inspect.getmembers(kind, inspect.isfunction)
+    taking = {
+        name: bound(name, method)
+        for name, method in methods
+        if name in _UNDECLARED
+        or (not name.startswith("_") and "timeout" in inspect.signature(method).parameters)
+    }
+    return type(f"Bounded{kind.__name__}", (kind,), taking)
 
 
 def one_of(field: str, values: Iterable[str]) -> str:

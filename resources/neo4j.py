@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 10.0
 ACQUISITION_TIMEOUT = 20.0
 RETRY_TIME = 20.0
+#: Until the server says something more: a statement takes seconds.
+READ_TIMEOUT = 60.0
 
 
 class Neo4jResource(dg.ConfigurableResource[Any]):
@@ -26,6 +28,7 @@ class Neo4jResource(dg.ConfigurableResource[Any]):
     user: str
     password: str
     database: str = "neo4j"
+    read_timeout: float = READ_TIMEOUT
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What pydantic shows of the resource: no password."""
@@ -35,7 +38,7 @@ class Neo4jResource(dg.ConfigurableResource[Any]):
         """A new driver; use it as a context manager. It connects at its first query."""
         from neo4j import GraphDatabase
 
-        return GraphDatabase.driver(
+        driver = GraphDatabase.driver(
             self.uri,
             auth=(self.user, self.password),
             user_agent="quintet",
@@ -45,6 +48,19 @@ class Neo4jResource(dg.ConfigurableResource[Any]):
             # Unknown labels and properties are normal before the first batch.
             notifications_min_severity="OFF",
         )
+        # Only a server's own hint sets it otherwise: one that is stopped would be waited for
+        # without end.
+        pool: Any = driver._pool  # noqa: SLF001
+        open_connection = pool.opener
+
+        def bounded(*args: Any, **kwargs: Any) -> Any:
+            connection = open_connection(*args, **kwargs)
+            if connection.socket.get_read_timeout() is None:
+                connection.socket.set_read_timeout(self.read_timeout)
+            return connection
+
+        pool.opener = bounded
+        return driver
 
     def check(self) -> str:
         """Who is reachable as whom, in one line. Raises neo4j's errors."""

@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.frame.execution import BATCH_TAG
 from landing.arrival import endings, ledger, outages
-from landing.arrival.states import IN_FLIGHT, ErrorClass, cancelled, run_key
+from landing.arrival.states import IN_FLIGHT, ErrorClass, cancelled, run_key, worst
 from resources.postgres import PostgresResource
 from sensors.landed import INTERVAL_SECONDS
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def failure_of(
     batch: ledger.Batch, sinks: Sequence[ledger.SinkState], run_id: str
 ) -> tuple[ErrorClass, str] | None:
-    """The class and text of what ended the run: permanent as soon as one part failed for good.
+    """The class and text of what ended the run: the worst class of its parts.
 
     None when neither validation nor a sink of this run reported: its process ended before.
     """
@@ -38,8 +38,8 @@ def failure_of(
         reported.append((batch.error_class, batch.error))
     if not reported:
         return None
-    permanent = any(kind == "permanent" for kind, _ in reported)
-    return "permanent" if permanent else "transient", "; ".join(text for _, text in reported)
+    kind = worst(kind or "unknown" for kind, _ in reported)
+    return kind, "; ".join(text for _, text in reported)
 
 
 def concerns(batch: ledger.Batch, run_id: str, key: str | None) -> bool:

@@ -29,7 +29,9 @@ class MemoryStore:
     puts_left: int | None = None
     puts: list[str] = field(default_factory=list)
 
-    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+    def list_page(
+        self, prefix: str, after: str | None, limit: int, token: str | None = None
+    ) -> Page:
         keys = sorted(
             (k for k in self.objects if k.startswith(prefix) and (after is None or k > after)),
         )[:limit]

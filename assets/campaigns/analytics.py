@@ -7,7 +7,7 @@ Belongs here: which days a batch touches there. Does not: how rows come to BigQu
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from assets.campaigns.tables import USER_EVENTS, USER_EVENTS_STAGING, WAREHOUSE
@@ -32,18 +32,28 @@ def warehouse_of(client: Client, dataset: str) -> Warehouse:
 
 
 def write(
-    chunks: Iterable[pl.DataFrame], warehouse: Warehouse, pg: PostgresResource, *, batch_id: str
+    chunks: Iterable[pl.DataFrame],
+    warehouse: Warehouse,
+    pg: PostgresResource,
+    *,
+    batch_id: str,
+    refuse: Callable[[str, str], None] | None = None,
 ) -> SinkResult:
     """Load the rows into staging, then merge them into the events in one statement.
 
-    A kill before the merge changes nothing that is read. ``details``: days (partitions that the
-    merge may read), loads. Raises google.api_core.exceptions errors.
+    ``refuse`` is told of records that BigQuery refuses while it takes others. A kill before the
+    merge changes nothing that is read. ``details``: days (partitions that the merge may read),
+    loads. Raises google.api_core.exceptions errors.
     """
     started = time.monotonic()
     warehouse.ensure()
     with touched(pg, batch_id) as batch:
         staged = bigquery.stage(
-            warehouse, USER_EVENTS_STAGING, batch.passing(chunks), batch_id=batch_id
+            warehouse,
+            USER_EVENTS_STAGING,
+            batch.passing(chunks),
+            batch_id=batch_id,
+            refuse=refuse,
         )
         days = batch.days()
     if staged.rows:

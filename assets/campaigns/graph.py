@@ -15,11 +15,12 @@ label is walked from that label by some servers, whatever the other end is bound
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from assets.campaigns.touched import Touched, touched
-from assets.sinks.neo4j import BATCH_ROWS, Graph, parts
+from assets.sinks.isolating import Isolating
+from assets.sinks.neo4j import BATCH_ROWS, Graph, parts, refusal
 from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
@@ -145,22 +146,38 @@ _EVENT_COLUMNS = ("record_id", "user_id", "campaign", "timestamp", "row_hash")
 
 
 def write(
-    chunks: Iterable[pl.DataFrame], graph: Graph, pg: PostgresResource, *, batch_id: str
+    chunks: Iterable[pl.DataFrame],
+    graph: Graph,
+    pg: PostgresResource,
+    *,
+    batch_id: str,
+    refuse: Callable[[str, str], None] | None = None,
 ) -> SinkResult:
     """Write every row's event with its edges, then what is derived from all that was touched.
 
-    ``unchanged`` are events that were there already, equal or not; ``deleted`` are users and
-    campaigns without any event. ``details``: participations. Raises neo4j's errors; what was
-    written before stays, and is completed when the batch is written again.
+    ``refuse`` is told of records whose values Neo4j refuses while it takes others. ``unchanged``
+    are events that were there already, equal or not; ``deleted`` are users and campaigns without
+    any event. ``details``: participations. Raises neo4j's errors; what was written before stays,
+    and is completed when the batch is written again.
     """
     started = time.monotonic()
     graph.ensure(CONSTRAINTS)
-    written = known = 0
+    counted: list[tuple[int, int]] = []
+
+    def refused(rows: pl.DataFrame, detail: str) -> None:
+        if refuse:
+            refuse(rows.item(0, "record_id"), detail)
+
+    isolating: Isolating[pl.DataFrame] = Isolating(refusal, refused if refuse else None)
     with touched(pg, batch_id) as batch:
         for chunk in batch.passing(chunks):
             for rows in chunk.iter_slices(BATCH_ROWS):
-                known += _write_events(rows, graph)
-                written += rows.height
+                isolating.write(
+                    rows,
+                    lambda part: counted.append((part.height, _write_events(part, graph))),
+                )
+        isolating.settle()
+        written, known = (sum(one) for one in zip(*counted, strict=True)) if counted else (0, 0)
         participations = _write_participation(batch, graph)
         deleted = _delete_empty(batch, graph)
     seconds = time.monotonic() - started

@@ -7,12 +7,12 @@ message becomes a vector (``assets/embeddings.py``) and the collection (``assets
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from assets.campaigns.tables import MESSAGE_EMBEDDINGS
 from assets.embeddings import EmbeddingResult, Space, embedder
-from assets.sinks.milvus import BATCH_ROWS, IndexKind, VectorStore
+from assets.sinks.milvus import BATCH_ROWS, IndexKind, Row, VectorStore
 from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
@@ -40,26 +40,45 @@ def write(
     collection: VectorStore,
     pg: PostgresResource,
     openai: OpenAIResource,
+    refuse: Callable[[str, str], None] | None = None,
 ) -> SinkResult:
     """Embed what is new, upsert a vector for every row with a message, delete the other rows'.
 
-    ``details``: embedded, calls, tokens. Raises what the three servers'
-    clients raise, PermanentError for another model.
+    ``refuse`` is told of records whose text the API refuses, or whose row Milvus does, while they
+    take others; such a record has no vector. ``details``: embedded, calls, tokens. Raises what the
+    three servers' clients raise, PermanentError for another model.
     """
     started = time.monotonic()
     collection.ensure()
     written = deleted = 0
     paid = EmbeddingResult()
+    #: Records that Milvus refused.
+    refused: list[str] = []
+
+    def by_milvus(key: str, detail: str) -> None:
+        refused.append(key)
+        if refuse:
+            refuse(key, detail)
+
+    isolating = collection.isolating(by_milvus if refuse else None)
     with embedder(pg, openai) as (filler, cache):
         for chunk in chunks:
-            paid = paid.plus(filler.ensure(distinct_messages(chunk)))
-            with_text, without = _split(chunk)
+            texts: dict[str, str] = {}
+            paid = paid.plus(filler.ensure(distinct_messages(chunk), texts if refuse else None))
+            with_text, without = _split(chunk, list(texts))
+            for key, text in without.select("record_id", "message_hash").iter_rows():
+                if refuse and text is not None:
+                    refuse(key, f"{openai.embedding_model}: {texts[text]}")
             for rows in with_text.iter_slices(BATCH_ROWS):
-                _upsert(rows, collection, cache)
+                isolating.write(_rows(rows, cache), collection.upsert)
             written += with_text.height
             deleted += collection.delete(without["record_id"].to_list())
+    isolating.settle()
+    # What they said before is not what they say now.
+    deleted += collection.delete(refused)
     collection.flush()
-    return SinkResult(written, 0, deleted, time.monotonic() - started, paid.details)
+    seconds = time.monotonic() - started
+    return SinkResult(written - len(refused), 0, deleted, seconds, paid.details)
 
 
 def verify(
@@ -87,19 +106,19 @@ def verify(
     return total
 
 
-def _split(chunk: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _split(chunk: pl.DataFrame, refused: Sequence[str] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that have a vector, and those that have none: without a text, or a refused one."""
     import polars as pl
 
-    has_text = pl.col("message_hash").is_not_null()
-    return chunk.filter(has_text), chunk.filter(~has_text)
+    text = pl.col("message_hash")
+    has_vector = text.is_not_null() & ~text.is_in(refused).fill_null(value=False)
+    return chunk.filter(has_vector), chunk.filter(~has_vector)
 
 
-def _upsert(rows: pl.DataFrame, collection: VectorStore, cache: VectorCache) -> None:
+def _rows(rows: pl.DataFrame, cache: VectorCache) -> list[Row]:
     vectors = cache.required(rows["message_hash"])
     columns = rows.select("record_id", "user_id", "row_hash", "message_hash")
-    collection.upsert(
-        [
-            {"record_id": key, "user_id": user, "row_hash": row, "vector": vectors[message]}
-            for key, user, row, message in columns.iter_rows()
-        ]
-    )
+    return [
+        {"record_id": key, "user_id": user, "row_hash": row, "vector": vectors[message]}
+        for key, user, row, message in columns.iter_rows()
+    ]

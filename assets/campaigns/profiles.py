@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -78,29 +78,48 @@ def write(
     openai: OpenAIResource,
     *,
     batch_id: str,
+    refuse: Callable[[str, str], None] | None = None,
 ) -> SinkResult:
     """Write the vector of every user that the batch touches; delete those left without a message.
 
-    ``unchanged`` are vectors whose inputs were the same. ``details``: embedded, and
+    ``refuse`` is told of users whose row Milvus refuses while it takes others. A text that the API
+    refuses is in no mean, and ``details`` count it: it is the messages' sink that names its record.
+    ``unchanged`` are vectors whose inputs were the same. ``details``: embedded, refused_texts, and
     ``awaiting_embedding``: messages of batches that have not been embedded yet; their own batch
     computes the user again.
     """
     started = time.monotonic()
     collection.ensure()
     written = unchanged = deleted = awaiting = embedded = 0
+    refused_texts: dict[str, str] = {}
+    refused: list[str] = []
+
+    def by_milvus(user: str, detail: str) -> None:
+        refused.append(user)
+        if refuse:
+            refuse(user, detail)
+
+    isolating = collection.isolating(by_milvus if refuse else None)
     with embedder(pg, openai) as (filler, cache), touched(pg, batch_id) as users:
         for chunk in users.passing(chunks):
-            embedded += filler.ensure(distinct_messages(chunk)).embedded
+            texts = distinct_messages(chunk)
+            embedded += filler.ensure(texts, refused_texts if refuse else None).embedded
         profiles = _profiles(users, collection.space, cache)
         while part := list(islice(profiles, BATCH_ROWS)):
             awaiting += sum(profile.unknown for profile in part)
             rows = [_row(profile) for profile in part if profile.messages]
-            unchanged += _upsert(rows, collection, batch_id)
+            unchanged += _mark_changed(rows, collection, batch_id)
+            isolating.write(rows, collection.upsert)
             written += len(rows)
             deleted += collection.delete([p.user_id for p in part if not p.messages])
+    isolating.settle()
+    deleted += collection.delete(refused)
     collection.flush()
     details = {"embedded": embedded, "awaiting_embedding": awaiting}
-    return SinkResult(written, unchanged, deleted, time.monotonic() - started, details)
+    if refused_texts:
+        details["refused_texts"] = len(refused_texts)
+    seconds = time.monotonic() - started
+    return SinkResult(written - len(refused), unchanged, deleted, seconds, details)
 
 
 def verify(
@@ -109,8 +128,12 @@ def verify(
     pg: PostgresResource,
     *,
     batch_id: str,
+    refused: Collection[str] = (),
 ) -> Verification:
-    """Every touched user with a message has a vector made of today's messages, no other has."""
+    """Every touched user with a message has a vector made of today's messages, no other has.
+
+    Nor has one of the ``refused``.
+    """
     total = Verification()
     with touched(pg, batch_id) as users:
         for _ in users.passing(chunks):
@@ -118,8 +141,9 @@ def verify(
         profiles = _profiles(users, collection.space, None)
         while part := list(islice(profiles, BATCH_ROWS)):
             found = collection.hashes([p.user_id for p in part])
-            expected = {p.user_id: p.digest.hexdigest() for p in part if p.messages}
-            absent = [p.user_id for p in part if not p.messages]
+            held = [p for p in part if p.messages and p.user_id not in refused]
+            expected = {p.user_id: p.digest.hexdigest() for p in held}
+            absent = [p.user_id for p in part if p.user_id not in expected]
             total = total.plus(compared(expected, found, absent))
     return total
 
@@ -176,8 +200,8 @@ def _row(profile: _Profile) -> dict[str, Any]:
     }
 
 
-def _upsert(rows: list[dict[str, Any]], collection: VectorStore, batch_id: str) -> int:
-    """Write the rows; how many of them were there with the same inputs."""
+def _mark_changed(rows: list[dict[str, Any]], collection: VectorStore, batch_id: str) -> int:
+    """Say in the rows which batch changed them; how many were there with the same inputs."""
     stored = collection.stored([row["user_id"] for row in rows], ["row_hash", "changed_in"])
     same = 0
     for row in rows:
@@ -185,5 +209,4 @@ def _upsert(rows: list[dict[str, Any]], collection: VectorStore, batch_id: str) 
         equal = before is not None and before["row_hash"] == row["row_hash"]
         row["changed_in"] = before["changed_in"] if before and equal else batch_id
         same += equal
-    collection.upsert(rows)
     return same

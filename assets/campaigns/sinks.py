@@ -93,8 +93,8 @@ def message_embeddings(
             space = Space(openai.embedding_model)
             collection = collection_of(client, campaigns.milvus_messages, space)
             return (
-                write(delivery.chunks(), collection, postgres, openai),
-                verify(delivery.chunks(), collection, postgres),
+                write(delivery.chunks(), collection, postgres, openai, delivery.refuse),
+                verify(delivery.taken(), collection, postgres),
             )
 
     yield from sink_events(
@@ -140,8 +140,21 @@ def user_profiles(
             space = Space(openai.embedding_model)
             collection = collection_of(client, campaigns.milvus_profiles, space)
             return (
-                write(delivery.chunks(), collection, postgres, openai, batch_id=batch_id),
-                verify(delivery.chunks(), collection, postgres, batch_id=batch_id),
+                write(
+                    delivery.chunks(),
+                    collection,
+                    postgres,
+                    openai,
+                    batch_id=batch_id,
+                    refuse=delivery.refuse,
+                ),
+                verify(
+                    delivery.chunks(),
+                    collection,
+                    postgres,
+                    batch_id=batch_id,
+                    refused=delivery.refuse.words,
+                ),
             )
 
     yield from sink_events(
@@ -174,8 +187,14 @@ def engagement_graph(
         with neo4j.driver() as driver:
             graph = Graph(driver, neo4j.database)
             return (
-                write(delivery.chunks(), graph, postgres, batch_id=delivery.batch_id),
-                verify(delivery.chunks(), graph),
+                write(
+                    delivery.chunks(),
+                    graph,
+                    postgres,
+                    batch_id=delivery.batch_id,
+                    refuse=delivery.refuse,
+                ),
+                verify(delivery.taken(), graph),
             )
 
     yield from sink_events(CAMPAIGNS, context, postgres, gcs, take)
@@ -212,8 +231,9 @@ def engagement_analytics(
                     warehouse,
                     postgres,
                     batch_id=delivery.batch_id,
+                    refuse=delivery.refuse,
                 ),
-                verify(delivery.chunks(), warehouse),
+                verify(delivery.taken(), warehouse),
             )
 
     yield from sink_events(

@@ -14,7 +14,6 @@ from assets.frame import markdown
 from assets.frame.record_audit import record_audit
 from landing.arrival import standing
 from landing.arrival.states import LONG_WAIT
-from landing.batch.counts import RowCounts
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
@@ -32,11 +31,29 @@ SELECT coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_written), 0)::bigi
        count(*) FILTER (WHERE outcome = 'rejected')
 FROM landing.object_version WHERE batch_id = %s
 """
+#: Objects that were read, those of which nothing was accepted, and a sample of these.
+_REJECTED = """
+WITH seen AS (
+    SELECT seq, bucket || '/' || key AS object,
+        CASE WHEN outcome = 'rejected' THEN coalesce(reason, 'rejected')
+             WHEN rows_rejected > 0 AND rows_rejected = rows_read
+                 THEN 'every one of its ' || rows_read || ' rows' END AS reason,
+        coalesce(rows_read, 0) AS rows_read, coalesce(rows_rejected, 0) AS rows_rejected
+    FROM landing.object_version WHERE batch_id = %s AND outcome IN ('loaded', 'rejected')
+)
+SELECT count(*), count(reason), coalesce(sum(rows_read), 0)::bigint,
+    coalesce(sum(rows_rejected), 0)::bigint,
+    (array_agg(ARRAY[object, left(reason, 500)] ORDER BY seq) FILTER (WHERE reason IS NOT NULL))
+        [:%s]
+FROM seen
+"""
 _QUARANTINED = "SELECT coalesce(sum(rows), 0)::bigint FROM landing.quarantine WHERE batch_id = %s"
 
 #: The checks of every validation.
 ROWS_BALANCE = "rows_balance"
 REJECTED_SHARE = "rejected_share"
+#: Batches and objects that a check names.
+SAMPLE = 10
 #: Share of rejected rows above which a batch deserves a look.
 MAX_REJECTED_SHARE = 0.05
 
@@ -54,19 +71,17 @@ def validation_checks(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             REJECTED_SHARE,
             asset=asset,
-            description=f"At most {MAX_REJECTED_SHARE:.0%} of the rows were rejected.",
+            description=f"At most {MAX_REJECTED_SHARE:.0%} of the rows were rejected, and no "
+            "object as a whole. An error when nothing else was in the batch.",
         ),
     ]
 
 
-def validation_results(
-    postgres: PostgresResource, batch_id: str, rows: RowCounts
-) -> Iterator[dg.AssetCheckResult]:
+def validation_results(postgres: PostgresResource, batch_id: str) -> Iterator[dg.AssetCheckResult]:
     """The results of :func:`validation_checks`."""
     with postgres.connect() as connection:
-        balance = _rows_balance(connection, batch_id)
-    yield balance
-    yield _rejected_share(rows)
+        results = _rows_balance(connection, batch_id), _rejected_share(connection, batch_id)
+    yield from results
 
 
 def _rows_balance(connection: "psycopg.Connection[Any]", batch_id: str) -> dg.AssetCheckResult:
@@ -97,14 +112,31 @@ def _rows_balance(connection: "psycopg.Connection[Any]", batch_id: str) -> dg.As
     )
 
 
-def _rejected_share(rows: RowCounts) -> dg.AssetCheckResult:
-    """A warning when more than MAX_REJECTED_SHARE of the rows read were rejected."""
-    share = rows.rejected / rows.read if rows.read else 0.0
+def _rejected_share(connection: "psycopg.Connection[Any]", batch_id: str) -> dg.AssetCheckResult:
+    """A warning when too many rows, or an object as a whole, were rejected; or all: an error.
+
+    An object counts as rejected too when each of its rows was.
+    """
+    row = connection.execute(_REJECTED, (batch_id, SAMPLE)).fetchone()
+    objects, rejected, rows_read, rows_rejected, sample = row or (0, 0, 0, 0, None)
+    share = rows_rejected / rows_read if rows_read else 0.0
+    nothing_else = bool(rejected) and rejected == objects
+    metadata: dict[str, Any] = {
+        "rejected_share": round(share, 6),
+        "rejected_objects": rejected,
+        "rejected_objects_share": round(rejected / objects if objects else 0.0, 6),
+        "limit": MAX_REJECTED_SHARE,
+    }
+    if sample:
+        metadata["sample"] = dg.MetadataValue.md(markdown.table(("object", "rejected"), sample))
     return dg.AssetCheckResult(
         check_name=REJECTED_SHARE,
-        passed=share <= MAX_REJECTED_SHARE,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"rejected_share": round(share, 6), "limit": MAX_REJECTED_SHARE},
+        passed=share <= MAX_REJECTED_SHARE and not rejected,
+        severity=dg.AssetCheckSeverity.ERROR if nothing_else else dg.AssetCheckSeverity.WARN,
+        description=f"`make quarantine BATCH={batch_id}` shows what was rejected."
+        if rows_rejected or rejected
+        else None,
+        metadata=metadata,
     )
 
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import dagster as dg
 
-from assets.frame import reports
+from assets.frame import markdown, reports
 from assets.frame.buckets import StoreResource, opened
 from assets.frame.checks import validation_results
 from assets.frame.declared import LandedFiles
 from assets.frame.execution import BATCH_TAG
-from assets.sinks.result import HOLDS_BATCH, SinkResult, Verification
+from assets.sinks.result import HOLDS_BATCH, SAMPLE, SinkResult, Verification
 from landing.arrival import ledger
 from landing.arrival.identity import StoreKind
+from landing.arrival.putting_off import put_off
 from landing.batch.delivery import Delivery, deliver
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
 from landing.batch.holding import BatchHeldElsewhere
@@ -55,7 +56,7 @@ def batch_step(
     """Tell the ledger that this run works on a batch, and class what goes wrong; the batch's id.
 
     The batch is the one that the run's tag names, else the newest of the run's partition.
-    Transient errors pass through to the retry policy. Raises:
+    Transient and unknown errors pass through to the retry policy. Raises:
         dg.Failure: a permanent failure, with what to do about it; it is not retried. A partition
             of which nothing landed (added by hand in the UI) is one.
     """
@@ -86,7 +87,7 @@ def partition_step(
                     error_class=kind,
                     error=f"{what}: {error}",
                 )
-        if kind == "transient":
+        if kind != "permanent":
             raise
         raise _failure(context.partition_key, batch_id, what, error) from error
 
@@ -101,7 +102,7 @@ def no_vain_retries(describe: Callable[[Exception], str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if classify(error) == "transient":
+        if classify(error) != "permanent":
             raise
         raise dg.Failure(
             description=describe(error),
@@ -229,8 +230,9 @@ def _validate(
             log=context.log,
             landing=landing,
             reader=files.reader(landing) if files.reader else None,
+            put_off=put_off,
         )
-        yield from validation_results(postgres, batch_id, result.rows)
+        yield from validation_results(postgres, batch_id)
         metadata = reports.validation_metadata(files, result)
         if result.staged_rows:
             yield dg.MaterializeResult(metadata=metadata)
@@ -306,11 +308,12 @@ def sink_events(
             result, found = SinkResult(0, 0, 0, 0.0), Verification()
             if delivery.row_count:
                 result, found = take(delivery)
-            yield _check(found)
+            yield _check(found, delivery)
             if not found.ok:
                 raise SinkMismatchError(found.problem(sink))
             delivery.done(rows_written=result.rows_written)
-        yield dg.MaterializeResult(metadata={**_figures(result), **metadata()})
+        refused = {"rows_refused": len(delivery.refuse.words)} if delivery.refuse.words else {}
+        yield dg.MaterializeResult(metadata={**_figures(result), **refused, **metadata()})
 
 
 def partition_events(
@@ -381,13 +384,29 @@ def _left_waiting(
     )
 
 
-def _check(found: Verification) -> dg.AssetCheckResult:
+def _check(found: Verification, delivery: Delivery | None = None) -> dg.AssetCheckResult:
+    """A warning where the sink holds all but what it refused, which is named."""
+    metadata: dict[str, Any] = {k: v for k, v in asdict(found).items() if k != "sample"}
+    if found.sample:
+        metadata["sample"] = ", ".join(found.sample)
+    description = None
+    if delivery and delivery.refuse.words:
+        rows = delivery.refused()
+        shown = [(one.record_key, one.source, one.line, one.detail) for one in rows[:SAMPLE]]
+        metadata["rows_refused"] = len(rows)
+        metadata["refused"] = dg.MetadataValue.md(
+            markdown.table(("record", "object", "line", f"{delivery.sink} says"), shown)
+        )
+        description = f"`make quarantine BATCH={delivery.batch_id}` shows the refused rows."
+    refuses = "rows_refused" in metadata
     return dg.AssetCheckResult(
         check_name=HOLDS_BATCH,
-        passed=found.ok,
-        severity=dg.AssetCheckSeverity.ERROR,
-        metadata={k: v for k, v in asdict(found).items() if k != "sample"}
-        | ({"sample": ", ".join(found.sample)} if found.sample else {}),
+        passed=found.ok and not refuses,
+        severity=dg.AssetCheckSeverity.WARN
+        if found.ok and refuses
+        else dg.AssetCheckSeverity.ERROR,
+        description=description,
+        metadata=metadata,
     )
 
 

@@ -13,7 +13,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Generic, Self, TypeVar
@@ -23,6 +23,9 @@ from landing.batch.failures import FailureClass, PermanentError, TransientError,
 #: Not ``-m``: what is pickled as ``__main__`` means nothing to the other process.
 _PROGRAM = "from assets.frame.worker import serve; from {0} import {1}; serve({1})"
 _END_SECONDS = 10.0
+_KINDS: Mapping[FailureClass, type[Exception]] = {
+    "permanent": PermanentError, "transient": TransientError, "unknown": RuntimeError,
+}  # fmt: skip
 
 Task = TypeVar("Task")
 Message = TypeVar("Message")
@@ -87,7 +90,8 @@ class Worker(Generic[Task, Message]):
     def next(self) -> Message:
         """The next answer. Raises TransientError when the process ended without it.
 
-        What the process failed with is raised as PermanentError or TransientError.
+        What the process failed with is raised as PermanentError or TransientError, or as
+        RuntimeError where its class is unknown.
         """
         try:
             message: Message | Failed = pickle.load(self._said)  # noqa: S301 - our own process
@@ -95,8 +99,7 @@ class Worker(Generic[Task, Message]):
             status = self._process.wait(_END_SECONDS)
             raise TransientError(f"a process of this step ended with status {status}") from error
         if isinstance(message, Failed):
-            kind = PermanentError if message.failure == "permanent" else TransientError
-            raise kind(message.error)
+            raise _KINDS[message.failure](message.error)
         return message
 
 

@@ -19,6 +19,7 @@ from assets.images.pipeline import REQUESTS
 from assets.images.settings import ImagesSettings
 from assets.images.tasks import failing, ledger
 from assets.sinks.result import SinkResult, Verification
+from landing.arrival.putting_off import put_off
 from landing.batch.failures import PermanentError, classify
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
@@ -62,8 +63,9 @@ def image_requests(
             batch_id=batch_id,
             run_id=context.run.run_id,
             log=context.log,
+            put_off=put_off,
         )
-        yield from validation_results(postgres, batch_id, result.rows)
+        yield from validation_results(postgres, batch_id)
         metadata = validation_metadata(REQUESTS, result)
         if result.reasons:
             uri = REQUESTS.uri(images.results_bucket, f"{context.partition_key}/")

@@ -95,7 +95,7 @@ def bronze_records(
             formats=formats,
             access=minio.access,
         )
-        yield from validation_results(postgres, batch_id, result.rows)
+        yield from validation_results(postgres, batch_id)
         metadata = validation_metadata(MUSIC, result)
         metadata |= {f"rows_{name}": count for name, count in sorted(formats.items())}
         if result.parts:

@@ -54,7 +54,7 @@ def run_merge(
     location = location_of(client, target)
     with fencing_token(conn, target, partial(settle, client, location=location)) as job_id:
         job = _start(client, warehouse.sql(template), parameters, job_id, location)
-        job.result(timeout=JOB_TIMEOUT, retry=_retry())
+        job.result(timeout=JOB_TIMEOUT, retry=_retry(), job_retry=None)
         if job.num_dml_affected_rows is None:
             job.reload(timeout=REQUEST_TIMEOUT)
         if job.num_dml_affected_rows is None:
@@ -74,8 +74,9 @@ def ask(warehouse: Warehouse, template: str, parameters: Sequence[Any] = ()) -> 
         job_config=QueryJobConfig(query_parameters=list(parameters)),
         retry=_retry(),
         timeout=REQUEST_TIMEOUT,
+        job_retry=None,
     )
-    return job.result(timeout=JOB_TIMEOUT, retry=_retry())
+    return job.result(timeout=JOB_TIMEOUT, retry=_retry(), job_retry=None)
 
 
 def settle(client: Client, job_id: str, *, location: str | None = None) -> None:

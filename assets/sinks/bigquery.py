@@ -9,14 +9,16 @@ another batch left there is never merged.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from assets.frame.tables import BATCH_ID, ROW_HASH, Column, Table
+from assets.sinks.isolating import Isolating, Refusal
 from assets.sinks.result import Verification, compared
-from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT, run, table_id
+from landing.batch.failures import classify
+from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT, UPLOAD_RETRIES, run, table_id
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +40,8 @@ SPELLED = {
 ADD_COLUMN = "ALTER TABLE `{table}` ADD COLUMN IF NOT EXISTS `{column}` {string}"
 #: In place of a column to partition by: the hour in which a row came in, which BigQuery keeps.
 INGESTION_HOUR = "_PARTITIONTIME"
+#: Reasons of a load job that may be its rows' fault.
+_OF_ROWS = frozenset({"invalid", "rowError"})
 #: Rows per load job: a table takes 1,500 load jobs a day, and a file is uploaded from disk.
 LOAD_ROWS = 500_000
 VERIFY_IDS = 10_000
@@ -144,17 +148,71 @@ def load_config(staging: Table, *, first: bool = True) -> LoadJobConfig:
 
 
 def stage(
-    warehouse: Warehouse, staging: Table, chunks: Iterable[pl.DataFrame], *, batch_id: str
+    warehouse: Warehouse,
+    staging: Table,
+    chunks: Iterable[pl.DataFrame],
+    *,
+    batch_id: str,
+    refuse: Callable[[str, str], None] | None = None,
 ) -> Staged:
     """Load the chunks, which have all of ``staging``'s columns but the batch, in place of the last.
 
-    Nothing is loaded, nor removed, when there is no row. Raises google.api_core.exceptions errors.
+    Nothing is loaded, nor removed, when there is no row. ``refuse`` is told of rows that BigQuery
+    refuses while it takes others, by the table's first key. Raises google.api_core.exceptions
+    errors.
     """
-    loaded = Staged()
+    from landing.batch.parquet import read_frames
+
+    loads = _Loads(warehouse, staging)
+
+    def refused(row: pl.DataFrame, detail: str) -> None:
+        if refuse:
+            refuse(str(row.item(0, staging.key[0])), detail)
+
+    isolating: Isolating[pl.DataFrame] = Isolating(_refusal, refused if refuse else None)
     for file, rows in _files(chunks, staging, batch_id):
-        _load(file, warehouse, staging, first=not loaded.loads)
-        loaded = Staged(loaded.rows + rows, loaded.loads + 1)
-    return loaded
+        try:
+            loads.load(file, rows)
+            isolating.got_through()
+        except Exception as error:
+            if refuse is None or _refusal(error) is None:
+                raise
+            for group in read_frames(file):
+                isolating.write(group, loads.load_frame)
+    isolating.settle()
+    return Staged(loads.rows, loads.loads)
+
+
+class _Loads:
+    """The load jobs of one batch, the first of which empties the table."""
+
+    def __init__(self, warehouse: Warehouse, staging: Table) -> None:
+        self._warehouse, self._staging = warehouse, staging
+        self.rows = self.loads = 0
+
+    def load(self, file: BinaryIO, rows: int) -> None:
+        """One job; nothing of a file is loaded when it fails."""
+        _load(file, self._warehouse, self._staging, first=not self.loads)
+        self.rows, self.loads = self.rows + rows, self.loads + 1
+
+    def load_frame(self, frame: pl.DataFrame) -> None:
+        """The same for rows of a file."""
+        with tempfile.TemporaryFile() as file:
+            frame.write_parquet(file)
+            file.seek(0)
+            self.load(file, frame.height)
+
+
+def _refusal(error: Exception) -> Refusal | None:
+    """What BigQuery says of rows: docs.cloud.google.com/bigquery/docs/error-messages, "invalid"."""
+    from google.api_core.exceptions import BadRequest
+
+    details = [one for one in getattr(error, "errors", None) or () if isinstance(one, dict)]
+    if not isinstance(error, BadRequest) or classify(error) == "transient":
+        return None
+    if not any(one.get("reason") in _OF_ROWS for one in details):
+        return None
+    return Refusal("; ".join(str(one.get("message")) for one in details[:3]))
 
 
 def merge_statement(table: Table, staging: Table, newest: Sequence[str]) -> str:
@@ -318,5 +376,6 @@ def _load(file: BinaryIO, warehouse: Warehouse, staging: Table, *, first: bool) 
         warehouse.table(staging.name),
         job_config=load_config(staging, first=first),
         timeout=REQUEST_TIMEOUT,
+        num_retries=UPLOAD_RETRIES,
     )
     job.result(timeout=JOB_TIMEOUT)

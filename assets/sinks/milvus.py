@@ -6,14 +6,15 @@ not: which rows a pipeline keeps in one, and searching.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.embeddings import Space
 from assets.frame.tables import ROW_HASH, Table
+from assets.sinks.isolating import Isolating, Refusal
 from assets.sinks.result import Verification
-from landing.batch.failures import PermanentError
+from landing.batch.failures import PermanentError, classify
 from resources.milvus import one_of, sdk
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ SPARSE = "sparse"
 TEXT_BYTES = 65_535
 #: Longest key in bytes.
 _KEY_BYTES = 512
+#: What Milvus says of a value that it will never take, and of data that may be at fault.
+_OF_ONE_VALUE = ("exceeds max length", "exceeds max_length", "is not a number or infinity")
+_OF_DATA = (*_OF_ONE_VALUE, "row number", "exceeds", "expected", "should be", "invalid")
 _MODEL = "quintet.model"
 _HASH = ROW_HASH.name
 #: Vectors of a page that a verification compares number by number.
@@ -48,6 +52,21 @@ class AnotherModelError(PermanentError):
 
 class AnotherSchemaError(PermanentError):
     """The collection has other fields than ours."""
+
+
+def _refusal(error: Exception) -> Refusal | None:
+    """What Milvus, or its client, says of the values of rows."""
+    exceptions = sdk().exceptions
+    if not isinstance(error, exceptions.MilvusException) or classify(error) == "transient":
+        return None
+    said = str(error.message)
+    if isinstance(error, _by_name(exceptions)) or any(words in said for words in _OF_DATA):
+        return Refusal(said, certain=any(words in said for words in _OF_ONE_VALUE))
+    return None
+
+
+def _by_name(exceptions: Any) -> tuple[type[Exception], ...]:
+    return exceptions.DataNotMatchException, exceptions.ParamError
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,18 @@ class VectorStore:
         """Write rows, each with every field."""
         for at in range(0, len(rows), BATCH_ROWS):
             self.client.upsert(self.name, list(rows[at : at + BATCH_ROWS]))
+
+    def isolating(self, refuse: Callable[[str, str], None] | None) -> Isolating[list[Row]]:
+        """To write rows through, of which those that Milvus refuses are told by key.
+
+        Without ``refuse`` every error is raised.
+        """
+
+        def refused(rows: list[Row], detail: str) -> None:
+            if refuse:
+                refuse(rows[0][self.key], detail)
+
+        return Isolating(_refusal, refused if refuse else None)
 
     def stored(self, keys: Sequence[str], fields: Iterable[str]) -> dict[str, Row]:
         """The rows that are there, by key."""

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from assets.sinks.isolating import Refusal
+
 if TYPE_CHECKING:
     from neo4j import Driver
 
 #: Rows per statement, which is one transaction.
 BATCH_ROWS = 10_000
+#: neo4j.com/docs/status-codes: what may be the values' fault. Syntax and rights are not among them.
+_OF_VALUES = (
+    "Neo.ClientError.Statement.TypeError", "Neo.ClientError.Statement.ArgumentError",
+    "Neo.ClientError.Statement.ArithmeticError", "Neo.ClientError.Statement.ConstraintViolation",
+    "Neo.ClientError.Statement.ParameterMissing", "Neo.ClientError.Schema.Constraint",
+)  # fmt: skip
+_TOO_LARGE = ("Property value is too large to index",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,21 @@ class Graph:
         """The same for rows, and nothing at all without any."""
         if rows:
             self.run(statement, rows)
+
+
+def refusal(error: Exception) -> Refusal | None:
+    """What Neo4j says of the values of rows: their kind, their size, a constraint."""
+    from neo4j.exceptions import ClientError, Neo4jError
+
+    code = (error.code or "") if isinstance(error, Neo4jError) else ""
+    of_values = isinstance(error, ClientError) and code.startswith(_OF_VALUES)
+    # A value that is too large for an index is the server's failure to it, and names itself.
+    too_large = isinstance(error, Neo4jError) and any(
+        words in (error.message or "") for words in _TOO_LARGE
+    )
+    if not (of_values or too_large):
+        return None
+    return Refusal(f"{code}: {getattr(error, 'message', error)}", certain=too_large)
 
 
 def parts(rows: Iterator[Any], size: int = BATCH_ROWS) -> Iterator[list[Any]]:

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from landing.arrival.holding import require_free
 from landing.arrival.states import (
     ALL_STATES,
+    ERROR_CLASSES,
+    UNKNOWN_RUNS,
     WAIT,
     BatchState,
     ErrorClass,
     failed_state,
     retry_delay,
+    worst,
 )
 from landing.batch.delivery import close_if_done
 
@@ -188,17 +191,19 @@ def note_error(
     connection.execute(
         """
         UPDATE landing.batch
-        SET error = CASE WHEN error_class = 'permanent' THEN error ELSE %(error)s END,
-            error_class = CASE WHEN error_class = 'permanent' THEN error_class
-                               ELSE %(error_class)s END,
-            deaths = 0
+        SET error = %(error)s, error_class = %(error_class)s, deaths = 0
         WHERE batch_id = %(batch_id)s AND run_id = %(run_id)s AND state = 'running'
+            AND (error_class IS NULL OR NOT error_class = ANY(%(kept)s))
         """,
         {
             "batch_id": batch_id,
             "run_id": run_id,
             "error_class": error_class,
             "error": _storable(error),
+            "kept": [
+                "permanent",
+                *(k for k in ERROR_CLASSES if worst((k, error_class)) != error_class),
+            ],
         },
     )
 
@@ -241,35 +246,42 @@ def mark_failed(
 ) -> bool:
     """The run ended without loading the batch; a transient failure gets its next attempt's time.
 
+    An unknown one too, until states.UNKNOWN_RUNS runs have ended so.
     Nothing changes when the batch is loaded meanwhile, has failed already, or another run works.
     Where one of the run's steps waits, what failed beside it counts. A batch that every sink still
     has, since the run of it changed nothing, is loaded as it was.
     """
     with connection.transaction():
         row = connection.execute(
-            "SELECT begun FROM landing.batch WHERE batch_id = %s FOR UPDATE", (batch_id,)
+            "SELECT begun, unknown_errors FROM landing.batch WHERE batch_id = %s FOR UPDATE",
+            (batch_id,),
         ).fetchone()
         if row is None:
             message = f"no batch {batch_id} in the ledger"
             raise UnknownBatchError(message)
+        unknown = row[1] + (error_class == "unknown")
+        state = failed_state(error_class, unknown)
+        if error_class == "unknown" and state == "failed_permanent":
+            error += f" (unknown, and the same in {UNKNOWN_RUNS} runs: waits for an operator)"
         changed = _changed(
             connection,
             """
             UPDATE landing.batch
             SET state = %(state)s, finished_at = %(now)s, next_attempt_at = %(next)s,
                 run_id = %(run_id)s, error_class = %(error_class)s, error = %(error)s,
-                deaths = 0
+                deaths = 0, unknown_errors = %(unknown)s
             WHERE batch_id = %(batch_id)s AND state IN ('requested', 'running', 'waiting')
               AND (run_id IS NULL OR run_id = %(run_id)s)
             """,
             {
                 "batch_id": batch_id,
                 "run_id": run_id,
-                "state": failed_state(error_class),
+                "state": state,
+                "unknown": unknown,
                 "error_class": error_class,
                 "error": error,
                 "now": now,
-                "next": now + retry_delay(row[0]) if error_class == "transient" else None,
+                "next": now + retry_delay(row[0]) if state == "failed_transient" else None,
             },
         )
         if changed:
@@ -288,7 +300,7 @@ def reopen(connection: Connection, batch_id: str) -> bool:
         """
         UPDATE landing.batch
         SET state = 'pending', next_attempt_at = NULL, waiting_since = NULL, error_class = NULL,
-            error = NULL, begun = 0, deaths = 0, away = false
+            error = NULL, begun = 0, deaths = 0, unknown_errors = 0
         WHERE batch_id = %(batch_id)s
           AND state IN ('failed_transient', 'failed_permanent', 'waiting')
         """,

@@ -6,6 +6,7 @@ Belongs here: where a scan stands, what it skips, when it stops. Does not: any s
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,9 @@ from datetime import UTC, datetime, timedelta
 
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.source import Source
-from landing.stores.base import ObjectStore
+from landing.stores.base import ObjectStore, Page
+
+_log = logging.getLogger(__name__)
 
 #: Seconds after which a tick stops listing: Dagster cuts ticks at 60.
 DEADLINE_SECONDS = 20.0
@@ -33,10 +36,11 @@ UNSETTLED = "unsettled"
 class Position:
     """Where a scan stands.
 
-    ``after`` is the last key listed in this cycle, None at its start. ``anchor`` is the key after
-    which the next cycle starts, None for the start of the listing (sources with ordered keys
-    only); ``hold`` is the key before the first object of this cycle that had to wait, which the
-    anchor must not pass ("" is the start of the listing). ``listed``, ``known`` and ``ignored``
+    ``after`` is the last key listed in this cycle, None at its start; ``token`` is what the store
+    goes on by after it, where its last page was empty (see stores.base.Page). ``anchor`` is the
+    key after which the next cycle starts, None for the start of the listing (sources with ordered
+    keys only); ``hold`` is the key before the first object of this cycle that had to wait, which
+    the anchor must not pass ("" is the start of the listing). ``listed``, ``known`` and ``ignored``
     count keys of this cycle.
     """
 
@@ -49,6 +53,7 @@ class Position:
     listed: int = 0
     known: int = 0
     ignored: int = 0
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +93,14 @@ def scan(
     """
     position = replace(position, cycle_started_at=position.cycle_started_at or now())
     after = position.after if position.after is not None else position.anchor
+    token = position.token
     hold, previous = position.hold, after or ""
     tail: deque[str] = deque(maxlen=max(source.overlap_keys, 1))
     listed = known = new = pages = 0
     ignored: Counter[str] = Counter()
     while True:
         try:
-            page = store.list_page(source.prefix, after, source.page_size)
+            page = _page(store, source, after, token)
         except Exception as error:
             where = f"after key {after!r}" if after else "from its start"
             message = f"cannot list {source.bucket}/{source.prefix} {where}: {error}"
@@ -112,28 +118,39 @@ def scan(
                 hold = previous
             previous = version.key
             tail.append(version.key)
-        after = page.last_key
-        if after is None or clock() >= deadline:
+        # After an empty page that is not the last it goes on behind the same key.
+        after, token = page.last_key or after, page.token
+        if page.is_last or clock() >= deadline:
             break
     counted = replace(
         position,
         after=after,
+        token=token,
         hold=hold,
         listed=position.listed + listed,
         known=position.known + known,
         ignored=position.ignored + ignored.total(),
     )
-    if after is None:
+    if page.is_last:
         counted = _next_cycle(counted, source, tail, now())
     return ScanResult(
         position=counted,
-        finished_cycle=after is None,
+        finished_cycle=page.is_last,
         pages=pages,
         listed=listed,
         known=known,
         new=new,
         ignored=dict(ignored),
     )
+
+
+def _page(store: ObjectStore, source: Source, after: str | None, token: str | None) -> Page:
+    if token is not None:
+        try:
+            return store.list_page(source.prefix, after, source.page_size, token)
+        except Exception:  # noqa: BLE001 - a token may have expired: without one the store decides
+            _log.info("the token after %r was refused: listing behind that key again", after)
+    return store.list_page(source.prefix, after, source.page_size)
 
 
 def skip_reason(version: ObjectVersion, source: Source, now: datetime) -> str | None:

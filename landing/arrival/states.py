@@ -11,6 +11,7 @@ Belongs here: the rules. Does not: reading or writing the ledger.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Literal, get_args
 
@@ -24,8 +25,9 @@ BatchState = Literal[
     "failed_transient",
     "failed_permanent",
 ]
-ErrorClass = Literal["transient", "permanent"]
+ErrorClass = Literal["transient", "permanent", "unknown"]
 
+ERROR_CLASSES: tuple[ErrorClass, ...] = get_args(ErrorClass)
 ALL_STATES: tuple[BatchState, ...] = get_args(BatchState)
 
 #: A run was asked for or works: what a source's ``max_in_flight`` limits.
@@ -33,6 +35,9 @@ IN_FLIGHT: frozenset[BatchState] = frozenset({"requested", "running"})
 
 #: Requested again by itself, once its next attempt is due.
 TRIED_AGAIN: frozenset[BatchState] = frozenset({"failed_transient", "waiting"})
+
+#: Runs that may end with an error of no known class, before an operator is to look into it.
+UNKNOWN_RUNS = 5
 
 #: Nothing more will happen to the batch by itself.
 LOADED: frozenset[BatchState] = frozenset({"loaded", "loaded_with_rejects"})
@@ -81,9 +86,19 @@ def cancelled(batch_id: str) -> str:
     return f"The run was cancelled; `make replay BATCH={batch_id}` requests it again."
 
 
-def failed_state(error_class: ErrorClass) -> BatchState:
-    """The state that a failure of this class leads to."""
+def failed_state(error_class: ErrorClass, unknown_errors: int = 0) -> BatchState:
+    """The state that a failure of this class leads to.
+
+    ``unknown_errors`` counts the runs that ended with an unknown one, this one included.
+    """
+    if error_class == "unknown":
+        return "failed_transient" if unknown_errors < UNKNOWN_RUNS else "failed_permanent"
     return "failed_transient" if error_class == "transient" else "failed_permanent"
+
+
+def worst(classes: Iterable[ErrorClass]) -> ErrorClass:
+    """The class of several failures together: one that lasts decides, then one unknown."""
+    return max(classes, key=("transient", "unknown", "permanent").index)
 
 
 def run_key(batch_id: str, attempt: int) -> str:

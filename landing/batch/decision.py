@@ -59,6 +59,10 @@ class Decision(Protocol):
         """Take accepted rows into account."""
         ...
 
+    def forget(self, seq: int) -> None:
+        """Take the rows of one object version out again."""
+        ...
+
     def decide(self, mode: Mode) -> dict[int, RowCounts]:
         """Decide on all rows, in the caller's transaction; counts by object version's sequence."""
         ...
@@ -99,6 +103,10 @@ class WinningRows:
             self._table,
             rows.with_columns(pl.col(self._key).alias("key"), happened.alias("event_time")),
         )
+
+    def forget(self, seq: int) -> None:
+        """See :class:`Decision`."""
+        winners.forget_candidates(self._conn, seq)
 
     def decide(self, mode: Mode) -> dict[int, RowCounts]:
         """See :class:`Decision`."""
@@ -147,6 +155,10 @@ class EveryRow:
         """See :class:`Decision`."""
         for seq, count in rows.get_column("seq").value_counts().iter_rows():
             self._rows[seq] += count
+
+    def forget(self, seq: int) -> None:
+        """See :class:`Decision`."""
+        self._rows.pop(seq, None)
 
     def decide(self, _mode: Mode) -> dict[int, RowCounts]:
         """See :class:`Decision`."""

@@ -7,7 +7,7 @@ Does not: any sink.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from landing.batch.failures import GoesOnLater, PermanentError, TransientError, 
 from landing.batch.holding import BatchHeldElsewhere, require_holder
 from landing.batch.presence import note_success
 from landing.batch.records import RecordTable, current_rows
+from landing.batch.refused import Refusals, RefusedRow
+from landing.batch.refused import save as save_refused
 from landing.batch.staging import StagedPart, StagingLost
 from landing.stores.base import ObjectStore
 
@@ -34,6 +36,7 @@ class _Outcome:
     rows_written: int | None = None
     #: Whether the sink wrote the ledger's row itself, in a transaction of its own.
     noted: bool = False
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,30 @@ class Delivery:
             current = self._still_current(frame)
             if not current.is_empty():
                 yield current
+
+    @property
+    def refuse(self) -> Refusals:
+        """To be called with the key of a record whose row the sink refuses, and its own words."""
+        return self._outcome.refusals
+
+    def taken(self, rows: int = staging.GROUP_ROWS) -> Iterator[pl.DataFrame]:
+        """As :meth:`chunks`, without what the sink has refused."""
+        refused = list(self.refuse.words)
+        for frame in self.chunks(rows):
+            key = frame.columns[0]
+            left = frame.filter(~frame[key].is_in(refused)) if refused else frame
+            if not left.is_empty():
+                yield left
+
+    def refused(self) -> list[RefusedRow]:
+        """What the sink has refused, with object and line; reads the staged rows again."""
+        words = self.refuse.words
+        found: dict[str, RefusedRow] = {key: RefusedRow(key, said) for key, said in words.items()}
+        for frame in self.facts() if words else ():
+            rows = frame.filter(frame[frame.columns[0]].is_in(list(words)))
+            for key, source, line in rows.select(frame.columns[0], "source", "line").iter_rows():
+                found[key] = RefusedRow(key, words[key], source, line)
+        return list(found.values())
 
     @property
     def parts(self) -> tuple[StagedPart, ...]:
@@ -102,7 +129,8 @@ class Delivery:
         if self._run_id is None:
             raise ValueError(f"{self.sink} is no sink of the ledger")
         self.done(rows_written=rows_written)
-        _mark_done(conn, self, self._run_id, time.monotonic() - self._started)
+        refused = self.refused()
+        _mark_done(conn, self, self._run_id, time.monotonic() - self._started, refused)
         self._outcome.noted = True
 
     @property
@@ -203,8 +231,9 @@ def deliver(
         _note_failure(pg, delivery, run_id, time.monotonic() - started, error)
         raise
     if not noted:
+        refused = delivery.refused()
         with pg.connect() as conn:
-            _mark_done(conn, delivery, run_id, time.monotonic() - started)
+            _mark_done(conn, delivery, run_id, time.monotonic() - started, refused)
 
 
 def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
@@ -218,6 +247,9 @@ def close_if_done(conn: psycopg.Connection[Any], batch_id: str) -> bool:
             state = CASE WHEN EXISTS (
                 SELECT FROM landing.object_version v WHERE v.batch_id = b.batch_id
                     AND (v.outcome = 'rejected' OR v.rows_rejected > 0)
+            ) OR EXISTS (
+                SELECT FROM landing.batch_sink s WHERE s.batch_id = b.batch_id
+                    AND s.rows_refused > 0
             ) THEN 'loaded_with_rejects' ELSE 'loaded' END,
             finished_at = clock_timestamp(), next_attempt_at = NULL, waiting_since = NULL,
             error_class = NULL, error = NULL, away = false
@@ -291,17 +323,22 @@ def _overtaken(conn: psycopg.Connection[Any], pipeline: str, batch_id: str) -> b
 
 
 def _mark_done(
-    conn: psycopg.Connection[Any], delivery: Delivery, run_id: str, seconds: float
+    conn: psycopg.Connection[Any],
+    delivery: Delivery,
+    run_id: str,
+    seconds: float,
+    refused: Sequence[RefusedRow],
 ) -> None:
     require_holder(conn, delivery.batch_id, run_id)
     conn.execute(
         """
-        UPDATE landing.batch_sink SET state = 'done', rows_written = %s, seconds = %s,
-            run_id = %s, done_at = clock_timestamp(), error_class = NULL, error = NULL
+        UPDATE landing.batch_sink SET state = 'done', rows_written = %s, rows_refused = %s,
+            seconds = %s, run_id = %s, done_at = clock_timestamp(), error_class = NULL, error = NULL
         WHERE batch_id = %s AND sink = %s
         """,
         (
             delivery._outcome.rows_written,  # noqa: SLF001 - this module's own
+            len(refused),
             seconds,
             run_id,
             delivery.batch_id,
@@ -313,6 +350,7 @@ def _mark_done(
         (delivery.batch_id,),
     )
     note_success(conn, delivery.batch_id, delivery.sink)
+    save_refused(conn, delivery.batch_id, delivery.sink, refused)
     close_if_done(conn, delivery.batch_id)
 
 

@@ -92,6 +92,25 @@ class QuarantineWriter:
             )
         )
 
+    def forget(self, version: ObjectVersion) -> None:
+        """Take the rejects of one object out again, of which rows were added."""
+        import polars as pl
+
+        from landing.batch.parquet import ParquetFile, read_frames
+
+        before, self._file = self._file, ParquetFile(group_rows=GROUP_ROWS)
+        try:
+            if not before.rows:
+                return
+            for frame in read_frames(before.finish()):
+                own = pl.col("source") == version.uri
+                gone = frame.filter(own).get_column("reason").value_counts().rows()
+                self.reasons.subtract(dict(gone))
+                self._file.add(frame.filter(~own))
+        finally:
+            before.close()
+        self.reasons = +self.reasons
+
     def add_object(
         self, version: ObjectVersion, reason: str, detail: str, text: tuple[str, bool]
     ) -> None:

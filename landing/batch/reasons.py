@@ -37,6 +37,21 @@ KILLS_PROCESS = RejectReason(
     "again as it is, it is tried again",
 )
 
+#: What its store does not give.
+UNREADABLE = RejectReason(
+    "unreadable",
+    "its store refuses to give the file, in the words that are beside it, and gives others",
+    "make it readable (rights, key, storage class), then copy it onto itself: it arrives again",
+)
+
+
+#: What a sink does not take. Such rows are in no quarantine file: see landing/batch/refused.py.
+REJECTED_BY_SINK = RejectReason(
+    "rejected_by_sink",
+    "a store refuses the row, in the words that are beside it, and takes others",
+    CORRECT_ROW,
+)
+
 
 class UnknownReasonWarning(UserWarning):
     """A row was rejected for a reason that its pipeline does not declare."""

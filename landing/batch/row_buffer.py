@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import polars as pl  # noqa: TID253
 
+from landing.arrival.identity import ObjectVersion
 from landing.batch import quarantine, staging
 from landing.batch.chunks import REJECT_SCHEMA, Chunk, UnreadableObject, cut_texts
 from landing.batch.counts import ObjectCounts, Outcome, RowCounts, UnbalancedCounts
 from landing.batch.decision import Decision
-from landing.batch.failures import TransientError
+from landing.batch.failures import FailureClass, PermanentError, TransientError
 from landing.batch.object_reading import Reading
 from landing.batch.parquet import ParquetFile, read_frames
+from landing.batch.reasons import UNREADABLE
+from landing.batch.unavailable import IN_A_ROW, ObjectUnavailable, is_well, unavailable
 from landing.batch.validation_ledger import LedgeredVersion, ValidationBatch
 from landing.stores.base import ObjectGone, ObjectNotCurrent
 
@@ -34,6 +37,24 @@ _GATHERED_ROWS = 5_000
 _GATHERED_BYTES = 4 * 1024 * 1024
 #: In batches of at most so many objects each one is logged, in larger ones one every 5 seconds.
 _OBJECTS_LOGGED = 20
+_FAILURES: dict[FailureClass, type[Exception]] = {
+    "permanent": PermanentError, "transient": TransientError, "unknown": RuntimeError,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """An object that its store did not give, after it had given ``given`` others of the batch."""
+
+    ledgered: LedgeredVersion
+    told: ObjectUnavailable
+    error: Exception
+    given: int
+
+    @property
+    def failure(self) -> Exception:
+        """The same as a failure of its batch, naming the object; raise it from ``error``."""
+        return _FAILURES[self.told.kind](f"{self.ledgered.version.uri}: {self.told}")
 
 
 class RowBuffer:
@@ -56,6 +77,9 @@ class RowBuffer:
         self._versions: dict[int, LedgeredVersion] = {}
         self._pending: list[pl.DataFrame] = []
         self._pending_rows = self._pending_bytes = 0
+        self._forgotten: set[int] = set()
+        self._given: list[LedgeredVersion] = []
+        self._withheld: list[Withheld] = []
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +88,20 @@ class RowBuffer:
         self._file.close()
         self.rejects.__exit__(None, None, None)
 
-    def read_batch(self, reading: Reading, batch: ValidationBatch, *, started: float) -> None:
-        """Read every object of the batch; ``started`` is a reading of the monotonic clock."""
+    def read_batch(
+        self,
+        reading: Reading,
+        batch: ValidationBatch,
+        *,
+        started: float,
+        probe: Callable[[ObjectVersion], Any],
+    ) -> None:
+        """Read every object of the batch; ``started`` is a reading of the monotonic clock.
+
+        An object that its store refuses is rejected by itself, or put off, if the store gives
+        others: ``probe`` looks whether it still gives one that was read. Raises what the store
+        raised where it does not.
+        """
         count, logged = len(batch.versions), started
         for number, version in enumerate(batch.versions, start=1):
             self._read_object(reading, version)
@@ -78,6 +114,17 @@ class RowBuffer:
                     now - started,
                 )  # fmt: skip
         self._flush()
+        self._judge_withheld(probe)
+
+    @property
+    def withheld(self) -> tuple[Withheld, ...]:
+        """All objects that their store did not give."""
+        return tuple(self._withheld)
+
+    @property
+    def put_off(self) -> tuple[Withheld, ...]:
+        """Objects that could not be read for now; they have no outcome."""
+        return tuple(one for one in self._withheld if one.told.kind != "permanent")
 
     def _read_object(self, reading: Reading, ledgered: LedgeredVersion) -> None:
         """Read one object to its end, unless it is not there or not readable."""
@@ -87,16 +134,55 @@ class RowBuffer:
         try:
             rows = self._read_chunks(reading.chunks(version), ledgered)
         except ObjectNotCurrent as error:
-            if ledgered.seq in self._versions:
-                raise TransientError(f"{version.uri} vanished while it was read") from error
+            self._forget(ledgered)
             outcome = "gone" if isinstance(error, ObjectGone) else "superseded"
         except UnreadableObject as error:
-            if ledgered.seq in self._versions:
-                raise
+            self._forget(ledgered)
             outcome, reason = "rejected", f"{error.reason}: {error.detail}"
             self.rejects.add_object(version, error.reason, error.detail, error.text)
+        except Exception as error:
+            told = unavailable(error)
+            if told is None:
+                raise
+            self._forget(ledgered)
+            self._withhold(Withheld(ledgered, told, error, len(self._given)))
+            return
+        if outcome in {"loaded", "rejected"} and version.size:
+            self._given.append(ledgered)
         counts = ObjectCounts(ledgered.seq, version.uri, outcome, reason, rows)
         self._read.append((ledgered, counts))
+
+    def _withhold(self, one: Withheld) -> None:
+        self._withheld.append(one)
+        row = [other for other in self._withheld if other.given == one.given]
+        if len(row) >= IN_A_ROW and any(other.told.kind != "permanent" for other in row):
+            raise one.failure from one.error  # each takes the store's own attempts: it is away
+        self._log.warning("object_withheld uri=%s %s", one.ledgered.version.uri, one.told)
+
+    def _judge_withheld(self, probe: Callable[[ObjectVersion], Any]) -> None:
+        """Reject what its store refuses for good; raise the refusal where it gives nothing else."""
+        refused = [one for one in self._withheld if one.told.kind == "permanent"]
+        since = max((one.given for one in self._withheld), default=0)
+        if not self._withheld or len(self._given) > since:
+            pass  # it gave something after the last refusal
+        elif not self._given or not is_well([one.version for one in self._given], probe):
+            raise self._withheld[0].failure from self._withheld[0].error
+        for one in refused:
+            ledgered, code = one.ledgered, UNREADABLE.code
+            self.rejects.add_object(ledgered.version, code, one.told.detail, ("", False))
+            reason = f"{code}: {one.told.detail}"
+            uri = ledgered.version.uri
+            counts = ObjectCounts(ledgered.seq, uri, "rejected", reason, RowCounts())
+            self._read.append((ledgered, counts))
+
+    def _forget(self, ledgered: LedgeredVersion) -> None:
+        """Take out again what was taken of an object that cannot be read to its end."""
+        if self._versions.pop(ledgered.seq, None) is None:
+            return
+        self._flush()
+        self._forgotten.add(ledgered.seq)
+        self.decision.forget(ledgered.seq)
+        self.rejects.forget(ledgered.version)
 
     def _read_chunks(self, chunks: Iterator[Chunk], ledgered: LedgeredVersion) -> RowCounts:
         read = rejected = 0
@@ -172,8 +258,8 @@ class RowBuffer:
             orient="row",
         )
         with self.decision.judge() as judge:
-            for frame in read_frames(file):
-                verdict = judge(frame)
+            for taken in read_frames(file):
+                verdict = judge(taken.filter(~pl.col("seq").is_in(list(self._forgotten))))
                 staged = verdict.staged.select(*self._columns, "seq", "line").join(
                     origin, on="seq", how="left", maintain_order="left"
                 )

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
+from landing.arrival.identity import ObjectVersion
 from landing.batch import quarantine, rewriting, staging, winners
 from landing.batch.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
 from landing.batch.decision import Decision, EveryRow, WinningRows
@@ -23,10 +26,16 @@ from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
 from landing.batch.holding import require_holder
 from landing.batch.object_reading import Parse, Reader, Reading, from_names, from_store
-from landing.batch.reasons import KILLS_PROCESS, RejectReason, duplicate
+from landing.batch.reasons import (
+    KILLS_PROCESS,
+    REJECTED_BY_SINK,
+    UNREADABLE,
+    RejectReason,
+    duplicate,
+)
 from landing.batch.records import Overruled, RecordTable
 from landing.batch.rewriting import RecordsLost
-from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer
+from landing.batch.row_buffer import PREVIEW_ROWS, RowBuffer, Withheld
 from landing.batch.set_aside import without_set_aside
 from landing.batch.staging import StagedPart
 from landing.batch.validation_ledger import (
@@ -74,7 +83,7 @@ class RecordRules:
     @property
     def by_code(self) -> dict[str, RejectReason]:
         """All reasons for which a row or a file may be rejected."""
-        own = (duplicate(self.key), KILLS_PROCESS)
+        own = (duplicate(self.key), UNREADABLE, REJECTED_BY_SINK, KILLS_PROCESS)
         return {reason.code: reason for reason in (*self.reasons, *own)}
 
     def decision(self, conn: psycopg.Connection[Any]) -> Decision:
@@ -101,7 +110,8 @@ class FactRules:
     @property
     def by_code(self) -> dict[str, RejectReason]:
         """All reasons for which a row or a file may be rejected."""
-        return {reason.code: reason for reason in (*self.reasons, KILLS_PROCESS)}
+        shared = () if self.names_only else (UNREADABLE, REJECTED_BY_SINK)
+        return {reason.code: reason for reason in (*self.reasons, *shared, KILLS_PROCESS)}
 
     def decision(self, _conn: psycopg.Connection[Any]) -> Decision:
         """Every row of a batch is staged."""
@@ -109,6 +119,10 @@ class FactRules:
 
 
 Rules = RecordRules | FactRules
+
+
+#: Takes objects out of a batch, in the transaction that commits what was made of the others.
+PutOff = Callable[["psycopg.Connection[Any]", str, Sequence[Withheld]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +163,13 @@ def validate(
     log: logging.Logger,
     landing: ObjectStore | None = None,
     reader: Reader | None = None,
+    put_off: PutOff | None = None,
 ) -> ValidationResult:
     """Validate a batch, or stage it again when it was validated before.
 
     ``store`` takes the staging. The objects are read from it too, unless they are in ``landing`` or
-    ``reader`` does that.
+    ``reader`` does that. ``put_off`` is given objects that their store does not give for now, while
+    it gives others; without it they fail the batch.
     Raises PermanentError for a batch that the ledger does not hold, UnbalancedCounts when rows
     went missing, BatchHeldElsewhere when the batch changed hands, TransientError when an object
     vanished while it was read, landing.batch.rewriting.RecordsLost when neither the staging nor the
@@ -170,11 +186,14 @@ def validate(
         buffer = stack.enter_context(RowBuffer(pipeline.columns, decision, reasons, log))
         read = without_set_aside(reader or _reader(landing or store, pipeline), batch.versions)
         with read([version.version for version in batch.versions]) as reading:
-            buffer.read_batch(reading, batch, started=started)
+            buffer.read_batch(
+                reading, batch, started=started, probe=partial(_look_at, landing or store)
+            )
         if batch.validated_at is None:
             result = _commit(
                 conn, pipeline, batch, buffer, run_id=run_id,
                 store=store, quarantine_store=quarantine_store, reading=reading, started=started,
+                put_off=put_off,
             )  # fmt: skip
         else:
             try:
@@ -196,6 +215,11 @@ def _reader(store: ObjectStore, pipeline: Rules) -> Reader:
     if isinstance(pipeline, FactRules) and pipeline.names_only:
         return from_names(pipeline.read)
     return from_store(store, pipeline.read)
+
+
+def _look_at(store: ObjectStore, version: ObjectVersion) -> None:
+    with store.open(version) as stream:
+        stream.read(1)
 
 
 def _reusable(
@@ -279,11 +303,14 @@ def _rewrite(
         objects = buffer.outcomes(buffer.decision.decide("rewrite"))
         rest = None
         if isinstance(pipeline, FactRules):
+            _require_all(buffer)
             rewriting.require_facts(batch, objects)
         else:
             rest = stack.enter_context(
                 rewriting.Remainder(conn, store, pipeline.table, batch_id, before)
             )
+            if rest.lost:
+                _require_all(buffer)
             rewriting.require_records(batch, objects, rest.lost)
         first = max((part.part + 1 for part in before), default=0)
         writer = stack.enter_context(
@@ -299,6 +326,12 @@ def _rewrite(
         _offer(conn, pipeline, batch, parts)
     staging.remove(store, before)
     return _ledger_result(conn, batch, parts, started, preview)
+
+
+def _require_all(buffer: RowBuffer) -> None:
+    """Raises the failure of the first object that its store does not give for now."""
+    for one in buffer.put_off:
+        raise one.failure from one.error
 
 
 def _require_staged(batch_id: str, parts: tuple[StagedPart, ...], written: int) -> None:
@@ -341,9 +374,12 @@ def _commit(
     quarantine_store: ObjectStore,
     reading: Reading,
     started: float,
+    put_off: PutOff | None,
 ) -> ValidationResult:
     """Decide, write staging and quarantine, then make all of it visible at once."""
     batch_id = batch.batch_id
+    if put_off is None:
+        _require_all(buffer)
     with conn.transaction():
         _lock(conn, pipeline, batch, run_id)
         objects = buffer.outcomes(buffer.decision.decide("deliver"))
@@ -357,6 +393,8 @@ def _commit(
         save_outcomes(conn, batch_id, objects)
         reading.save(conn, objects)
         quarantine.save(conn, batch_id, quarantine_store.bucket, key, buffer.rejects)
+        if put_off and buffer.put_off:
+            put_off(conn, batch_id, buffer.put_off)
         staging.save_parts(conn, batch_id, parts)
         _offer(conn, pipeline, batch, parts)
     return ValidationResult(

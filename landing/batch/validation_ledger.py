@@ -119,13 +119,22 @@ def reset_sinks(
     """
     conn.execute(
         """
+        DELETE FROM landing.refused_row r
+        WHERE batch_id = %(batch)s AND NOT (%(undone)s AND EXISTS (
+            SELECT FROM landing.batch_sink s
+            WHERE s.batch_id = r.batch_id AND s.sink = r.sink AND s.state = 'done'))
+        """,
+        {"batch": batch_id, "undone": undone_only},
+    )
+    conn.execute(
+        """
         INSERT INTO landing.batch_sink AS s (batch_id, sink, state, rows_written, done_at)
         SELECT %(batch)s, sink, %(state)s,
             CASE WHEN %(done)s THEN 0 END, CASE WHEN %(done)s THEN clock_timestamp() END
         FROM unnest(%(sinks)s::text[]) AS t (sink)
         ON CONFLICT (batch_id, sink) DO UPDATE SET state = excluded.state,
             rows_written = excluded.rows_written, done_at = excluded.done_at, seconds = NULL,
-            run_id = NULL, error_class = NULL, error = NULL
+            run_id = NULL, error_class = NULL, error = NULL, rows_refused = 0
         WHERE NOT %(undone_only)s OR s.state <> 'done'
         """,
         {

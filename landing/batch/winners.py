@@ -55,6 +55,11 @@ def add_candidates(conn: psycopg.Connection[Any], table: RecordTable, rows: pl.D
         copy.write(data.encode())
 
 
+def forget_candidates(conn: psycopg.Connection[Any], seq: int) -> None:
+    """Take the candidates of one object version out again."""
+    conn.execute("DELETE FROM pg_temp.candidate WHERE seq = %s", (seq,))
+
+
 def lock_pipeline(conn: psycopg.Connection[Any], pipeline: str) -> None:
     """Until the end of the transaction no other decision of the pipeline is taken."""
     take_until_commit(conn, Lock.DECISION, pipeline)

@@ -35,10 +35,21 @@ class ObjectSuperseded(ObjectNotCurrent):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing, in key order. ``last_key`` is None when the listing ended with it."""
+    """One page of a listing, in key order, and how to go on.
+
+    ``last_key`` is the key after which the next page begins. Without one the store had nothing to
+    show and is not done: ``token`` is what it goes on by, after the same key as before. Good for
+    some time and no other store. The listing ended with a page that has neither.
+    """
 
     objects: Sequence[ObjectVersion]
     last_key: str | None
+    token: str | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the listing ended with it."""
+        return self.last_key is None and self.token is None
 
 
 class ObjectStore(Protocol):
@@ -58,10 +69,14 @@ class ObjectStore(Protocol):
         """The bucket's name."""
         ...
 
-    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
-        """At most ``limit`` current versions, in UTF-8 byte order of their keys.
+    def list_page(
+        self, prefix: str, after: str | None, limit: int, token: str | None = None
+    ) -> Page:
+        """At most ``limit`` current versions, in UTF-8 byte order of their keys, by one request.
 
-        Those whose keys start with ``prefix`` and sort after ``after``.
+        Those whose keys start with ``prefix`` and sort after ``after``; ``token`` is that of an
+        empty page of the same listing. A page may be empty and not the last: see
+        :func:`landing.stores.listing.pages`.
         """
         ...
 

@@ -7,19 +7,39 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, ClassVar
 
 from landing.arrival.identity import ObjectVersion, StoreKind, unversioned
-from landing.stores.base import ObjectGone, ObjectSuperseded
+from landing.stores.base import ObjectGone, ObjectSuperseded, Page
 
 #: Answers that mean "this client may not know" rather than "the bucket keeps versions".
 NO_VERSIONING_ANSWERS = {"AccessDenied", "NotImplemented", "MethodNotAllowed"}
 
+#: A bucket whose versioning was suspended goes on listing the version ids that it gave before.
+VERSIONING = {"Enabled", "Suspended"}
+
 #: What S3 calls the version of an object that was written while the bucket kept none.
 _NULL_VERSION = "null"
+
+
+def versions_page(
+    objects: Sequence[ObjectVersion], after: str | None, marker: str, version_marker: str | None
+) -> Page:
+    """A page of versions that is not the last, by what S3 says that the next one begins after.
+
+    The latest version of a key comes first: what the next page skips of the key ``marker`` is
+    older. Where the listing is still among the versions of ``after`` (S3 begins behind that key,
+    some gateways do not), it goes on by their ids. Raises ValueError for an answer that leads
+    nowhere, which must not look like an end.
+    """
+    if after is None or marker > after:
+        return Page(objects, marker)
+    if not version_marker:
+        raise ValueError(f"the listing does not get on after {after!r}")
+    return Page(objects, None, version_marker)
 
 
 class Bucket(ABC):

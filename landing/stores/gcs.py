@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Seconds to connect and to wait for data, per request; well below a tick's 60 s.
 TIMEOUT = (5.0, 15.0)
 
-#: Seconds for which listings and look-ups are retried; the client's own 120 outlast a tick.
+#: Seconds for which requests are retried; the client's own 120 outlast a tick.
 RETRY_SECONDS = 20.0
 
 #: Uploads above this go in parts; an unfinished one is never visible.
@@ -48,23 +48,27 @@ class GcsStore(Bucket):
 
         self._short_retry = DEFAULT_RETRY.with_timeout(RETRY_SECONDS)
 
-    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+    def list_page(
+        self, prefix: str, after: str | None, limit: int, token: str | None = None
+    ) -> Page:
         """At most ``limit`` objects after ``after``; see ObjectStore."""
         blobs = self._client.list_blobs(
             self.bucket,
             prefix=prefix or None,
             start_offset=after,
-            page_size=limit,
+            # It is inclusive: the object at it may still be there.
+            page_size=limit + (after is not None),
+            page_token=token,
             fields=_LISTED_FIELDS,
             timeout=self._timeout,
             retry=self._short_retry,
         )
-        for page in blobs.pages:
-            # start_offset is inclusive: the object at it may still be there.
-            objects = [self._version(blob) for blob in page if blob.name != after]
-            if objects:
-                return Page(objects, objects[-1].key if blobs.next_page_token else None)
-        return Page([], None)
+        page = next(iter(blobs.pages), ())
+        objects = [self._version(blob) for blob in page if blob.name != after][:limit]
+        more: str | None = blobs.next_page_token
+        if objects and (more or len(objects) == limit):
+            return Page(objects, objects[-1].key)
+        return Page(objects, None, more)
 
     def stat(self, key: str) -> ObjectVersion | None:
         """The current generation of ``key``. Raises NotFound when the bucket itself is missing."""
@@ -91,7 +95,12 @@ class GcsStore(Bucket):
         if size is None or size > UPLOAD_CHUNK_BYTES:
             blob.chunk_size = UPLOAD_CHUNK_BYTES
         blob.upload_from_file(
-            stream, size=size, content_type=content_type, timeout=self._timeout, checksum="crc32c"
+            stream,
+            size=size,
+            content_type=content_type,
+            timeout=self._timeout,
+            checksum="crc32c",
+            retry=self._short_retry,
         )
         return self._version(blob)
 
@@ -101,7 +110,7 @@ class GcsStore(Bucket):
 
         try:
             content: bytes = self._bucket.blob(key).download_as_bytes(
-                raw_download=True, timeout=self._timeout
+                raw_download=True, timeout=self._timeout, retry=self._short_retry
             )
         except NotFound as error:
             if self.stat(key) is None:
@@ -134,6 +143,7 @@ class GcsStore(Bucket):
                     raw_download=True,
                     checksum=None,
                     timeout=self._timeout,
+                    retry=self._short_retry,
                 )
             except NotFound:
                 self._require_current(version)

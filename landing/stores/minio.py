@@ -13,12 +13,12 @@ import io
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from landing.arrival.identity import ObjectVersion, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
-from landing.stores.bucket import NO_VERSIONING_ANSWERS, Bucket
+from landing.stores.bucket import NO_VERSIONING_ANSWERS, VERSIONING, Bucket, versions_page
 from landing.stores.ranges import CHUNK_BYTES, buffered
 
 if TYPE_CHECKING:
@@ -41,26 +41,48 @@ class MinioStore(Bucket):
     kind = "minio"
     _client: Minio
 
-    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+    def list_page(
+        self, prefix: str, after: str | None, limit: int, token: str | None = None
+    ) -> Page:
         """The current versions among the next ``limit`` entries; see ObjectStore.
 
-        In a bucket that keeps versions a page may hold fewer than ``limit``, even none, and still
-        not be the last.
+        A page may hold fewer than ``limit``, even none, and still not be the last.
         """
-        listed = self._client.list_objects(
+        from minio.datatypes import parse_list_objects
+
+        versions = self._keeps_versions
+        place = {"versions": "", "key-marker": after or "", "version-id-marker": token or ""}
+        if not versions:
+            place = {
+                "list-type": "2",
+                "start-after": after or "",
+                "continuation-token": token or "",
+            }
+            if token:
+                place.pop("start-after")
+        # The client itself only lists to the end, however many empty pages there are.
+        response = self._client._execute(  # noqa: SLF001
+            "GET",
             self.bucket,
-            prefix=prefix or None,
-            recursive=True,
-            start_after=after,
-            include_version=self._keeps_versions,
-        )
-        # Some gateways list the older versions of the key after which to begin once more.
-        beyond = (entry for entry in listed if after is None or str(entry.object_name) > after)
-        entries = list(islice(beyond, limit))
-        objects = [self._version(entry) for entry in entries if self._is_current(entry)]
-        # The client gives a page's delete markers after all its versions, hence the maximum.
-        last = max((str(entry.object_name) for entry in entries), default=None)
-        return Page(objects, last if len(entries) == limit else None)
+            query_params={
+                "delimiter": "", "encoding-type": "url", "max-keys": str(limit), "prefix": prefix,
+                **{name: value for name, value in place.items() if value or name == "versions"},
+            },
+        )  # fmt: skip
+        entries, truncated, marker, version_marker = parse_list_objects(response, self.bucket)
+        objects = [
+            self._version(entry)
+            for entry in entries
+            # Some gateways list the older versions of the key after which to begin once more.
+            if (after is None or str(entry.object_name) > after) and self._is_current(entry)
+        ]
+        if not truncated:
+            return Page(objects, None)
+        if not marker:
+            raise ValueError(f"the listing does not get on after {after!r}")
+        if versions:
+            return versions_page(objects, after, marker, version_marker)
+        return Page(objects, objects[-1].key) if objects else Page([], None, marker)
 
     def stat(self, key: str) -> ObjectVersion | None:
         """The current version of ``key``. Raises S3Error when the bucket itself is missing."""
@@ -190,7 +212,7 @@ class MinioStore(Bucket):
         from minio.error import S3Error
 
         try:
-            return bool(self._client.get_bucket_versioning(self.bucket).status == "Enabled")
+            return self._client.get_bucket_versioning(self.bucket).status in VERSIONING
         except S3Error as error:
             if error.code in NO_VERSIONING_ANSWERS:
                 return False

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from landing.arrival.identity import ObjectVersion, unversioned
 from landing.stores.base import ObjectGone, ObjectSuperseded, Page
-from landing.stores.bucket import NO_VERSIONING_ANSWERS, Bucket
+from landing.stores.bucket import NO_VERSIONING_ANSWERS, VERSIONING, Bucket, versions_page
 from landing.stores.ranges import CHUNK_BYTES, buffered
 
 if TYPE_CHECKING:
@@ -38,25 +38,29 @@ class S3Store(Bucket):
     kind = "s3"
     _client: S3Client
 
-    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+    def list_page(
+        self, prefix: str, after: str | None, limit: int, token: str | None = None
+    ) -> Page:
         """The current versions of a page of keys; see ObjectStore.
 
-        A page may hold fewer than ``limit`` and still not be the last; in a bucket that keeps
-        versions, even none.
+        A page may hold fewer than ``limit``, even none (after many deleted keys), and still not be
+        the last.
         """
         if self._keeps_versions:
-            return self._list_versions(prefix, after, limit)
+            return self._list_versions(prefix, after, limit, token)
         extra: dict[str, Any] = {"StartAfter": after} if after else {}
-        while True:
-            answer = self._client.list_objects_v2(
-                Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **extra
-            )
-            objects = [self._version(item["Key"], item) for item in answer.get("Contents", [])]
-            if objects or not answer["IsTruncated"]:
-                break
-            # S3 may answer with nothing and yet not be at the end, after many deleted keys.
-            extra = {"ContinuationToken": answer["NextContinuationToken"]}
-        return Page(objects, objects[-1].key if answer["IsTruncated"] and objects else None)
+        answer = self._client.list_objects_v2(
+            Bucket=self.bucket,
+            Prefix=prefix,
+            MaxKeys=limit,
+            **({"ContinuationToken": token} if token else extra),
+        )
+        objects = [self._version(item["Key"], item) for item in answer.get("Contents", [])]
+        if not answer["IsTruncated"]:
+            return Page(objects, None)
+        if objects:
+            return Page(objects, objects[-1].key)
+        return Page([], None, answer["NextContinuationToken"])
 
     def stat(self, key: str) -> ObjectVersion | None:
         """The current version of ``key``. Raises ClientError when the bucket itself is missing."""
@@ -115,26 +119,26 @@ class S3Store(Bucket):
             if error_code(error) in NO_VERSIONING_ANSWERS:
                 return False
             raise
-        return answer.get("Status") == "Enabled"
+        return answer.get("Status") in VERSIONING
 
-    def _list_versions(self, prefix: str, after: str | None, limit: int) -> Page:
-        extra: dict[str, Any] = {"KeyMarker": after} if after else {}
-        while True:
-            answer = self._client.list_object_versions(
-                Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **extra
-            )
-            last = answer["NextKeyMarker"] if answer["IsTruncated"] else None
-            if last is None or after is None or last > after:
-                break
-            # S3 begins after the marked key; some gateways list its older versions once more.
-            extra["VersionIdMarker"] = answer["NextVersionIdMarker"]
+    def _list_versions(self, prefix: str, after: str | None, limit: int, token: str | None) -> Page:
+        place: dict[str, Any] = {"KeyMarker": after, "VersionIdMarker": token}
+        answer = self._client.list_object_versions(
+            Bucket=self.bucket,
+            Prefix=prefix,
+            MaxKeys=limit,
+            **{name: value for name, value in place.items() if value},
+        )
         objects = [
             self._version(item["Key"], item)
             for item in answer.get("Versions", [])
             if item["IsLatest"] and (after is None or item["Key"] > after)
         ]
-        # The latest of a key comes first: what the next request skips of this key is older.
-        return Page(objects, last)
+        if not answer["IsTruncated"]:
+            return Page(objects, None)
+        return versions_page(
+            objects, after, answer["NextKeyMarker"], answer.get("NextVersionIdMarker")
+        )
 
     def _stream(self, version: ObjectVersion) -> io.BufferedReader:
         from botocore.exceptions import ClientError, HTTPClientError

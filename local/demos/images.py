@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from assets.images import answers
 from assets.pipelines import defaults
+from landing.stores.listing import pages
 from landing.stores.minio import MinioStore
 from local.demos.pipeline import Figures, Landed, PipelineDemo, SinkFigures, ledger_figures
 from resources.minio import MinioResource
@@ -180,13 +181,8 @@ def _put(store: MinioStore, key: str, data: bytes) -> Landed:
 
 
 def _keys(store: MinioStore, prefix: str) -> Iterator[str]:
-    after = None
-    while True:
-        page = store.list_page(prefix, after, 1_000)
+    for page in pages(store, prefix):
         yield from (version.key.removeprefix(prefix) for version in page.objects)
-        after = page.last_key
-        if after is None:
-            return
 
 
 def _summed(found: Sequence[Figures]) -> Figures:

@@ -27,7 +27,14 @@ def embeddings(
         raise invalid(f"dimensions: 1 to {DIMENSIONS}", param="dimensions")
     counts = [len(embedder.tokens(text)) for text in texts]
     if max(counts) > _MOST_TOKENS:
-        raise invalid(f"at most {_MOST_TOKENS} tokens a text", param="input")
+        # In the real service's words.
+        asked = max(counts)
+        raise invalid(
+            f"This model's maximum context length is {_MOST_TOKENS} tokens, however you requested"
+            f" {asked} tokens ({asked} in your prompt; 0 for the completion). Please reduce your"
+            " prompt; or completion length.",
+            param="input",
+        )
     if sum(counts) > _MOST_TOKENS_IN_ALL:
         raise invalid(f"at most {_MOST_TOKENS_IN_ALL} tokens a request", param="input")
     kept = {"empty": [], "truncated": texts[:-1]}.get(fault, texts)

@@ -19,6 +19,7 @@ from assets.images.tasks.metadata_files import CSV, PARQUET
 from assets.images.tasks.numbers import Numbers
 from assets.images.tasks.result_file import RESULT
 from assets.sinks.result import SAMPLE, Verification
+from landing.stores.listing import pages
 
 if TYPE_CHECKING:
     import psycopg
@@ -143,12 +144,7 @@ def _good(connection: Connection, task_id: str) -> Iterator[int]:
 
 def _pages(store: ObjectStore, prefix: str) -> Iterator[list[tuple[str, int]]]:
     """Names and sizes of the images under the prefix."""
-    after = None
-    while True:
-        page = store.list_page(prefix, after, _PAGE)
+    for page in pages(store, prefix, limit=_PAGE):
         names = [(one.key.removeprefix(prefix), one.size) for one in page.objects]
         if images := [one for one in names if one[0] not in FILES and "/" not in one[0]]:
             yield images
-        after = page.last_key
-        if after is None:
-            return

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from assets.images.requests.request import ImageRequest
 from assets.images.tasks.metadata_files import Written, put
+from landing.stores.listing import pages
 
 if TYPE_CHECKING:
     import psycopg
@@ -70,15 +71,10 @@ def _read(readers: Executor, store: MinioStore, keys: Sequence[str]) -> Iterator
 
 def remove_others(store: MinioStore, task_id: str, written: Collection[str]) -> None:
     """Remove shards that are none of these, such as those of an earlier, longer request."""
-    after = None
-    while True:
-        page = store.list_page(f"{task_id}/{FOLDER}", after, SAMPLES)
+    for page in pages(store, f"{task_id}/{FOLDER}", limit=SAMPLES):
         for version in page.objects:
             if version.key.removeprefix(f"{task_id}/") not in written:
                 store.delete(version.key)
-        after = page.last_key
-        if after is None:
-            return
 
 
 def fill(spool: IO[bytes], rows: Sequence[Sequence[Any]], images: Iterator[bytes]) -> None:

@@ -22,6 +22,7 @@ from assets.music.bronze.copies import Copy, KnownCopies, save_copies
 from landing.arrival.identity import ObjectVersion
 from landing.batch.chunks import Chunk, UnreadableObject
 from landing.batch.object_reading import Reader, Reading
+from landing.batch.unavailable import ObjectUnavailable, unavailable
 from landing.stores.base import ObjectNotCurrent
 from landing.stores.minio import MinioStore
 from resources.minio_client import Access
@@ -55,7 +56,7 @@ class Settled:
 
 
 #: An object that was read to its end is followed by its copy, one that was not by why.
-Message = Chunk | Copy | UnreadableObject | ObjectNotCurrent | Settled
+Message = Chunk | Copy | UnreadableObject | ObjectNotCurrent | ObjectUnavailable | Settled
 
 
 def read_task(task: Task) -> Iterator[Message]:
@@ -75,15 +76,15 @@ def read_task(task: Task) -> Iterator[Message]:
 
 
 def _object(reading: ArchiveReading, version: ObjectVersion) -> Iterator[Message]:
-    begun = False
     try:
-        for chunk in reading.chunks(version):
-            begun = True
-            yield chunk
+        yield from reading.chunks(version)
     except (UnreadableObject, ObjectNotCurrent) as error:
-        if begun:
-            raise
         yield error
+    except Exception as error:
+        told = unavailable(error)
+        if told is None:
+            raise
+        yield told
     else:
         yield reading.made[version.uri]
 

@@ -74,6 +74,7 @@ def validate_batch(
     from assets.music.bronze.batch_files import archive_reader
     from assets.music.bronze.copies import copies_in
     from assets.music.bronze.parallel_reading import parallel_reader, pays
+    from landing.arrival.putting_off import put_off
     from landing.batch.validation import validate
 
     music, known = rules(), copies_in(pg, raw.bucket)
@@ -92,6 +93,8 @@ def validate_batch(
         batch_id=batch_id,
         run_id=run_id,
         log=log,
+        landing=raw,
+        put_off=put_off,
         reader=reader if formats is None else _counting(reader, formats),
     )
 

@@ -53,7 +53,7 @@ class RetryBudget:
                 result = attempt()
             except Exception as error:
                 start_over()
-                if classify(error) != "transient":
+                if classify(error) == "permanent":
                     raise
                 now = time.monotonic()
                 if now - said_at >= SAY_SECONDS:

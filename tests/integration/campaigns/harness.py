@@ -19,6 +19,7 @@ import psycopg
 from assets.campaigns import events
 from assets.campaigns.pipeline import CAMPAIGNS
 from landing.arrival.identity import ObjectVersion
+from landing.arrival.putting_off import put_off
 from landing.batch.delivery import deliver
 from landing.batch.validation import validate
 from resources.postgres import PostgresResource
@@ -92,6 +93,7 @@ class Landing:
             batch_id=batch_id,
             run_id="run",
             log=LOG,
+            put_off=put_off,
         )
 
     def deliver(self, batch_id: str, sink: str) -> dict[str, str | None]:

@@ -17,7 +17,7 @@ from landing.arrival.batching import Arrival
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.ledger_postgres import PostgresLedger
 from landing.arrival.source import Source
-from landing.arrival.states import ErrorClass
+from landing.arrival.states import UNKNOWN_RUNS, ErrorClass
 
 pytestmark = pytest.mark.servers("postgres")
 
@@ -292,3 +292,51 @@ def test_a_connection_that_would_not_commit_is_refused(ledger_url: str) -> None:
         pytest.raises(ValueError, match="autocommit"),
     ):
         PostgresLedger(connection)
+
+
+def test_an_unknown_error_has_so_many_runs_and_then_waits_for_an_operator(
+    connection: psycopg.Connection[Any],
+) -> None:
+    batch_id = make_batch(connection)
+    attempt = 0
+
+    def failed(error_class: ErrorClass) -> ledger.Batch:
+        nonlocal attempt
+        attempt += 1
+        assert ledger.mark_requested(connection, batch_id, attempt, NOW)
+        ledger.mark_running(connection, batch_id, "r", NOW)
+        ledger.note_error(connection, batch_id, run_id="r", error_class=error_class, error="odd")
+        noted = ledger.batch(connection, batch_id)
+        assert noted.error_class == error_class
+        assert ledger.mark_failed(
+            connection, batch_id, run_id="r", error_class=error_class, error="odd", now=NOW
+        )
+        return ledger.batch(connection, batch_id)
+
+    for _ in range(UNKNOWN_RUNS - 1):
+        seen = failed("unknown")
+        assert (seen.state, seen.error_class, seen.error) == ("failed_transient", "unknown", "odd")
+        assert seen.next_attempt_at is not None
+        assert failed("transient").state == "failed_transient", "these do not count"
+    last = failed("unknown")
+    assert (last.state, last.next_attempt_at) == ("failed_permanent", None)
+    assert last.error == (
+        f"odd (unknown, and the same in {UNKNOWN_RUNS} runs: waits for an operator)"
+    )
+    assert ledger.reopen(connection, batch_id)
+    assert failed("unknown").state == "failed_transient", "whoever looked into it starts anew"
+
+
+def test_the_worst_class_of_a_run_is_kept(connection: psycopg.Connection[Any]) -> None:
+    batch_id = make_batch(connection)
+    ledger.mark_requested(connection, batch_id, 1, NOW)
+    ledger.mark_running(connection, batch_id, "r", NOW)
+    said: list[tuple[ErrorClass, ErrorClass, str]] = [
+        ("transient", "transient", "0"), ("unknown", "unknown", "1"),
+        ("transient", "unknown", "1"), ("permanent", "permanent", "3"),
+        ("unknown", "permanent", "3"), ("permanent", "permanent", "3"),
+    ]  # fmt: skip
+    for number, (given, kept, error) in enumerate(said):
+        ledger.note_error(connection, batch_id, run_id="r", error_class=given, error=str(number))
+        noted = ledger.batch(connection, batch_id)
+        assert (noted.error_class, noted.error) == (kept, error)

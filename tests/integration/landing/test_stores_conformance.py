@@ -86,15 +86,19 @@ pytestmark = pytest.mark.servers("gcs")
 
 def listing(store: ObjectStore, limit: int, prefix: str = "in/") -> list[ObjectVersion]:
     found: list[ObjectVersion] = []
-    after = None
+    after: str | None = None
+    token: str | None = None
     for _ in range(500):
-        page = store.list_page(prefix, after, limit)
+        page = store.list_page(prefix, after, limit, token)
         assert len(page.objects) <= limit
         found += page.objects
-        if page.last_key is None:
+        if page.is_last:
             return found
-        assert after is None or page.last_key.encode() > after.encode(), "it does not get on"
-        after = page.last_key
+        if page.last_key is not None:
+            assert after is None or page.last_key.encode() > after.encode(), "it does not get on"
+        else:
+            assert page.token != token, "it does not get on"
+        after, token = page.last_key or after, page.token
     raise AssertionError("the listing never ended")
 
 
@@ -223,3 +227,45 @@ def test_a_missing_bucket_is_an_error_never_an_empty_one(store: ObjectStore) -> 
         with pytest.raises(Exception, match=r"(?i)bucket|not found|404") as caught:
             attempt()
         assert not isinstance(caught.value, ObjectGone | ObjectSuperseded | KeyError)
+
+
+@pytest.mark.parametrize("make", [(s3_client, S3Store), (minio_client, MinioStore)])
+def test_nothing_is_another_version_for_versioning_being_switched(moto_url: str, make: Any) -> None:
+    connect, adapter = make
+    bucket = f"inbox-{uuid.uuid4().hex[:8]}"
+    s3 = s3_client(moto_url)
+    s3.create_bucket(Bucket=bucket)
+
+    def switched(status: str) -> ObjectStore:
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+        store: ObjectStore = adapter(connect(moto_url), bucket)
+        return store
+
+    def seen(store: ObjectStore) -> dict[str, str]:
+        return {version.key: version.version for version in listing(store, 2)}
+
+    store: ObjectStore = adapter(connect(moto_url), bucket)
+    store.put("in/before", b"1")
+    before = seen(store)
+    store = switched("Enabled")
+    assert seen(store) == before, "enabling reads nothing again"
+    store.put("in/kept", b"2")
+    store.put("in/kept", b"3")
+    kept = seen(store)
+    store = switched("Suspended")
+    assert seen(store) == kept, "nor does suspending"
+    written = store.put("in/after", b"4")
+    assert written.told_by_second, "a version without an id of its own"
+    assert seen(store) == {**kept, "in/after": written.version}
+    assert store.stat("in/after") == written
+    for version in listing(store, 10):
+        assert store.stat(version.key) == version, "a listing and a look agree"
+        assert len(read(store, version)) == 1
+    again = store.put("in/after", b"five")
+    assert again.version != written.version, "told apart by etag, size and second"
+    with pytest.raises(ObjectSuperseded), store.open(written) as stream:
+        stream.read()
+    suspended = seen(store)
+    store.delete("in/kept")
+    assert seen(store) == {key: one for key, one in suspended.items() if key != "in/kept"}
+    assert seen(switched("Enabled")) == seen(store)

@@ -311,7 +311,9 @@ def test_a_large_batch_gets_processes(connection: psycopg.Connection[Any]) -> No
 
 def test_a_failed_listing_fails_the_tick(connection: psycopg.Connection[Any]) -> None:
     class Broken(BucketModel):
-        def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+        def list_page(
+            self, prefix: str, after: str | None, limit: int, token: str | None = None
+        ) -> Page:
             raise ConnectionError("unreachable")
 
     with (

@@ -22,6 +22,7 @@ from assets.music.pipeline import MUSIC
 from landing.arrival import arrivals
 from landing.arrival.identity import ObjectVersion
 from landing.batch import staging
+from landing.stores.listing import pages
 from landing.stores.minio import MinioStore
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
@@ -136,13 +137,10 @@ class BronzeWorld:
 
     def contents(self, store: MinioStore, prefix: str = "") -> dict[str, bytes]:
         """Everything in a bucket."""
-        found, after = {}, None
-        while True:
-            page = store.list_page(prefix, after, 1_000)
+        found = {}
+        for page in pages(store, prefix):
             found.update({version.key: store.get(version.key) for version in page.objects})
-            if page.last_key is None:
-                return found
-            after = page.last_key
+        return found
 
     def copies(self) -> dict[str, bytes]:
         """The archived files by the keys that they had in raw."""

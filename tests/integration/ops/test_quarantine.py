@@ -13,6 +13,7 @@ from assets.campaigns import rules
 from assets.campaigns.pipeline import CAMPAIGNS
 from landing.arrival import ledger
 from landing.arrival.tick import evaluate_tick
+from landing.batch.delivery import deliver
 from landing.stores.gcs import GcsStore
 from migrations.upgrade import upgrade
 from ops import quarantine
@@ -197,3 +198,25 @@ def test_a_quarantine_object_that_was_removed(landing, env, capsys):
     landing.quarantine.delete(f"campaigns/{batch_id}.parquet")
     assert quarantine.run(batch_id, replay=False, limit=20) == 1
     assert f"campaigns/{batch_id}.parquet" in capsys.readouterr().err
+
+
+def test_what_a_store_refuses_is_shown_with_its_text(landing, env, capsys):
+    text = (HEADER + GOOD + "r,user_9,Refused,Sale,2025-11-03 10:00:00\n").encode()
+    batch = landing.batch({f"{env['CAMPAIGNS_PREFIX']}a.csv": text})
+    landing.validate(batch)
+    with deliver(
+        landing.pg, landing.store, pipeline="campaigns", batch_id=batch, sink="raw_messages",
+        run_id="run",
+    ) as delivery:  # fmt: skip
+        delivery.refuse("r", "10334: object to insert too large")
+        assert [chunk["record_id"].to_list() for chunk in delivery.taken()] == [["g"]]
+        delivery.done(rows_written=1)
+    assert quarantine.run(batch, replay=False, limit=10) == 0
+    said = capsys.readouterr().out
+    assert "1 refused by a store" in said
+    assert "a.csv#" in said
+    assert "line 3  rejected_by_sink  (raw_messages: 10334: object to insert too large)" in said
+    assert "r,user_9,Refused,Sale" in said
+    assert "correct the row in its file" in said
+    assert quarantine.run(batch, replay=True, limit=10) == 1
+    assert "is not put back" in capsys.readouterr().err

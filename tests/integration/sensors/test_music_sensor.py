@@ -59,7 +59,7 @@ def listening(env, prefix=""):
 class Blind(MinioStore):
     """A bucket whose listing has not come to anything new yet."""
 
-    def list_page(self, prefix, after, limit):
+    def list_page(self, prefix, after, limit, token=None):
         return Page([], None)
 
 

@@ -53,7 +53,9 @@ class BucketModel:
     def bucket(self) -> str:
         return self.name
 
-    def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+    def list_page(
+        self, prefix: str, after: str | None, limit: int, token: str | None = None
+    ) -> Page:
         if self.pages:
             self.before_page()
         self.pages += 1

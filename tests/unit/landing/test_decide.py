@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from landing.arrival.ledger import Batch, SinkState
 from landing.arrival.requests import NEW_PER_RETRY, choose, free_slots, request_for
 from landing.arrival.source import Source
-from landing.arrival.states import BatchState, failed_state, retry_delay, run_key
+from landing.arrival.states import (
+    UNKNOWN_RUNS,
+    BatchState,
+    failed_state,
+    retry_delay,
+    run_key,
+    worst,
+)
 
 SOURCE = Source(
     name="model", pipeline="campaigns", store="gcs", bucket="inbox", prefix="",
@@ -115,6 +122,10 @@ def test_backoff(begun: int, minutes: int) -> None:
 def test_failed_states_and_run_keys() -> None:
     assert failed_state("transient") == "failed_transient"
     assert failed_state("permanent") == "failed_permanent"
+    assert failed_state("unknown", UNKNOWN_RUNS - 1) == "failed_transient"
+    assert failed_state("unknown", UNKNOWN_RUNS) == "failed_permanent"
+    assert worst(("transient", "unknown")) == "unknown"
+    assert worst(("unknown", "permanent", "transient")) == "permanent"
     assert run_key("20261122T101503Z-0001", 2) == "20261122T101503Z-0001/2"
 
 

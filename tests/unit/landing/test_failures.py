@@ -80,7 +80,8 @@ def test_grpc_codes(code, expected):
         (KeyError("VARIABLE"), "permanent"),
         (PermanentError(), "permanent"),
         (TransientError(), "transient"),
-        (Exception("never seen"), "transient"),
+        (Exception("never seen"), "unknown"),
+        (KeyboardInterrupt(), "transient"),
     ],
 )
 def test_errors_of_the_clients(error, expected):
@@ -96,7 +97,7 @@ def test_the_nearest_error_that_says_anything_decides():
     assert classify(chained(TransientError(), named("E", status_code=401))) == "transient"
     loop = RuntimeError("a")
     loop.__context__ = loop
-    assert classify(loop) == "transient"
+    assert classify(loop) == "unknown"
 
 
 @pytest.mark.parametrize("reason", ["rateLimitExceeded", "quotaExceeded", "backendError"])

@@ -104,10 +104,12 @@ def test_counts_are_of_the_cycle_in_the_position_and_of_the_tick_in_the_result()
 
 def test_a_failed_listing_is_an_error_that_says_where() -> None:
     class Broken(BucketModel):
-        def list_page(self, prefix: str, after: str | None, limit: int) -> Page:
+        def list_page(
+            self, prefix: str, after: str | None, limit: int, token: str | None = None
+        ) -> Page:
             if after is not None:
                 raise ConnectionError("reset by peer")
-            return super().list_page(prefix, after, limit)
+            return super().list_page(prefix, after, limit, token)
 
     bucket, record = Broken(Clock()), Recorder()
     for number in range(15):

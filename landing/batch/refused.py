@@ -1,0 +1,78 @@
+"""Rows of a batch that a sink refuses, kept in the ledger with the sink's own words.
+
+Belongs here: what a sink tells of them while it works, and their table. Does not: which rows are at
+fault (``assets/sinks/isolating.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
+
+_DETAIL_CHARACTERS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """One row; ``source`` is its object version's URI, ``line`` its line there."""
+
+    record_key: str
+    detail: str
+    source: str | None = None
+    line: int | None = None
+
+
+@dataclass(slots=True)
+class Refusals:
+    """What one sink refuses of one batch, gathered while it is written."""
+
+    words: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, record_key: str, detail: str) -> None:
+        """Set a record's row aside; its first words are kept."""
+        said = " ".join(detail.replace("\0", "").split())[:_DETAIL_CHARACTERS]
+        self.words.setdefault(record_key, said)
+
+
+@dataclass(frozen=True, slots=True)
+class NotedRefusal:
+    """A refused row as the ledger has it."""
+
+    sink: str
+    row: RefusedRow
+    refused_at: datetime
+
+
+def save(
+    conn: psycopg.Connection[Any], batch_id: str, sink: str, rows: Sequence[RefusedRow]
+) -> None:
+    """Make these the refused rows of the sink: those that got through by now are no more."""
+    conn.execute(
+        "DELETE FROM landing.refused_row WHERE batch_id = %s AND sink = %s", (batch_id, sink)
+    )
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO landing.refused_row
+                (batch_id, sink, record_key, source, line, detail, refused_at)
+            VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp())
+            """,
+            [(batch_id, sink, one.record_key, one.source, one.line, one.detail) for one in rows],
+        )
+
+
+def refused_rows(conn: psycopg.Connection[Any], batch_id: str) -> list[NotedRefusal]:
+    """What the batch's sinks refuse, by sink, object and line."""
+    cursor = conn.execute(
+        """
+        SELECT sink, record_key, detail, source, line, refused_at FROM landing.refused_row
+        WHERE batch_id = %s ORDER BY sink, source, line, record_key
+        """,
+        (batch_id,),
+    )
+    return [NotedRefusal(row[0], RefusedRow(*row[1:5]), row[5]) for row in cursor]

@@ -1,0 +1,118 @@
+"""Splitting requests until refused rows stand alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assets.sinks.isolating import SUSPECTS, Isolating, Refusal
+
+
+class OfData(Exception):
+    """A refusal that may be of data."""
+
+
+class OfOneRow(OfData):
+    """One that can be of nothing else."""
+
+
+def why(error: Exception) -> Refusal | None:
+    if not isinstance(error, OfData):
+        return None
+    return Refusal(str(error), certain=isinstance(error, OfOneRow))
+
+
+@dataclass
+class Store:
+    """Takes requests without a bad row."""
+
+    bad: frozenset[int]
+    error: type[Exception] = OfData
+    held: set[int] = field(default_factory=set)
+    requests: int = 0
+
+    def write(self, rows: list[int]) -> None:
+        assert rows
+        self.requests += 1
+        if found := self.bad & set(rows):
+            raise self.error(f"{min(found)} is bad")
+        self.held |= set(rows)
+
+
+def isolated(store: Store, *requests: list[int]) -> dict[int, str]:
+    told: dict[int, str] = {}
+
+    def refused(rows: list[int], detail: str) -> None:
+        (row,) = rows
+        told[row] = detail
+
+    isolating: Isolating[list[int]] = Isolating(why, refused)
+    for request in requests:
+        isolating.write(request, store.write)
+    isolating.settle()
+    return told
+
+
+@given(st.integers(2, 300), st.data())
+def test_exactly_the_bad_rows_are_set_aside_and_the_others_are_there(rows, data):
+    bad = data.draw(st.sets(st.integers(0, rows - 1), max_size=min(rows - 1, SUSPECTS - 1)))
+    store = Store(frozenset(bad))
+    told = isolated(store, list(range(rows)))
+    assert told == {row: f"{row} is bad" for row in bad}
+    assert store.held == set(range(rows)) - bad
+    assert store.requests <= 1 + len(bad) * 2 * math.ceil(math.log2(rows))
+
+
+def test_what_refuses_every_row_is_raised_after_a_few_requests():
+    store = Store(frozenset(range(1_000)))
+    with pytest.raises(OfData, match="0 is bad"):
+        isolated(store, list(range(1_000)))
+    assert store.requests < 40
+    with pytest.raises(OfData, match="5 is bad"):
+        isolated(Store(frozenset({5})), [5])
+
+
+def test_another_request_that_got_through_is_evidence_before_and_after():
+    for requests in ([[1], [5]], [[5], [1]]):
+        assert isolated(Store(frozenset({5})), *requests) == {5: "5 is bad"}
+
+
+def test_words_that_can_mean_the_row_only_need_no_evidence():
+    assert isolated(Store(frozenset({5}), error=OfOneRow), [5]) == {5: "5 is bad"}
+
+
+def test_any_other_error_is_raised_at_once():
+    store = Store(frozenset({5}), error=ConnectionError)
+    with pytest.raises(ConnectionError):
+        isolated(store, list(range(10)))
+    assert store.requests == 1
+
+
+def test_without_somebody_to_tell_every_error_is_raised():
+    isolating: Isolating[list[int]] = Isolating(why, None)
+    store = Store(frozenset({5}), error=OfOneRow)
+    with pytest.raises(OfOneRow):
+        isolating.write([4, 5], store.write)
+    with pytest.raises(OfData):
+        isolating.suspect([5], Refusal("bad"), OfData())
+
+
+def test_rows_that_the_store_singles_out_are_no_evidence_of_others():
+    told: list[list[int]] = []
+    isolating: Isolating[list[int]] = Isolating(why, lambda rows, _: told.append(rows))
+    error = OfData("5 is bad")
+
+    def write(rows: list[int]) -> None:
+        isolating.suspect([5], Refusal("bad"), error)
+
+    isolating.write([5], write)
+    with pytest.raises(OfData, match="5 is bad"):
+        isolating.settle()
+    assert told == []
+    isolating.got_through()
+    isolating.settle()
+    assert told == [[5]]
