@@ -45,6 +45,7 @@ from resources.typesense import TypesenseResource
 from resources.user_interface import UserInterfaceResource
 from resources.webhook import WebhookResource
 from sensors.alerts import alert_delivery, run_alerts
+from sensors.image_tasks import image_task_endings
 from sensors.landed import landed_sensor
 from sensors.outcomes import batch_run_canceled, batch_run_failed
 from sensors.reaper import dead_run_reaper
@@ -57,6 +58,7 @@ from sensors.trouble import trouble_alerts
 OTHER_SENSORS: Mapping[str, Sequence[dg.SensorDefinition]] = {
     "reading": [reading_session_sensor],
     "domains": [summary_batch_sensor],
+    "images": [image_task_endings],
 }
 
 

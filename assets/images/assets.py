@@ -250,7 +250,7 @@ def _task(
                 failing.fail(connection, results, task_id, error)
             raise
         except BaseException:
-            ledger.cancelled(connection, task_id)
+            failing.stop(connection, results, task_id)
             raise
 
 

@@ -66,7 +66,7 @@ def test_sensors_are_found_and_run_by_default(tree):
         "domains_s3_sensor",
         "summary_batch_sensor", "run_success_alert", "run_failure_alert",
         "images_catalogue_minio_sensor", "images_inventory_minio_sensor", "images_minio_sensor",
-        "image_classifier_automation",
+        "image_classifier_automation", "image_task_endings",
     )  # fmt: skip
     told = output_of(tree, "dagster sensor list", *names)
     assert told.count("[RUNNING]") == len(names)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from assets.images.requests.reasons import remedy
+
 if TYPE_CHECKING:
     from assets.images.processing.operation import Status
     from assets.images.tasks.ledger import Task
@@ -18,7 +20,7 @@ RESULT = "result.json"
 
 
 def refusal(task_id: str, source: str, code: str, problems: Sequence[str]) -> bytes:
-    """The result of a request that can't be done: what is wrong with it, all of it."""
+    """The result of a request that can't be done: all that is wrong with it, and what to do."""
     return _text(
         {
             "task": task_id,
@@ -26,6 +28,7 @@ def refusal(task_id: str, source: str, code: str, problems: Sequence[str]) -> by
             "request_file": source,
             "reason": code,
             "problems": list(problems),
+            "remedy": remedy(code),
         }
     )
 

@@ -58,7 +58,7 @@ def stock(connection: psycopg.Connection[Any]) -> dict[str, set[str]]:
             values = [chosen.choice(VALUES) for _ in range(len(held) - 1)] + [None]
             copy.write_row((number, *values, False, "", "2026-01-01T00:00:00Z"))
             for field, value in zip(held, values, strict=True):
-                held[field] |= {value} - {None}
+                held[field] |= {value} if value else set()
     connection.execute("VACUUM ANALYZE images.product")
     return held
 

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from assets.images.tasks import results_listing
+from assets.sinks.result import SAMPLE
 from migrations.upgrade import upgrade
 from tests.memory_store import MemoryStore
 
@@ -117,7 +118,7 @@ def test_a_verification_counts_what_is_missing_and_what_differs(connection, seed
         len(task.good), len(missing), len(differing),
     )  # fmt: skip
     in_order = sorted(missing | differing, key=lambda name: int(name.split(".")[0]))
-    assert list(found.sample) == in_order[: results_listing.SAMPLE]
+    assert list(found.sample) == in_order[:SAMPLE]
     assert task.statuses() == statuses
     assert task.held().keys() == (before.keys() & (task.good.keys() | task.waiting)) | set(BESIDE)
 

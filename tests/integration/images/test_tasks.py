@@ -146,6 +146,23 @@ def test_a_request_that_cannot_be_done_has_a_result_that_says_why(stocked, asked
     assert stocked.listed(task).keys() == {"result.json"}
 
 
+def test_a_request_that_was_refused_is_done_when_it_is_put_again_once_the_catalogue_has_grown(
+    stocked,
+):
+    asked = {"task": "boys", "gender": "Boys"}
+    stocked.ask(asked)
+    assert stocked.result("boys")["reason"] == "unknown_value"
+    assert "again once the catalogue has such products" in stocked.result("boys")["remedy"]
+
+    stocked.catalogue("\n".join((HEADER, product(9, "Boys"), "")).encode(), "styles-more.csv")
+    assert stocked.tick(REQUESTS) == ()  # by itself nothing is looked at again
+    time.sleep(1.1)  # times of some stores are whole seconds
+    stocked.ask(asked)
+
+    assert stocked.result("boys")["counts"] == {"missing": 1}
+    assert "remedy" not in stocked.result("boys")
+
+
 def test_a_refused_request_leaves_the_task_of_its_name_alone_and_a_right_one_takes_its_place(
     stocked,
 ):
