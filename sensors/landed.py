@@ -232,7 +232,7 @@ def sensor_result(
 
 def backfill_command(files: LandedFiles) -> str:
     """What writes every batch to every sink again; the new one among them."""
-    return f"dagster job backfill --job {files.job} --all --noprompt"
+    return f"dagster job backfill --job {files.job} --all all --noprompt"
 
 
 def asset_selection(files: LandedFiles, request: "Request") -> list[dg.AssetKey] | None:

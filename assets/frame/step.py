@@ -89,6 +89,8 @@ def partition_step(
                 )
         if kind != "permanent":
             raise
+        if isinstance(error, UnknownPartitionError):
+            _forget_partition(files, context)
         raise _failure(context.partition_key, batch_id, what, error) from error
 
 
@@ -124,6 +126,12 @@ def derived_from(
         partition = context.partition_key
         raise _failure(partition, None, context.asset_key.path[-1], _unknown(files, partition))
     return batch.batch_id
+
+
+def _forget_partition(files: LandedFiles, context: dg.AssetExecutionContext) -> None:
+    """Remove what somebody made up in the UI: the ledger knows a batch before Dagster does."""
+    if files.partition_set:
+        context.instance.delete_dynamic_partition(files.partition_set, context.partition_key)
 
 
 def _unknown(files: LandedFiles, partition: str) -> UnknownPartitionError:

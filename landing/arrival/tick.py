@@ -292,8 +292,8 @@ def _reap(
         elif batch.run_id is None or ledger.run_lock_held(batch.run_id):
             continue
         else:
-            if away and runs.has_succeeded(batch.run_id):
-                ledger.mark_left(batch, away, now=now)
+            well = away and runs.has_succeeded(batch.run_id)
+            if well and ledger.mark_left(batch, away, now=now):
                 continue
             run = f"{batch.batch_id}/{batch.run_id}"
             since = min(unlocked.get(run, now), now)

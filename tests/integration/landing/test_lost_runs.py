@@ -12,7 +12,8 @@ import pytest
 from landing.arrival import ledger
 from landing.arrival.requests import Request
 from landing.arrival.tick import Ended
-from landing.batch.locks import hold_locks
+from landing.batch.locks import hold_locks, run_lock_held
+from tests.integration.landing.test_locks import wait_until
 from tests.integration.landing.tick_world import TickWorld
 from tests.unit.landing.arrival_machine import ModelRun, ModelRuns
 
@@ -52,6 +53,8 @@ def test_a_run_is_judged_by_its_lock_whatever_dagster_says(
     with hold_locks(ledger_url, run_id):
         world.tick(after=3600)
         assert world.tick(after=3600).lost == ()
+    # The server frees the locks of a closed connection when it notices.
+    wait_until(lambda: not run_lock_held(world.connection, run_id))
     tick = world.die(batch_id)
     assert tick.lost == (batch_id,)
     assert "cannot be reported failed: Dagster's storage is away" in tick.warnings[0]

@@ -83,6 +83,15 @@ def test_others_are_asked_for_without_it_and_end_without_failure(world: TickWorl
     assert tick.backlog.elsewhere == 3
 
 
+def test_a_run_that_ended_and_lacks_more_is_given_up_all_the_same(world: TickWorld) -> None:
+    away(world)
+    request = landed(world, "c")
+    world.run(request.batch_id, "r c")
+    world.succeed(request, "r c")
+    assert world.tick().lost == ()
+    assert world.tick(after=31).lost == (request.batch_id,)
+
+
 def test_one_probe_for_each_backoff_step(world: TickWorld) -> None:
     oldest, _ = away(world)
     probed: list[datetime] = []

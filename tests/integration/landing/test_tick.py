@@ -19,6 +19,7 @@ from assets.frame.declared import LandedFiles, batches
 from assets.frame.settings import Settings
 from landing.arrival import ledger
 from landing.arrival.identity import ObjectVersion
+from landing.arrival.requests import Request
 from landing.arrival.scan import ScanError
 from landing.arrival.source import Source
 from landing.arrival.tick import Tick, evaluate_tick
@@ -299,6 +300,43 @@ def test_a_retry_selects_what_is_not_done(connection: psycopg.Connection[Any]) -
         (request,) = evaluate(first.cursor).run_requests
         assert request.run_key == f"{batch_id}/2"
         assert {key.path[-1] for key in request.asset_selection} == {"second", "summary"}
+
+
+def test_one_bad_request_does_not_stop_the_others(
+    connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = filled(20)  # two batches
+    selected = landed.asset_selection
+    bad: list[str] = []
+
+    def failing(files: LandedFiles, request: Request) -> Any:
+        bad[:] = bad or [request.batch_id]
+        if request.batch_id in bad:
+            raise KeyError("no_such_asset")
+        return selected(files, request)
+
+    monkeypatch.setattr(landed, "asset_selection", failing)
+    with sensor_of(bucket) as (evaluate, _):
+        evaluate_all = evaluate()
+        again = evaluate(evaluate_all.cursor)
+    told = [*evaluate_all.run_requests, *again.run_requests]
+    assert {request.tags["quintet/batch"] for request in told}.isdisjoint(bad)
+    assert told, "the other one is asked for"
+    noted = ledger.batch(connection, bad[0])
+    assert noted.state == "failed_transient"
+    assert noted.error is not None
+    assert "no run can be asked for: KeyError: 'no_such_asset'" in noted.error
+    assert noted.begun == 0
+
+
+def test_a_request_for_a_sink_that_the_code_does_not_know_is_refused() -> None:
+    request = Request(
+        batch_id="b", partition_key="b", pipeline="model", attempt=1, sinks=("gone",),
+        validate=False, whole=False, large=False, objects=1, bytes=1,
+    )  # fmt: skip
+    made, ((refused, why),) = landed.run_requests(MODEL, [request])
+    assert (made, refused) == ([], request)
+    assert why == "ValueError: model has no sink gone"
 
 
 def test_a_large_batch_gets_processes(connection: psycopg.Connection[Any]) -> None:

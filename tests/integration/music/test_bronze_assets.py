@@ -139,3 +139,4 @@ def test_a_partition_added_by_hand_fails_at_once_with_one_sentence(world, instan
     with psycopg.connect(os.environ["POSTGRES_URL"]) as connection:
         count = connection.execute("SELECT count(*) FROM landing.batch").fetchone()
     assert count == (0,), "the ledger is as it was"
+    assert instance.get_dynamic_partitions(MUSIC.partition_set) == [], "and so are the partitions"
