@@ -40,8 +40,8 @@ def write(
     """Upsert the songs of the pages of keys as they are now; delete those that are gone.
 
     ``refuse`` is told of songs that Typesense refuses while it takes others; such a song has no
-    document, not even an older one. ``unchanged`` are songs that were there with the same hash. ``details``: with_lyrics. Raises as
-    DocumentStore does.
+    document, not even an older one. ``unchanged`` are songs that were there with the same hash.
+    ``details``: with_lyrics. Raises as DocumentStore does.
     """
     started = time.monotonic()
     documents.ensure()
@@ -60,11 +60,10 @@ def write(
             before = documents.stored(keys)
             made = [document(song) for song in songs]
             documents.upsert(made, by_typesense if refuse else None)
-            gone = sorted(
-                before.keys() - {song.song_key for song in songs} | before.keys() & refused
-            )
+            held = {song.song_key for song in songs} - refused
+            gone = sorted(before.keys() - held)
             documents.delete(gone)
-            written += len({song.song_key for song in songs} - refused)
+            written += len(held)
             unchanged += sum(before.get(song.song_key) == song.row_hash for song in songs)
             deleted += len(gone)
             with_lyrics += sum("lyrics" in one for one in made)
