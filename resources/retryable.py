@@ -117,6 +117,7 @@ ERROR_NAMES = (
     "OperationalError", "IncompleteRead", "ProtocolError", "MaxRetryError", "HTTPClientError",
     "ChunkedEncodingError", "TransportError", "ServerError", "HTTPStatus0", "MilvusUnavailable",
     "ResponseValidationError", "ResponseStreamingError", "DeadlineExceeded", "WaitQueue",
+    "TypesenseClientError",
 )  # fmt: skip
 ERROR_NAMES_PERMANENT = (
     "Authentication", "AuthError", "Unauthorized", "Forbidden", "PermissionDenied",
@@ -125,7 +126,7 @@ ERROR_NAMES_PERMANENT = (
     "NotFound", "InvalidSignature", "SignatureDoesNotMatch", "InvalidAccessKey", "NoSuchBucket",
     "InvalidURI", "RefreshError", "NoRegionError", "DocumentTooLarge", "InvalidDocument",
     "InvalidBSON", "DataNotMatch", "DataTypeNot", "FieldTypeException", "PrimaryKeyException",
-    "RequestMalformed", "Unprocessable", "TooLong",
+    "RequestMalformed", "Unprocessable", "TooLong", "InvalidParameter",
 )  # fmt: skip
 #: Sockets and waiting: what the interpreter itself raises.
 SOCKET_ERRORS = (ConnectionError, TimeoutError, socket.gaierror)

@@ -158,7 +158,7 @@ def stage(
     """Load the chunks, which have all of ``staging``'s columns but the batch, in place of the last.
 
     Nothing is loaded, nor removed, when there is no row. ``refuse`` is told of rows that BigQuery
-    refuses while it takes others, by the table's first key. Raises google.api_core.exceptions
+    refuses while it takes others, by their first column, the key. Raises google.api_core.exceptions
     errors.
     """
     from landing.batch.parquet import read_frames
@@ -167,7 +167,7 @@ def stage(
 
     def refused(row: pl.DataFrame, detail: str) -> None:
         if refuse:
-            refuse(str(row.item(0, staging.key[0])), detail)
+            refuse(str(row.item(0, staging.names[0])), detail)
 
     isolating: Isolating[pl.DataFrame] = Isolating(_refusal, refused if refuse else None)
     for file, rows in _files(chunks, staging, batch_id):

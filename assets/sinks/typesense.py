@@ -90,10 +90,15 @@ class DocumentStore:
                 f" `dagster job backfill --job {self.table.pipeline} --all`"
             )
 
-    def upsert(self, documents: Sequence[Document]) -> None:
+    def upsert(
+        self,
+        documents: Sequence[Document],
+        refuse: Callable[[str, str], None] | None = None,
+    ) -> None:
         """Write the documents; every line of the answer is read.
 
-        Raises PermanentError or TransientError, naming documents and reasons, when one was not
+        ``refuse`` is told of documents that will never be taken, while others of the request were.
+        Raises PermanentError or TransientError, naming documents and reasons, when another was not
         taken.
         """
         if not documents:
@@ -113,7 +118,11 @@ class DocumentStore:
             for one, outcome in zip(documents, outcomes, strict=True)
             if outcome.get("success") is not True
         ]
-        if refused:
+        at_fault = len(refused) < len(documents) and all(_permanent(one) for _, one, _ in refused)
+        if refuse and at_fault:
+            for key, status, reason in refused:
+                refuse(key, f"{status} {reason}")
+        elif refused:
             reasons = Counter(f"{status} {reason}" for _, status, reason in refused)
             raise refusal(
                 # Transient only when all of them are: one that never will be taken decides.

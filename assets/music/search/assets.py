@@ -54,7 +54,10 @@ def song_search(
         pages = TouchedPages(postgres, delivery.batch_id)
         with typesense.client() as client:
             documents = store(client, music.typesense_collection)
-            return write(pages, documents, postgres), verify(pages, documents, postgres)
+            return (
+                write(pages, documents, postgres, delivery.refuse),
+                verify(pages, documents, postgres, delivery.refuse.words),
+            )
 
     yield from sink_events(
         MUSIC,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from assets.music.registry.search import SONGS
@@ -32,26 +32,38 @@ def store(client: Client, name: str) -> DocumentStore:
 
 
 def write(
-    pages: Iterable[Sequence[str]], documents: DocumentStore, pg: PostgresResource
+    pages: Iterable[Sequence[str]],
+    documents: DocumentStore,
+    pg: PostgresResource,
+    refuse: Callable[[str, str], None] | None = None,
 ) -> SinkResult:
     """Upsert the songs of the pages of keys as they are now; delete those that are gone.
 
-    ``unchanged`` are songs that were there with the same hash. ``details``: with_lyrics. Raises as
-    DocumentStore does.
+    ``refuse`` is told of songs that Typesense refuses while it takes others; such a song has no
+    document, not even an older one. ``unchanged`` are songs that were there with the same hash.
+    ``details``: with_lyrics. Raises as DocumentStore does.
     """
     started = time.monotonic()
     documents.ensure()
     written = unchanged = deleted = with_lyrics = 0
+    refused: set[str] = set()
+
+    def by_typesense(key: str, detail: str) -> None:
+        refused.add(key)
+        if refuse:
+            refuse(key, detail)
+
     with pg.connect() as connection:
         for keys in pages:
             songs = read_songs(connection, keys)
             connection.commit()
             before = documents.stored(keys)
             made = [document(song) for song in songs]
-            documents.upsert(made)
-            gone = sorted(before.keys() - {song.song_key for song in songs})
+            documents.upsert(made, by_typesense if refuse else None)
+            held = {song.song_key for song in songs} - refused
+            gone = sorted(before.keys() - held)
             documents.delete(gone)
-            written += len(made)
+            written += len(held)
             unchanged += sum(before.get(song.song_key) == song.row_hash for song in songs)
             deleted += len(gone)
             with_lyrics += sum("lyrics" in one for one in made)
@@ -61,13 +73,20 @@ def write(
 
 
 def verify(
-    pages: Iterable[Sequence[str]], documents: DocumentStore, pg: PostgresResource
+    pages: Iterable[Sequence[str]],
+    documents: DocumentStore,
+    pg: PostgresResource,
+    refused: Container[str] = (),
 ) -> Verification:
-    """Every song that there is has a document with its hash, and no song that is gone has one."""
+    """Every song that there is has a document with its hash, and no song that is gone has one.
+
+    Nor has one of the ``refused``.
+    """
     total = Verification()
     with pg.connect() as connection:
         for keys in pages:
-            expected = {song.song_key: song.row_hash for song in read_songs(connection, keys)}
+            songs = read_songs(connection, keys)
+            expected = {s.song_key: s.row_hash for s in songs if s.song_key not in refused}
             connection.commit()
             absent = [key for key in keys if key not in expected]
             total = total.plus(compared(expected, documents.stored(keys), absent))

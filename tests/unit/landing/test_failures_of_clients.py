@@ -350,6 +350,8 @@ def test_typesense_that_does_not_answer():
 
     assert classify(exceptions.HTTPStatus0Error()) == TRANSIENT
     assert classify(exceptions.Timeout()) == TRANSIENT
+    assert classify(exceptions.TypesenseClientError("All nodes are unhealthy")) == TRANSIENT
+    assert classify(exceptions.InvalidParameter("no")) == PERMANENT
     assert classify(exceptions.ConfigError("no nodes")) == PERMANENT
 
 

@@ -39,6 +39,23 @@ def test_every_line_of_the_answer_counts() -> None:
         importing(lines(good, bad)).upsert(DOCUMENTS)
 
 
+def test_a_document_that_is_refused_among_others_is_told_and_no_error() -> None:
+    good: dict[str, Any] = {"success": True}
+    bad = {"success": False, "code": 400, "error": "Field `year` must be"}
+    busy = {"success": False, "code": 503, "error": "not ready"}
+    told: dict[str, str] = {}
+    importing(lines(good, bad)).upsert(DOCUMENTS, told.__setitem__)
+    assert told == {"SO2": "400 Field `year` must be"}
+    # All of them are the collection's fault; what may be taken later is nobody's.
+    for answer, error in (
+        (lines(bad, bad), PermanentError), (lines(good, busy), TransientError),
+        (lines(busy, bad), PermanentError),
+    ):  # fmt: skip
+        with pytest.raises(error):
+            importing(answer).upsert(DOCUMENTS, told.__setitem__)
+    assert set(told) == {"SO2"}
+
+
 @pytest.mark.parametrize("code", [500, 503, 429])
 def test_lines_that_may_succeed_later(code: int) -> None:
     busy = {"success": False, "code": code, "error": "not ready"}
