@@ -40,7 +40,7 @@ def test_it_is_named_in_quarantine_and_its_batch_closes_by_itself(landing):
     (entry,) = quarantine.read(landing.quarantine, quarantine.quarantine_key("campaigns", batch))
     assert entry.get_column("reason").to_list() == [KILLS_PROCESS.code]
     assert entry.get_column("key").to_list() == ["campaigns/deadly.csv"]
-    balance, _ = validation_results(landing.pg, batch, result.rows)
+    balance, _ = validation_results(landing.pg, batch)
     assert balance.passed
     assert landing.records() == {}
 
