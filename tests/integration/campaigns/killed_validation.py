@@ -12,14 +12,14 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from assets.campaigns import events
-from landing.batch import quarantine, staging, winners
+from landing.batch import quarantine, staging, statuses, winners
 from landing.batch.validation import validate
 from landing.stores.gcs import GcsStore
 from resources.postgres import PostgresResource
 
 #: Where: the function that is never entered.
 POINTS = {
-    "decided": (winners, "count_statuses"),
+    "decided": (statuses, "count_statuses"),
     "staging": (staging.StagingWriter, "finish"),
     "staged": (quarantine.QuarantineWriter, "put"),
     "quarantined": (winners, "apply"),

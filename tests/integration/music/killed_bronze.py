@@ -10,7 +10,7 @@ from typing import Any
 
 from assets.music.bronze.archive import Archive
 from assets.music.bronze.batch_files import ArchiveReading
-from landing.batch import quarantine, winners
+from landing.batch import quarantine, statuses
 from landing.stores.minio import MinioStore
 from tests.integration.music.bronze_world import BronzeWorld
 
@@ -39,7 +39,7 @@ def after(owner: Any, name: str, calls: int = 1) -> Callable[[], None]:
 POINTS: dict[str, tuple[Callable[[], None], bool]] = {
     "third copy": (after(Archive, "keep", 3), False),
     "all copied": (after(ArchiveReading, "settle"), False),
-    "decided": (instead(winners, "count_statuses"), False),
+    "decided": (instead(statuses, "count_statuses"), False),
     "staged": (instead(quarantine.QuarantineWriter, "put"), False),
     "noted": (after(ArchiveReading, "save"), False),
     "committed": (after(BronzeWorld, "validate"), True),
