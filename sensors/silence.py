@@ -17,8 +17,10 @@ from dagster._serdes import deserialize_value
 from dagster._utils.schedules import reverse_cron_string_iterator
 
 from assets.frame import outbox
-from assets.frame.alert_channels import Alert
+from assets.frame.alert_channels import Alert, channels, names
 from resources.postgres import PostgresResource
+from resources.telegram import TelegramResource
+from resources.webhook import WebhookResource
 
 #: A sensor is silent after so many of its intervals, and not before LEAST_SILENCE: a tick may take
 #: a minute, and a code server as long to start.
@@ -160,15 +162,22 @@ def looking_since(
 
 
 def tell(
-    found: Sequence[Silent], mended: Sequence[str], postgres: PostgresResource, now: datetime
+    found: Sequence[Silent],
+    mended: Sequence[str],
+    postgres: PostgresResource,
+    told: Sequence[str],
+    now: datetime,
 ) -> dg.SkipReason:
-    """Say what was seen; each silence is an alert once a day. Raises SilenceError for any."""
+    """Say what was seen; each silence is an alert once a day, on the channels ``told``.
+
+    Raises SilenceError for any.
+    """
     said = [f"mended, it will tick again: {name}" for name in mended] + [str(one) for one in found]
     if found:
         with postgres.connect() as connection:
             for one in found:
                 alert = Alert(f"silent/{one.name}/{now:%Y-%m-%d}", str(one), severity="error")
-                outbox.enqueue(connection, alert, now)
+                outbox.enqueue(connection, alert, now, told)
         raise SilenceError("; ".join(said))
     return dg.SkipReason("; ".join(said) or "All tick.")
 
@@ -183,7 +192,10 @@ def tell(
     "job: a tick that fails names who is silent.",
 )
 def sensor_watch(
-    context: dg.ScheduleEvaluationContext, postgres: PostgresResource
+    context: dg.ScheduleEvaluationContext,
+    postgres: PostgresResource,
+    telegram: TelegramResource,
+    webhook: WebhookResource,
 ) -> dg.SkipReason:
     """Schedules are evaluated in another loop than sensors."""
     now, sensor = datetime.now(UTC), InstigatorType.SENSOR
@@ -191,7 +203,8 @@ def sensor_watch(
     ticked = last_ticks(context.instance, list(due), sensor)
     since = looking_since(context.instance, "sensor_watch", InstigatorType.SCHEDULE, now)
     mended = mend_half_written(context.instance)
-    return tell(silent(due, ticked, since), mended, postgres, now)
+    told = names(channels(telegram, webhook))
+    return tell(silent(due, ticked, since), mended, postgres, told, now)
 
 
 @dg.sensor(
@@ -201,7 +214,10 @@ def sensor_watch(
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def schedule_watch(
-    context: dg.SensorEvaluationContext, postgres: PostgresResource
+    context: dg.SensorEvaluationContext,
+    postgres: PostgresResource,
+    telegram: TelegramResource,
+    webhook: WebhookResource,
 ) -> dg.SkipReason:
     """The one that looks after the sensors is a schedule."""
     now, schedule = datetime.now(UTC), InstigatorType.SCHEDULE
@@ -210,4 +226,5 @@ def schedule_watch(
     ticked = last_ticks(context.instance, list(due), schedule)
     since = looking_since(context.instance, "schedule_watch", InstigatorType.SENSOR, now)
     mended = mend_half_written(context.instance)
-    return tell(silent(due, ticked, since), mended, postgres, now)
+    told = names(channels(telegram, webhook))
+    return tell(silent(due, ticked, since), mended, postgres, told, now)

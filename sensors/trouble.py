@@ -17,7 +17,8 @@ from assets.frame.alert_channels import Alert, channels, names
 from assets.frame.alert_text import escaped, shortened
 from assets.frame.declared import LandedFiles
 from assets.pipelines import without_secrets
-from landing.arrival import standing
+from landing.arrival import outages, standing
+from landing.arrival.outages import Outage
 from landing.arrival.standing import LATE, Late, Stopped
 from resources.postgres import PostgresResource
 from resources.telegram import TelegramResource
@@ -67,6 +68,19 @@ def objects_late(files: LandedFiles, late: Late, now: datetime, link: str) -> Al
     )
 
 
+def sink_away(files: LandedFiles, outage: Outage, link: str) -> Alert:
+    """A sink is away and its batches go on without it; once per outage. Pure."""
+    error = escaped(shortened(outage.error, _ERROR_CHARACTERS))
+    return Alert(
+        dedupe_key=f"sink-away/{outage.source}/{outage.sink}/{outage.since:%Y-%m-%dT%H:%M:%S}",
+        title=f"{files.pipeline}: {outage.sink} is away since {outage.since:%Y-%m-%d %H:%M} UTC",
+        body_html=f"{error}\n\nBatches go on for the other sinks; what this one lacks follows once "
+        "it is back. <code>make doctor</code> asks every system.",
+        severity="error",
+        link=link,
+    )
+
+
 def troubles(
     connection: "Connection",
     landed: Sequence[LandedFiles],
@@ -79,6 +93,9 @@ def troubles(
     for batch in stopped:
         page = ui.asset(by_source[batch.source].key(by_source[batch.source].validation))
         yield batch_stopped(batch, ui.run(batch.run_id) if batch.run_id else page)
+    for outage in outages.known(connection, list(by_source)):
+        files = by_source[outage.source]
+        yield sink_away(files, outage, ui.asset(files.key(outage.sink)))
     for files in landed:
         # A batch that waits for an operator has a message of its own.
         late = standing.late(
@@ -95,7 +112,7 @@ def trouble_alerts(landed: Sequence[LandedFiles]) -> dg.SensorDefinition:
     @dg.sensor(
         name="trouble_alerts",
         description="Puts into the outbox what needs a person: batches that failed for good, "
-        "objects that wait for too long.",
+        "sinks that are away, objects that wait for too long.",
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )

@@ -8,6 +8,7 @@ Does not: that it is back (``landing/batch/presence.py``), what is asked for of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,28 @@ def note_failures(connection: Connection, batch_id: str, run_id: str, now: datet
                     "batch": batch_id,
                 },
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A sink of a source that is away, and what it said last."""
+
+    source: str
+    sink: str
+    since: datetime
+    error: str
+
+
+def known(connection: Connection, sources: Sequence[str]) -> list[Outage]:
+    """The outages of these sources."""
+    rows = connection.execute(
+        """
+        SELECT source, sink, since, error FROM landing.sink_outage
+        WHERE source = ANY(%s) ORDER BY source, sink
+        """,
+        (list(sources),),
+    )
+    return [Outage(*row) for row in rows]
 
 
 def away_sinks(connection: Connection, source: str) -> list[str]:

@@ -26,6 +26,8 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from migrations.upgrade import upgrade
 from resources.postgres import PostgresResource
+from resources.telegram import TelegramResource
+from resources.webhook import WebhookResource
 from sensors.silence import (
     SilenceError,
     Silent,
@@ -129,14 +131,21 @@ def test_who_is_silent_is_told_once_a_day(env):
     found = [Silent("dead_run_reaper", NOW), Silent("new_sensor", None)]
     for _ in range(2):
         with pytest.raises(SilenceError, match="new_sensor has not ticked ever"):
-            tell(found, ["x"], postgres, NOW)
+            tell(found, ["x"], postgres, ["telegram", "webhook"], NOW)
     with postgres.connect() as connection:
-        titles = connection.execute("SELECT title FROM alerts.outbox ORDER BY 1").fetchall()
-    assert titles == [
-        ("dead_run_reaper has not ticked since 2026-11-22 10:15:03 UTC",),
-        ("new_sensor has not ticked ever",),
+        rows = connection.execute("SELECT title, channel FROM alerts.outbox ORDER BY 1, 2")
+        told = rows.fetchall()
+    assert told == [
+        (title, channel)
+        for title in (
+            "dead_run_reaper has not ticked since 2026-11-22 10:15:03 UTC",
+            "new_sensor has not ticked ever",
+        )
+        for channel in ("telegram", "webhook")
     ]
-    assert "mended, it will tick again: x" in str(tell([], ["x"], postgres, NOW).skip_message)
+    assert "mended, it will tick again: x" in str(
+        tell([], ["x"], postgres, ["telegram"], NOW).skip_message
+    )
 
 
 def test_silence_is_a_matter_of_the_own_interval():
@@ -189,13 +198,20 @@ def repository():
         return None
 
     return dg.Definitions(
-        jobs=[maintenance], sensors=[reaper, schedule_watch], schedules=[sensor_watch]
+        jobs=[maintenance],
+        sensors=[reaper, schedule_watch],
+        schedules=[sensor_watch],
     ).get_repository_def()
 
 
 def test_the_watches_see_each_other_s_loop(instance, env, repository):
     upgrade(env["POSTGRES_URL"])
     postgres = PostgresResource(url=env["POSTGRES_URL"])
+    resources = {
+        "postgres": postgres,
+        "telegram": TelegramResource(),
+        "webhook": WebhookResource(),
+    }
     now = datetime.now(UTC)
     watch = state_of("sensor_watch", kind=InstigatorType.SCHEDULE)
     instance.add_instigator_state(watch)
@@ -205,7 +221,7 @@ def test_the_watches_see_each_other_s_loop(instance, env, repository):
     ticked(instance, alive, *(now - n * MINUTE for n in range(15)))
     killed_in_between(instance, env, "reaper")
     context = dg.build_schedule_context(
-        instance=instance, repository_def=repository, resources={"postgres": postgres}
+        instance=instance, repository_def=repository, resources=resources
     )
     with context, pytest.raises(SilenceError, match=r"mended.* reaper; reaper has not ticked ever"):
         sensor_watch(context)
@@ -214,7 +230,7 @@ def test_the_watches_see_each_other_s_loop(instance, env, repository):
     with context:
         assert sensor_watch(context).skip_message == "All tick."
     looking = dg.build_sensor_context(
-        instance=instance, repository_def=repository, resources={"postgres": postgres}
+        instance=instance, repository_def=repository, resources=resources
     )
     with looking:
         assert schedule_watch(looking).skip_message == "All tick."

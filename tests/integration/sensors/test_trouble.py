@@ -113,6 +113,25 @@ def test_late_objects_are_told_once_a_day_and_not_those_of_a_stopped_batch(
     assert 'href="http://ui.example/assets/campaigns/gcs_landing"' in late
 
 
+def test_a_sink_that_is_away_is_told_once_per_outage(env, resources, openai_admin):
+    for since in ("2026-11-27 10:00+00", "2026-11-27 18:30+00"):
+        fill(env, "DELETE FROM landing.sink_outage")
+        fill(
+            env,
+            "INSERT INTO landing.sink_outage (source, sink, since, next_probe_at, error)"
+            " VALUES ('campaigns_gcs', 'raw_messages', %s, now(), 'refused <by> 127.0.0.1')",
+            since,
+        )
+        assert look(resources) == "1 troubles, 1 new"
+        assert look(resources) == "1 troubles, 0 new"
+    send(resources)
+    first, second = [one["text"] for one in openai_admin.messages()]
+    assert "❌ <b>campaigns: raw_messages is away since 2026-11-27 10:00 UTC</b>" in first
+    assert "refused &lt;by&gt; 127.0.0.1" in first
+    assert "since 2026-11-27 18:30 UTC" in second
+    assert 'href="http://ui.example/assets/campaigns/raw_messages"' in second
+
+
 def test_the_words_for_late_objects():
     assert objects_late(CAMPAIGNS, Late((), 0), NOW, "link") is None
     oldest = Unloaded("b/<x>", NOW - LATE * 3, "20261127T101503Z-0001", "failed_transient")
