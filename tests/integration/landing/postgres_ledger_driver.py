@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -96,9 +97,15 @@ class PostgresLedgerDriver(PostgresLedger):
             now=now,
         )
 
-    def mark_validated(self, batch_id: str, run_id: str, now: datetime) -> None:
+    def mark_validated(
+        self, batch_id: str, run_id: str, now: datetime, outcomes: Mapping[int, str]
+    ) -> None:
         with self.connection.transaction():
             require_holder(self.connection, batch_id, run_id)
+            self.connection.cursor().executemany(
+                "UPDATE landing.object_version SET outcome = %s WHERE seq = %s",
+                [(outcome, seq) for seq, outcome in outcomes.items()],
+            )
             self.connection.execute(
                 "UPDATE landing.batch SET validated_at = %s WHERE batch_id = %s", (now, batch_id)
             )

@@ -3,7 +3,8 @@
 Belongs here: the state machine and what must hold. Does not: which ledger it runs on.
 
 What must hold (design of landing): every version that is current when it is read is processed by
-exactly one batch, the last one always is, and nothing else is.
+exactly one batch, once more for each time that it is current again after something else was, the
+last one always is, and nothing else is.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from landing.arrival.source import Source
 from landing.arrival.states import LOADED, LONE_DEATHS, WAIT, run_key
 from landing.arrival.tick import Ended, Tick, run_tick
 from landing.batch.holding import HELD, BatchHeldElsewhere
-from landing.stores.base import ObjectNotCurrent
+from landing.stores.base import ObjectGone, ObjectNotCurrent
 from tests.unit.landing.bucket_model import BucketModel, Clock
 
 PREFIX = "in/"
@@ -112,6 +113,8 @@ class ArrivalMachine(RuleBasedStateMachine):
         self.cursor: str | None = None
         self.processed: dict[tuple[str, str], list[tuple[str, int, bytes]]] = {}
         self.deaths: Counter[int] = Counter()
+        self.returns: Counter[tuple[str, str]] = Counter()
+        self.withheld: Counter[tuple[str, str]] = Counter()
         self.cancelled: set[str] = set()
         self.source = Source(
             name="model",
@@ -156,6 +159,35 @@ class ArrivalMachine(RuleBasedStateMachine):
     def delete(self, data: st.DataObject) -> None:
         if self.bucket.current:
             self.bucket.delete(data.draw(st.sampled_from(sorted(self.bucket.current))))
+
+    @rule(data=st.data())
+    def newest_version_is_removed(self, data: st.DataObject) -> None:
+        """By its id, as a bucket that keeps versions lets one: also a delete marker."""
+        if self.bucket.exact and self.bucket.rewritten:
+            key = data.draw(st.sampled_from(self.bucket.rewritten))
+            self.bucket.roll_back(key)
+            if key in self.bucket.current:
+                version, _ = self.bucket.current[key]
+                self.returns[version.key, version.version] += 1
+
+    @rule(name=names, content=st.sampled_from([b"A", DEADLY]))
+    def newest_version_is_removed_once_it_is_loaded(self, name: str, content: bytes) -> None:
+        if self.bucket.exact:
+            for each in (b"B", content):
+                version = self.bucket.put(PREFIX + name, each)
+                for _ in range(6):
+                    self.take_a_turn()
+            self.bucket.roll_back(version.key)
+            self.returns[version.key, self.bucket.current[version.key][0].version] += 1
+
+    @rule(data=st.data())
+    def server_says_it_is_gone(self, data: st.DataObject) -> None:
+        if self.bucket.current:
+            self.bucket.absent_once.add(data.draw(st.sampled_from(sorted(self.bucket.current))))
+
+    @rule(pages=st.integers(1, 3))
+    def listing_shows_nothing_for_a_while(self, pages: int) -> None:
+        self.bucket.empty_pages = pages
 
     @rule(seconds=st.sampled_from([0.3, 1, 5, 31, 61, 301, 4_000]))
     def wait(self, seconds: float) -> None:
@@ -310,19 +342,23 @@ class ArrivalMachine(RuleBasedStateMachine):
             assert request.validate == (batch.validated_at is None)
         if request.validate:
             found = []
+            outcomes: dict[int, str] = {}
             for seq, version in self.ledger.versions(request.batch_id):
                 if seq in self.ledger.aside():
                     continue
                 try:
                     with self.bucket.open(version) as stream:
                         content = stream.read()
-                except ObjectNotCurrent:
+                except ObjectNotCurrent as error:
+                    outcomes[seq] = "gone" if isinstance(error, ObjectGone) else "superseded"
+                    self.withheld[version.key, version.version] += 1
                     continue
                 if content == DEADLY:
                     self.kill(run)
                     return
+                outcomes[seq] = "loaded"
                 found.append(((version.key, version.version), (request.batch_id, seq, content)))
-            self.ledger.mark_validated(request.batch_id, run.run_id, self.clock.now)
+            self.ledger.mark_validated(request.batch_id, run.run_id, self.clock.now, outcomes)
             for identity, read in found:
                 self.processed.setdefault(identity, []).append(read)
         for sink in request.sinks[:sinks]:
@@ -418,8 +454,8 @@ class ArrivalMachine(RuleBasedStateMachine):
         if not hasattr(self, "ledger"):
             return
         rows = self.ledger.assignments()
-        identities = [(v.bucket, v.key, v.version) for _, v, _ in rows]
-        assert len(identities) == len(set(identities))
+        for identity, times in Counter((v.key, v.version) for _, v, _ in rows).items():
+            assert times <= 1 + self.returns[identity] + self.withheld[identity]
         ids = self.ledger.batch_ids()
         assert ids == sorted(set(ids)), "ids do not follow the order of creation"
 
@@ -445,36 +481,62 @@ class ArrivalMachine(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Nobody interferes any more: everything has to be processed in bounded time."""
+        self.bucket.absent_once.clear()
         for run in self.runs_with("started"):
             # The reaper has seen those whose process is gone.
             run.status = run.status if run.worker else "ended"
         for turn in range(400):
-            self.clock.advance(40)
-            tick = self.evaluate(self.cursor, pages=10_000)
-            self.cursor = tick.cursor
-            for request in tick.requests:
-                self.runs.launch(request)
-            for run in self.runs_with("queued"):
-                self.begin(run)
-            for run in [run for run in self.runs_with("started") if run.worker]:
-                self.work(run, len(run.request.sinks))
-                if run.worker:
-                    self.end(run, "transient")
+            tick = self.take_a_turn()
             unloaded = self.ledger.open_batches(self.source)
-            for batch in unloaded:
-                # Nobody has to bring back one that waits for others, or that died.
-                if batch.state == "failed_permanent":
-                    self.ledger.reopen(batch.batch_id)
             # The first turn ends a cycle that was begun before; from the second on each is whole.
             done = not unloaded and not self.ledger.unassigned(self.source, 1)
-            if turn and done and not tick.scan.new:
+            if turn and done and not tick.scan.new and not self.unread():
                 return
         raise AssertionError("the backlog was never worked off")
 
-    def check_the_end(self) -> None:
-        rows = {(v.key, v.version): (seq, batch) for seq, v, batch in self.ledger.assignments()}
+    def take_a_turn(self) -> Tick:
+        """A tick and all that it asks for, without bad luck."""
+        self.clock.advance(40)
+        tick = self.evaluate(self.cursor, pages=10_000)
+        self.cursor = tick.cursor
+        for request in tick.requests:
+            self.runs.launch(request)
+        for run in self.runs_with("queued"):
+            self.begin(run)
+        for run in [run for run in self.runs_with("started") if run.worker]:
+            self.work(run, len(run.request.sinks))
+            if run.worker:
+                self.end(run, "transient")
+        for batch in self.ledger.open_batches(self.source):
+            # Nobody has to bring back one that waits for others, or that died.
+            if batch.state == "failed_permanent":
+                self.ledger.reopen(batch.batch_id)
+        return tick
+
+    def newest(self) -> dict[tuple[str, str], tuple[int, str | None]]:
+        """Where each version is that the ledger knows, the last time that it was current."""
+        return {(v.key, v.version): (seq, batch) for seq, v, batch in self.ledger.assignments()}
+
+    def unread(self) -> list[str]:
+        """Keys whose version was not read since it is current, and is not read yet."""
+        rows, aside = self.newest(), self.ledger.aside()
+        read = {seq for reads in self.processed.values() for _, seq, _ in reads}
+        last: dict[str, int] = {}
         for (key, _), reads in self.processed.items():
-            assert len(reads) == 1, f"{key!r} was processed by {[batch for batch, *_ in reads]}"
+            last[key] = max([last.get(key, 0), *(seq for _, seq, _ in reads)])
+        unread = []
+        for key, (version, content) in self.bucket.current.items():
+            if content and re.fullmatch(r"in/[^\0]*\.csv", key, re.DOTALL):
+                seq, _ = rows.get((key, version.version), (0, None))
+                if seq not in aside and (seq not in read or seq != last.get(key)):
+                    unread.append(key)
+        return unread
+
+    def check_the_end(self) -> None:
+        rows = self.newest()
+        for identity, reads in self.processed.items():
+            most = 1 + self.returns[identity]
+            assert len(reads) <= most, f"{identity} was processed by {reads}, at most {most} times"
         for key, (version, content) in self.bucket.current.items():
             if not content or not re.fullmatch(r"in/[^\0]*\.csv", key, re.DOTALL):
                 assert (key, version.version) not in rows
@@ -485,13 +547,15 @@ class ArrivalMachine(RuleBasedStateMachine):
                 assert (key, version.version) not in self.processed
                 continue
             assert content != DEADLY
-            (batch_id, seq, read), = self.processed[key, version.version]  # fmt: skip
+            batch_id, seq, read = self.processed[key, version.version][-1]
             assert read == content
             assert rows[key, version.version] == (seq, batch_id)
-            last = max(s for (k, _), [(_, s, _)] in self.processed.items() if k == key)
+            last = max(
+                one for (of, _), reads in self.processed.items() for _, one, _ in reads if of == key
+            )
             assert last == seq, "what was read last is not what is there"
         existed = {(v.key, v.version): content for v, content in self.bucket.history.items()}
-        for identity, [(_, _, content)] in self.processed.items():
-            assert existed[identity] == content
+        for identity, reads in self.processed.items():
+            assert {content for _, _, content in reads} == {existed[identity]}
         for batch_id in self.ledger.every_batch():
             assert self.ledger.batch(batch_id).state in LOADED

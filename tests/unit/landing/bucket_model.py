@@ -34,6 +34,8 @@ class BucketModel:
     """``exact`` buckets give every version a number, others go by etag, size and second.
 
     ``before_page`` is called before each page after the first: what happens during a listing.
+    ``absent_once`` are keys whose next reading answers that nothing is there, though it is.
+    ``empty_pages`` are shown before the next page, each without a key and not the last.
     """
 
     clock: Clock
@@ -44,6 +46,10 @@ class BucketModel:
     before_page: Callable[[], None] = lambda: None
     pages: int = 0
     listed_in_call: list[str] = field(default_factory=list)
+    absent_once: set[str] = field(default_factory=set)
+    empty_pages: int = 0
+    #: What each key has held, one after another, None where it was deleted.
+    _held: dict[str, list[tuple[ObjectVersion, bytes] | None]] = field(default_factory=dict)
 
     @property
     def kind(self) -> StoreKind:
@@ -59,6 +65,9 @@ class BucketModel:
         if self.pages:
             self.before_page()
         self.pages += 1
+        if self.empty_pages:
+            self.empty_pages -= 1
+            return Page([], None, token=f"behind {after!r}")
         keys = sorted(
             (key for key in self.current if key.startswith(prefix)), key=lambda key: key.encode()
         )
@@ -73,6 +82,9 @@ class BucketModel:
     @contextmanager
     def open(self, version: ObjectVersion) -> Iterator[BinaryIO]:
         found = self.current.get(version.key)
+        if version.key in self.absent_once:
+            self.absent_once.discard(version.key)
+            raise ObjectGone(version)
         if found is None:
             raise ObjectGone(version)
         if found[0].version != version.version:
@@ -97,6 +109,7 @@ class BucketModel:
             modified -= timedelta(seconds=1)
             version = self._version(key, content, modified)
         self.current[key] = (version, content)
+        self._held.setdefault(key, []).append(self.current[key])
         self.history[version] = content
         return version
 
@@ -110,4 +123,19 @@ class BucketModel:
         return self.current[key][1]
 
     def delete(self, key: str) -> None:
-        self.current.pop(key, None)
+        if self.current.pop(key, None) is not None:
+            self._held[key].append(None)
+
+    def roll_back(self, key: str) -> None:
+        """Remove the newest version, or the delete marker, by its id: the one before is current."""
+        held = self._held[key]
+        held.pop()
+        if held and held[-1] is not None:
+            self.current[key] = held[-1]
+        else:
+            self.current.pop(key, None)
+
+    @property
+    def rewritten(self) -> list[str]:
+        """Keys that have held more than what they hold."""
+        return sorted(key for key, held in self._held.items() if len(held) > 1)

@@ -5,12 +5,12 @@ The same state machine runs on both (tests/integration/landing), so that they ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from landing.arrival.arrivals import Backlog, next_batch_id
+from landing.arrival.arrivals import REOPEN_WAITS, Backlog, next_batch_id
 from landing.arrival.batching import Arrival
 from landing.arrival.declared_sinks import Reconciled
 from landing.arrival.identity import ObjectVersion
@@ -42,6 +42,9 @@ class Row:
     version: ObjectVersion
     seen_at: datetime
     batch_id: str | None = None
+    outcome: str | None = None
+    #: Whether another version of its key was known when it was recorded.
+    key_known: bool = False
 
 
 def _pending(batch_id: str, sink: str) -> SinkState:
@@ -65,13 +68,30 @@ class MemoryLedger:
         yield
 
     def record(self, source: Source, versions: Sequence[ObjectVersion], seen_at: datetime) -> int:
-        known = {
-            (r.version.store, r.version.bucket, r.version.key, r.version.version) for r in self.rows
-        }
-        new = [v for v in versions if (v.store, v.bucket, v.key, v.version) not in known]
+        new = [v for v in versions if self._is_new(v, seen_at)]
+        keys = {row.version.key for row in self.rows}
         for version in new:
-            self.rows.append(Row(len(self.rows) + 1, version, seen_at))
+            known = version.key in keys
+            self.rows.append(Row(len(self.rows) + 1, version, seen_at, key_known=known))
         return len(new)
+
+    def _is_new(self, version: ObjectVersion, seen_at: datetime) -> bool:
+        """Never seen, or current again although something else was found since, after a while."""
+        of_key = [row for row in self.rows if row.version.key == version.key]
+        same = [row for row in of_key if row.version.version == version.version]
+        if not same:
+            return True
+        last = same[-1]
+        if last.outcome in {"loaded", "rejected"}:
+            decided = [r for r in of_key if r.key_known and r.outcome in {"loaded", "rejected"}]
+            covered = bool(decided) and decided[-1].seq > last.seq
+            if not covered or decided[-1].version.version == version.version:
+                return False
+        elif last.outcome is None:
+            return False
+        decided_at = self.batches[last.batch_id or ""].validated_at
+        wait = REOPEN_WAITS[min(len(same), len(REOPEN_WAITS)) - 1]
+        return decided_at is not None and decided_at <= seen_at - wait
 
     def unassigned(
         self,
@@ -234,6 +254,7 @@ class MemoryLedger:
                 done.append(new_id)
             elif batch.deaths >= LONE_DEATHS:
                 self.set_aside.add(rows[0].seq)
+                rows[0].outcome = "rejected"
                 self._set(batch.batch_id, deaths=0, next_attempt_at=now)
                 done.append(batch.batch_id)
         return done
@@ -336,8 +357,12 @@ class MemoryLedger:
             deaths=0,
         )
 
-    def mark_validated(self, batch_id: str, run_id: str, now: datetime) -> None:
+    def mark_validated(
+        self, batch_id: str, run_id: str, now: datetime, outcomes: Mapping[int, str]
+    ) -> None:
         self._require_holder(batch_id, run_id)
+        for seq, outcome in outcomes.items():
+            self.rows[seq - 1].outcome = outcome
         self._set(batch_id, validated_at=now)
 
     def mark_sink_done(self, batch_id: str, sink: str, run_id: str) -> None:
