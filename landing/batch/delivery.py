@@ -198,9 +198,6 @@ def deliver(
     with pg.connect() as conn:
         parts = staging.load_parts(conn, batch_id)
         taken = _require_ready(conn, pipeline, batch_id, sink, staged=bool(parts))
-    if taken and (lost := staging.missing(store, parts)):
-        raise _taken_and_lost(batch_id, sink, f"{lost.key} is missing or another")
-    with pg.connect() as conn:
         _note_begun(conn, batch_id, sink, run_id)
     delivery = Delivery(
         pipeline=pipeline,

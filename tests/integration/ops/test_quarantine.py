@@ -139,6 +139,8 @@ def test_what_is_put_back_never_overwrites_what_has_arrived_since(
         rules, "parsed_timestamp", lambda value: pl.lit(datetime(2199, 11, 3, tzinfo=UTC))
     )
     (second,) = tick(landing, env)
+    with landing.pg.connect() as connection:
+        ledger.mark_running(connection, second, "run", datetime.now(UTC))
     landing.load(second)
     order = "coalesce(order_at, arrived), coalesce(order_seq, seq)"
     orders = {
@@ -149,6 +151,8 @@ def test_what_is_put_back_never_overwrites_what_has_arrived_since(
     assert orders["campaigns/replay/other.csv"] > orders["campaigns/b.csv"]
     held = {}
     for (one,) in landing.query("SELECT batch_id FROM landing.batch ORDER BY batch_id"):
+        with landing.pg.connect() as connection:
+            ledger.mark_running(connection, one, "run", datetime.now(UTC))
         held |= landing.deliver(one, "raw_messages")
     assert held == {"w": "Hello", "x": "arrived since", "g": "Hi"}
 
