@@ -63,7 +63,7 @@ def test_sensors_are_found_and_run_by_default(tree):
         "campaigns_gcs_sensor", "music_minio_sensor", "reading_session_sensor",
         "reading_history_gcs_sensor", "reading_affinity_automation", "dead_run_reaper",
         "batch_run_failed", "batch_run_canceled", "alert_delivery", "trouble_alerts",
-        "domains_s3_sensor",
+        "schedule_watch", "domains_s3_sensor",
         "summary_batch_sensor", "run_success_alert", "run_failure_alert",
         "images_catalogue_minio_sensor", "images_inventory_minio_sensor", "images_minio_sensor",
         "image_classifier_automation", "image_task_endings",
