@@ -40,6 +40,15 @@ class Refusals:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusingBatch:
+    """A batch that has refused rows: how many in all of its sinks, and when the last was noted."""
+
+    batch_id: str
+    rows: int
+    refused_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class NotedRefusal:
     """A refused row as the ledger has it."""
 
@@ -76,3 +85,14 @@ def refused_rows(conn: psycopg.Connection[Any], batch_id: str) -> list[NotedRefu
         (batch_id,),
     )
     return [NotedRefusal(row[0], RefusedRow(*row[1:5]), row[5]) for row in cursor]
+
+
+def refusing_batches(conn: psycopg.Connection[Any]) -> list[RefusingBatch]:
+    """Batches with refused rows, oldest first."""
+    cursor = conn.execute(
+        """
+        SELECT batch_id, count(*), max(refused_at) FROM landing.refused_row
+        GROUP BY batch_id ORDER BY batch_id
+        """
+    )
+    return [RefusingBatch(*row) for row in cursor]

@@ -97,9 +97,12 @@ def test_a_text_that_the_api_refuses_costs_its_own_vector_only(env, landing, ope
         counts = users.stored(["u0", "u1", "u2"], ["message_count"])
         assert sum(one["message_count"] for one in counts.values()) == 20
     source = "gs://campaigns/campaigns/a.csv#1"
-    assert noted(landing, batch) == [("message_embeddings", "emoji", source, 9)]
-    ((words,),) = landing.query("SELECT detail FROM landing.refused_row")
-    assert "maximum context length is 8192 tokens" in words
+    assert noted(landing, batch) == [
+        ("message_embeddings", "emoji", source, 9),
+        ("user_profiles", "emoji", source, 9),
+    ]
+    for (words,) in landing.query("SELECT detail FROM landing.refused_row"):
+        assert "maximum context length is 8192 tokens" in words
     assert not check.passed
     assert check.severity.value == "WARN"
     assert check.metadata["rows_refused"].value == 1
