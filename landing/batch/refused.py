@@ -32,11 +32,23 @@ class Refusals:
     """What one sink refuses of one batch, gathered while it is written."""
 
     words: dict[str, str] = field(default_factory=dict)
+    #: Source and line of those whose key is no staged row's.
+    places: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
 
-    def __call__(self, record_key: str, detail: str) -> None:
-        """Set a record's row aside; its first words are kept."""
+    def __call__(
+        self,
+        record_key: str,
+        detail: str,
+        place: tuple[str | None, int | None] | None = None,
+    ) -> None:
+        """Set a record's row aside; its first words are kept.
+
+        ``place``, its source and line, is for what is not kept by the keys of staged rows.
+        """
         said = " ".join(detail.replace("\0", "").split())[:_DETAIL_CHARACTERS]
         self.words.setdefault(record_key, said)
+        if place:
+            self.places.setdefault(record_key, place)
 
 
 @dataclass(frozen=True, slots=True)
