@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -108,7 +109,8 @@ def test_a_refused_song_is_told_with_its_records_object_and_line(index):
         conn.execute("UPDATE music.song_lyrics SET source_record = 'lyrics'")
     for lyrics, line in ((False, 3), (True, 8)):
         told = Refusals()
-        song_rows.refusing(index.pg, SimpleNamespace(refuse=told), lyrics=lyrics)("SO1", "no")
+        delivery: Any = SimpleNamespace(refuse=told)
+        song_rows.refusing(index.pg, delivery, lyrics=lyrics)("SO1", "no")
         assert told.places == {"SO1": ("minio://raw/a#1", line)}
 
 
