@@ -1,4 +1,4 @@
-"""Starts bqemulator 1.4.0 with four corrections.
+"""Starts bqemulator 1.4.0 with five corrections.
 
 Runs with the interpreter of the servers' environment:
 ``bigquery_server.py REST GRPC DATA GCS_ROOT``.
@@ -18,6 +18,8 @@ What is wrong in bqemulator 1.4.0, and what is done about it here:
    BigQuery refuses the document. Such texts are kept from DuckDB.
 4. *ALTER TABLE does not reach the catalog.* tables.get shows the schema of the CREATE; it is read
    anew.
+5. *A load job that is refused leaves its table emptied or half loaded.* BigQuery takes all of a job
+   or nothing, WRITE_TRUNCATE included: emptying and loading are one transaction.
 
 The corrections are for exactly this version: another one is refused.
 """
@@ -160,6 +162,37 @@ def _know_altered_tables() -> None:
     executor.sync_created_table = created_or_altered
 
 
+def _load_all_or_nothing() -> None:
+    from bqemulator.jobs import executor
+    from bqemulator.jobs.executor import (
+        _apply_load_write_disposition,
+        _load_path_into_target,
+        _resolve_uri,
+    )
+
+    def empty_and_load(job: Any, ctx: Any) -> None:
+        # Nothing else runs meanwhile: the caller holds the write lock, on the event loop.
+        ctx.engine.execute("BEGIN TRANSACTION")
+        try:
+            _apply_load_write_disposition(job, ctx)
+            for uri in job.source_uris:
+                _load_path_into_target(_resolve_uri(uri, ctx), job, ctx)
+            ctx.engine.execute("COMMIT")
+        except BaseException:
+            ctx.engine.execute("ROLLBACK")
+            raise
+
+    def loaded_already(*_arguments: Any) -> None:
+        """What the caller does next for each file."""
+
+    steps = {
+        "_apply_load_write_disposition": empty_and_load,
+        "_load_path_into_target": loaded_already,
+    }
+    for name, step in steps.items():
+        setattr(executor, name, step)
+
+
 def main(rest_port: str, grpc_port: str, data: Path, gcs_root: str) -> None:
     """Serve until SIGTERM."""
     check_version(importlib.metadata.version("bqemulator"))
@@ -175,6 +208,7 @@ def main(rest_port: str, grpc_port: str, data: Path, gcs_root: str) -> None:
     _keep_no_snapshots()
     _refuse_numbers_beyond_a_float()
     _know_altered_tables()
+    _load_all_or_nothing()
     from bqemulator.cli import main as serve
 
     serve(

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from assets.pipelines import landed_of
 from landing.arrival import ledger
 from landing.batch import quarantine
 from landing.batch.reasons import REJECTED_BY_SINK
-from landing.batch.refused import refused_rows
+from landing.batch.refused import refused_rows, refusing_batches
 from ops import rejected_messages
 from ops.environment import require
 from ops.pipelines import LandedPipeline, landed_pipeline
@@ -32,7 +33,7 @@ from resources.postgres import PostgresResource
 if TYPE_CHECKING:
     from assets.frame.declared import LandedFiles
     from landing.batch.quarantine import QuarantinedBatch
-    from landing.batch.refused import NotedRefusal
+    from landing.batch.refused import NotedRefusal, RefusingBatch
     from ops.rejected_messages import RejectedMessages
     from ops.rejects import Reject
 
@@ -40,7 +41,7 @@ _TEXT_CHARACTERS = 160
 
 
 def run(batch_id: str | None, *, replay: bool, limit: int) -> int:
-    """List the quarantined batches, show one batch's rejects (at most ``limit``), or replay it.
+    """List the batches with rejects, show one batch's (at most ``limit``), or replay it.
 
     The rejected messages of a subscription go by its name, like those of a batch by its id.
 
@@ -90,36 +91,51 @@ def _batch(postgres: PostgresResource, batch_id: str, *, replay: bool, limit: in
 
 def _list(postgres: PostgresResource, messages: Sequence[RejectedMessages]) -> int:
     with postgres.connect() as connection:
-        found = quarantine.quarantined(connection)
+        found = {batch.batch_id: batch for batch in quarantine.quarantined(connection)}
+        refusing = {batch.batch_id: batch for batch in refusing_batches(connection)}
+        listed = sorted({*found, *refusing})
         pipelines = dict(
             connection.execute(
-                "SELECT batch_id, pipeline FROM landing.batch WHERE batch_id = ANY(%s)",
-                ([batch.batch_id for batch in found],),
+                "SELECT batch_id, pipeline FROM landing.batch WHERE batch_id = ANY(%s)", (listed,)
             ).fetchall()
         )
-    if not found and not messages:
+    if not listed and not messages:
         print("Nothing was rejected.")
         return 0
     if messages:
         print(table(_message_rows(messages)) + "\n")
-    if not found:
+    if not listed:
         print("`make quarantine BATCH=…` shows the messages of one subscription.")
         return 0
     rows = [("batch", "pipeline", "rows", "written", "replayed", "reasons")]
     rows += [
-        (
-            batch.batch_id,
-            pipelines[batch.batch_id],
-            f"{batch.rows:,}",
-            f"{batch.written_at:%F %R}",
-            f"{batch.replayed_at:%F %R}" if batch.replayed_at else "-",
-            _reasons(batch),
-        )
-        for batch in found
+        (batch_id, pipelines[batch_id], *_of_batch(found.get(batch_id), refusing.get(batch_id)))
+        for batch_id in listed
     ]
     print(table(rows))
     print("\n`make quarantine BATCH=…` shows the rows of one batch.")
     return 0
+
+
+def _of_batch(
+    quarantined: QuarantinedBatch | None, refusing: RefusingBatch | None
+) -> tuple[str, ...]:
+    """Rows, when the last was written, when they were replayed, and the reasons."""
+    rows, written, reasons, replayed = 0, [], Counter[str](), None
+    if quarantined:
+        rows, replayed = quarantined.rows, quarantined.replayed_at
+        written.append(quarantined.written_at)
+        reasons.update(quarantined.reasons)
+    if refusing:
+        rows += refusing.rows
+        written.append(refusing.refused_at)
+        reasons[REJECTED_BY_SINK.code] += refusing.rows
+    return (
+        f"{rows:,}",
+        f"{max(written):%F %R}",
+        f"{replayed:%F %R}" if replayed else "-",
+        _reasons(reasons),
+    )
 
 
 def _message_rows(messages: Sequence[RejectedMessages]) -> list[tuple[str, ...]]:
@@ -130,7 +146,7 @@ def _message_rows(messages: Sequence[RejectedMessages]) -> list[tuple[str, ...]]
             f"{one.count:,}",
             f"{one.replayed:,}",
             f"{one.last_at:%F %R}",
-            _reasons(one),
+            _reasons(one.reasons),
         )
         for one in messages
     ]
@@ -139,7 +155,9 @@ def _message_rows(messages: Sequence[RejectedMessages]) -> list[tuple[str, ...]]
 def _show(pipeline: LandedPipeline, batch: QuarantinedBatch, limit: int) -> int:
     from ops.rejects import entries, legend
 
-    print(f"{batch.batch_id} of {pipeline.name}: {batch.rows:,} rejected ({_reasons(batch)})")
+    print(
+        f"{batch.batch_id} of {pipeline.name}: {batch.rows:,} rejected ({_reasons(batch.reasons)})"
+    )
     store = pipeline.open_bucket(batch.bucket)
     for reject in islice(entries(quarantine.read(store, batch.key)), limit):
         print(describe(reject))
@@ -220,8 +238,8 @@ def describe(reject: Reject) -> str:
     return f"{printable(reject.source)}  {where}  {reject.reason}{detail}\n    {text}"
 
 
-def _reasons(rejected: QuarantinedBatch | RejectedMessages) -> str:
+def _reasons(counts: Mapping[str, int]) -> str:
     return ", ".join(
         f"{count:,} {reason}"
-        for reason, count in sorted(rejected.reasons.items(), key=lambda item: (-item[1], item[0]))
+        for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )

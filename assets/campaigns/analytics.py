@@ -47,13 +47,18 @@ def write(
     """
     started = time.monotonic()
     warehouse.ensure()
+
+    def refused(row: pl.DataFrame, detail: str) -> None:
+        if refuse:
+            refuse(row.item(0, "record_id"), detail)
+
     with touched(pg, batch_id) as batch:
         staged = bigquery.stage(
             warehouse,
             USER_EVENTS_STAGING,
             batch.passing(chunks),
             batch_id=batch_id,
-            refuse=refuse,
+            refused=refused if refuse else None,
         )
         days = batch.days()
     if staged.rows:

@@ -79,14 +79,15 @@ def write(
     *,
     batch_id: str,
     refuse: Callable[[str, str], None] | None = None,
+    left_out: set[str] | None = None,
 ) -> SinkResult:
     """Write the vector of every user that the batch touches; delete those left without a message.
 
-    ``refuse`` is told of users whose row Milvus refuses while it takes others. A text that the API
-    refuses is in no mean, and ``details`` count it: it is the messages' sink that names its record.
-    ``unchanged`` are vectors whose inputs were the same. ``details``: embedded, refused_texts, and
-    ``awaiting_embedding``: messages of batches that have not been embedded yet; their own batch
-    computes the user again.
+    ``refuse`` is told of the batch's records whose text the API refuses, which is in no mean, and
+    of users whose row Milvus refuses while it takes others; those are added to ``left_out``, too.
+    ``unchanged`` are vectors whose inputs were the same. ``details``: embedded, refused_texts
+    (distinct ones), and ``awaiting_embedding``: messages of batches that have not been embedded
+    yet; their own batch computes the user again.
     """
     started = time.monotonic()
     collection.ensure()
@@ -96,6 +97,8 @@ def write(
 
     def by_milvus(user: str, detail: str) -> None:
         refused.append(user)
+        if left_out is not None:
+            left_out.add(user)
         if refuse:
             refuse(user, detail)
 
@@ -104,6 +107,9 @@ def write(
         for chunk in users.passing(chunks):
             texts = distinct_messages(chunk)
             embedded += filler.ensure(texts, refused_texts if refuse else None).embedded
+            for key, text in chunk.select("record_id", "message_hash").iter_rows():
+                if refuse and text in refused_texts:
+                    refuse(key, f"{openai.embedding_model}: {refused_texts[text]}")
         profiles = _profiles(users, collection.space, cache)
         while part := list(islice(profiles, BATCH_ROWS)):
             awaiting += sum(profile.unknown for profile in part)

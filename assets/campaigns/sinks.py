@@ -135,7 +135,7 @@ def user_profiles(
         from assets.campaigns.profiles import verify, write
         from assets.embeddings import Space
 
-        batch_id = delivery.batch_id
+        batch_id, left_out = delivery.batch_id, set[str]()
         with closing(milvus.client()) as client:
             space = Space(openai.embedding_model)
             collection = collection_of(client, campaigns.milvus_profiles, space)
@@ -147,13 +147,10 @@ def user_profiles(
                     openai,
                     batch_id=batch_id,
                     refuse=delivery.refuse,
+                    left_out=left_out,
                 ),
                 verify(
-                    delivery.chunks(),
-                    collection,
-                    postgres,
-                    batch_id=batch_id,
-                    refused=delivery.refuse.words,
+                    delivery.chunks(), collection, postgres, batch_id=batch_id, refused=left_out
                 ),
             )
 

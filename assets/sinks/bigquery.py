@@ -153,34 +153,47 @@ def stage(
     chunks: Iterable[pl.DataFrame],
     *,
     batch_id: str,
-    refuse: Callable[[str, str], None] | None = None,
+    refused: Callable[[pl.DataFrame, str], None] | None = None,
 ) -> Staged:
     """Load the chunks, which have all of ``staging``'s columns but the batch, in place of the last.
 
-    Nothing is loaded, nor removed, when there is no row. ``refuse`` is told of rows that BigQuery
-    refuses while it takes others, by their first column, the key. Raises google.api_core.exceptions
-    errors.
+    Nothing is loaded, nor removed, when there is no row. ``refused`` is given each row that
+    BigQuery refuses while it takes others, and its words. Raises google.api_core.exceptions errors.
     """
     from landing.batch.parquet import read_frames
 
     loads = _Loads(warehouse, staging)
-
-    def refused(row: pl.DataFrame, detail: str) -> None:
-        if refuse:
-            refuse(str(row.item(0, staging.names[0])), detail)
-
-    isolating: Isolating[pl.DataFrame] = Isolating(_refusal, refused if refuse else None)
+    isolating: Isolating[pl.DataFrame] = Isolating(refusal, refused)
     for file, rows in _files(chunks, staging, batch_id):
         try:
             loads.load(file, rows)
             isolating.got_through()
         except Exception as error:
-            if refuse is None or _refusal(error) is None:
+            if refused is None or refusal(error) is None:
                 raise
             for group in read_frames(file):
                 isolating.write(group, loads.load_frame)
     isolating.settle()
     return Staged(loads.rows, loads.loads)
+
+
+def load_apart(
+    warehouse: Warehouse,
+    staging: Table,
+    frames: Iterable[pl.DataFrame],
+    refused: Callable[[pl.DataFrame, str], None],
+) -> int:
+    """Load the frames, of the staging table's columns, in place of what it holds; how many rows.
+
+    A job for each frame, and as many more as it takes to find the rows that BigQuery refuses, of
+    which ``refused`` is told: for what it has refused as a whole. Raises as :func:`stage` does.
+    """
+    loads = _Loads(warehouse, staging)
+    isolating: Isolating[pl.DataFrame] = Isolating(refusal, refused)
+    for frame in frames:
+        isolating.write(frame.select(staging.names), loads.load_frame)
+    isolating.settle()
+    return loads.rows
 
 
 class _Loads:
@@ -203,7 +216,7 @@ class _Loads:
             self.load(file, frame.height)
 
 
-def _refusal(error: Exception) -> Refusal | None:
+def refusal(error: Exception) -> Refusal | None:
     """What BigQuery says of rows: docs.cloud.google.com/bigquery/docs/error-messages, "invalid"."""
     from google.api_core.exceptions import BadRequest
 

@@ -1,17 +1,18 @@
 """Rows in Postgres: copied beside a table, then inserted or updated by key in one transaction.
 
 Belongs here: a table as it is declared, COPY of frames, the upsert and its read-back, bringing a
-table to what a relation says. Does not: the connection (``resources/postgres.py``), what a pipeline
-computes from its rows.
+table to what a relation says, which errors speak of rows. Does not: the connection
+(``resources/postgres.py``), what a pipeline computes from its rows.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assets.frame.tables import ROW_HASH, Table
+from assets.sinks.isolating import Isolating, Refusal
 from assets.sinks.result import SAMPLE, SinkResult, Verification
 from landing.batch.failures import PermanentError
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 #: What COPY reads whatever the server's settings are.
 _DATETIME_FORMAT = "%Y-%m-%d %H:%M:%S%.6f+00"
 _INCOMING = "pg_temp.incoming"
+_PIECE = "pg_temp.piece"
+#: Classes of SQLSTATE that may be a row's fault: wrong data, broken constraints.
+_OF_DATA = ("22", "23")
+#: A text that no column can hold, and a value that is too large for an index.
+_OF_ONE_VALUE = frozenset({"22021", "22P05", "54000"})
 _OTHERWISE = """
 SELECT d.name, d.type, a.attname IS NOT NULL
 FROM unnest(%s::text[], %s::text[]) AS d (name, type)
@@ -79,26 +85,97 @@ def upsert(
     All in one transaction, of which nothing is kept when it does not read back as written
     (``Verification.ok`` is false then). Rows that are there with the same hash stay as they are and
     count as ``unchanged``. The staged rows have all of the table's columns, ``row_hash`` among
-    them, and no text of theirs holds a NUL. Raises AnotherTableError and psycopg errors.
+    them. One that Postgres refuses is told to the delivery, and an earlier row of its key stays.
+    Raises AnotherTableError and psycopg errors.
     """
     import psycopg
 
     started = time.monotonic()
     table.column(ROW_HASH.name)  # without it nothing could be compared
+    # Savepoints cost round trips: they are set once something was refused.
+    try:
+        rows, changed, found = _upserted(conn, delivery, table, _all_at_once)
+    except psycopg.Error as error:
+        if refusal(error) is None:
+            raise
+        rows, changed, found = _upserted(conn, delivery, table, _piece_by_piece)
+    return SinkResult(rows, rows - changed, 0, time.monotonic() - started), found
+
+
+def refusal(error: Exception) -> Refusal | None:
+    """What Postgres says of rows: postgresql.org/docs/current/errcodes-appendix.html."""
+    import psycopg
+
+    state = getattr(error, "sqlstate", None) or ""
+    if not isinstance(error, psycopg.Error) or not (
+        state.startswith(_OF_DATA) or state in _OF_ONE_VALUE
+    ):
+        return None
+    # A detail is a key, or all of the row.
+    said = [error.diag.message_primary or str(error), error.diag.message_detail or ""]
+    short = [text for text in said if text and not text.startswith("Failing row contains")]
+    return Refusal(" ".join(short), certain=state in _OF_ONE_VALUE)
+
+
+def _upserted(
+    conn: psycopg.Connection[Any],
+    delivery: Delivery,
+    table: Table,
+    write: Callable[[psycopg.Connection[Any], Delivery, Table], tuple[int, int]],
+) -> tuple[int, int, Verification]:
+    """How many rows were written, how many of them were not there equal, and what was read back."""
+    import psycopg
+
     with conn.transaction() as transaction:
         ensure(conn, table)
         conn.execute(
             f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS"
             f" SELECT {_listed(table.names)} FROM {table.qualified} WITH NO DATA"
         )
-        rows = copy_frames(conn, _INCOMING, table.names, delivery.chunks())
-        conn.execute(f"ANALYZE {_INCOMING}")
-        changed = conn.execute(_upsert_statement(table)).rowcount
+        rows, changed = write(conn, delivery, table)
         found = _read_back(conn, table)
         if not found.ok:
             raise psycopg.Rollback(transaction)
         delivery.done_in(conn, rows_written=rows)
-    return SinkResult(rows, rows - changed, 0, time.monotonic() - started), found
+    return rows, changed, found
+
+
+def _all_at_once(
+    conn: psycopg.Connection[Any], delivery: Delivery, table: Table
+) -> tuple[int, int]:
+    rows = copy_frames(conn, _INCOMING, table.names, delivery.chunks())
+    conn.execute(f"ANALYZE {_INCOMING}")
+    return rows, conn.execute(_upsert_statement(table, _INCOMING)).rowcount
+
+
+def _piece_by_piece(
+    conn: psycopg.Connection[Any], delivery: Delivery, table: Table
+) -> tuple[int, int]:
+    """The same in savepoints, so that what is refused costs its own piece only."""
+    rows = changed = 0
+    columns = _listed(table.names)
+    conn.execute(f"CREATE TEMPORARY TABLE piece (LIKE {_INCOMING}) ON COMMIT DROP")
+
+    def write(frame: pl.DataFrame) -> None:
+        nonlocal rows, changed
+        with conn.transaction():
+            conn.execute(f"TRUNCATE {_PIECE}")
+            copy_frames(conn, _PIECE, table.names, [frame])
+            new = conn.execute(_upsert_statement(table, _PIECE)).rowcount
+            conn.execute(f"INSERT INTO {_INCOMING} ({columns}) SELECT {columns} FROM {_PIECE}")
+        rows, changed = rows + frame.height, changed + new
+
+    isolating: Isolating[pl.DataFrame] = Isolating(refusal, refusing(delivery))
+    for chunk in delivery.chunks():
+        isolating.write(chunk, write)
+    isolating.settle()
+    conn.execute(f"ANALYZE {_INCOMING}")
+    return rows, changed
+
+
+def refusing(delivery: Delivery) -> Callable[[pl.DataFrame, str], None]:
+    """Tells the delivery of one of its rows, whose first column is the record's key."""
+    return lambda row, detail: delivery.refuse(str(row.item(0, 0)), detail)
 
 
 def reconcile(
@@ -211,13 +288,13 @@ def _there(conn: psycopg.Connection[Any], table: Table) -> bool:
     return row is not None and bool(row[0])
 
 
-def _upsert_statement(table: Table) -> str:
+def _upsert_statement(table: Table, source: str) -> str:
     changes = ", ".join(
         f'"{name}" = excluded."{name}"' for name in table.names if name not in table.key
     )
     return (
         f"INSERT INTO {table.qualified} AS t ({_listed(table.names)})"
-        f" SELECT {_listed(table.names)} FROM {_INCOMING}"
+        f" SELECT {_listed(table.names)} FROM {source}"
         f" ON CONFLICT ({_listed(table.key)}) DO UPDATE SET {changes}"
         f" WHERE t.row_hash IS DISTINCT FROM excluded.row_hash"
     )

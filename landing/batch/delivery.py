@@ -85,9 +85,11 @@ class Delivery:
     def refused(self) -> list[RefusedRow]:
         """What the sink has refused, with object and line; reads the staged rows again."""
         words = self.refuse.words
-        found: dict[str, RefusedRow] = {key: RefusedRow(key, said) for key, said in words.items()}
-        for frame in self.facts() if words else ():
-            rows = frame.filter(frame[frame.columns[0]].is_in(list(words)))
+        places = self.refuse.places
+        found = {key: RefusedRow(key, said, *places.get(key, ())) for key, said in words.items()}
+        sought = [key for key in words if key not in places]
+        for frame in self.facts() if sought else ():
+            rows = frame.filter(frame[frame.columns[0]].is_in(sought))
             for key, source, line in rows.select(frame.columns[0], "source", "line").iter_rows():
                 found[key] = RefusedRow(key, words[key], source, line)
         return list(found.values())

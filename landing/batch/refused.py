@@ -32,11 +32,32 @@ class Refusals:
     """What one sink refuses of one batch, gathered while it is written."""
 
     words: dict[str, str] = field(default_factory=dict)
+    #: Source and line of those whose key is no staged row's.
+    places: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
 
-    def __call__(self, record_key: str, detail: str) -> None:
-        """Set a record's row aside; its first words are kept."""
+    def __call__(
+        self,
+        record_key: str,
+        detail: str,
+        place: tuple[str | None, int | None] | None = None,
+    ) -> None:
+        """Set a record's row aside; its first words are kept.
+
+        ``place``, its source and line, is for what is not kept by the keys of staged rows.
+        """
         said = " ".join(detail.replace("\0", "").split())[:_DETAIL_CHARACTERS]
         self.words.setdefault(record_key, said)
+        if place:
+            self.places.setdefault(record_key, place)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusingBatch:
+    """A batch that has refused rows: how many in all of its sinks, and when the last was noted."""
+
+    batch_id: str
+    rows: int
+    refused_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +97,14 @@ def refused_rows(conn: psycopg.Connection[Any], batch_id: str) -> list[NotedRefu
         (batch_id,),
     )
     return [NotedRefusal(row[0], RefusedRow(*row[1:5]), row[5]) for row in cursor]
+
+
+def refusing_batches(conn: psycopg.Connection[Any]) -> list[RefusingBatch]:
+    """Batches with refused rows, oldest first."""
+    cursor = conn.execute(
+        """
+        SELECT batch_id, count(*), max(refused_at) FROM landing.refused_row
+        GROUP BY batch_id ORDER BY batch_id
+        """
+    )
+    return [RefusingBatch(*row) for row in cursor]

@@ -1,8 +1,12 @@
-"""Milvus: milvus-lite as a server, so that several processes may use it at once."""
+"""Milvus: milvus-lite as a server, so that several processes may use it at once.
+
+Belongs here: the server's declaration. Does not: the corrections of our launcher
+``local/milvus_server.py``.
+"""
 
 from __future__ import annotations
 
-from local.service import HOST, Command, Place, Service, accepts
+from local.service import HOST, REPOSITORY, Command, Place, Service, accepts
 
 
 def _command(place: Place) -> Command:
@@ -11,8 +15,7 @@ def _command(place: Place) -> Command:
         [
             str(place.python),
             "-P",
-            "-c",
-            "import sys; from milvus_lite.cmdline import main; sys.exit(main())",
+            str(REPOSITORY / "local" / "milvus_server.py"),
             # The default host is every interface.
             "server",
             "--data-dir",

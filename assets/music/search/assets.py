@@ -49,13 +49,13 @@ def song_search(
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
         from assets.music.search.song_documents import store, verify, write
-        from assets.music.search.song_rows import TouchedPages
+        from assets.music.search.song_rows import TouchedPages, refusing
 
         pages = TouchedPages(postgres, delivery.batch_id)
         with typesense.client() as client:
             documents = store(client, music.typesense_collection)
             return (
-                write(pages, documents, postgres, delivery.refuse),
+                write(pages, documents, postgres, refusing(postgres, delivery)),
                 verify(pages, documents, postgres, delivery.refuse.words),
             )
 
@@ -97,12 +97,16 @@ def lyrics_vectors(
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
         from assets.embeddings import Space
         from assets.music.search.lyrics_vectors import store, verify, write
-        from assets.music.search.song_rows import TouchedPages
+        from assets.music.search.song_rows import TouchedPages, refusing
 
         pages = TouchedPages(postgres, delivery.batch_id)
         with closing(milvus.client()) as client:
             collection = store(client, music.milvus_lyrics, Space(openai.embedding_model))
-            return write(pages, collection, postgres, openai), verify(pages, collection, postgres)
+            refuse = refusing(postgres, delivery, lyrics=True)
+            return (
+                write(pages, collection, postgres, openai, refuse),
+                verify(pages, collection, postgres, delivery.refuse.words),
+            )
 
     yield from sink_events(
         MUSIC,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,8 +60,12 @@ def write(
     collection: VectorStore,
     pg: PostgresResource,
     openai: OpenAIResource,
+    refuse: Callable[[str, str], None] | None = None,
 ) -> SinkResult:
     """Make the collection hold the passages of the songs of the pages of keys, and no others.
+
+    ``refuse`` is told of songs of which the API refuses a passage, or Milvus, while they take
+    others; such a song has no passage at all, for a part of its lyrics would be found as all.
 
     Only what differs is written: ``unchanged`` passages were there with the same hash, ``deleted``
     are those of shortened lyrics and of songs that are gone or have no lyrics any more.
@@ -72,20 +76,41 @@ def write(
     collection.ensure()
     written = unchanged = deleted = songs = 0
     paid = EmbeddingResult()
+    refused: set[str] = set()
+
+    def set_aside(song_key: str, detail: str) -> None:
+        if refuse and song_key not in refused:
+            refused.add(song_key)
+            refuse(song_key, detail)
+
+    isolating = collection.isolating(
+        (lambda key, detail: set_aside(key.rpartition("#")[0], detail)) if refuse else None
+    )
     with embedder(pg, openai) as (filler, cache), pg.connect(autocommit=True) as connection:
         for keys in pages:
             wanted = [passages_of(song) for song in read_songs(connection, keys)]
             before = collection.where(SONG, keys, ["row_hash"])
             new = [p for of_song in wanted if _differ(of_song, before) for p in of_song]
             for at in range(0, len(new), BATCH_ROWS):
-                part = new[at : at + BATCH_ROWS]
-                paid = paid.plus(filler.ensure({p.text_hash: p.text for p in part}))
-                collection.upsert(_rows(part, cache))
+                part, by_api = new[at : at + BATCH_ROWS], dict[str, str]()
+                texts = {passage.text_hash: passage.text for passage in part}
+                paid = paid.plus(filler.ensure(texts, by_api if refuse else None))
+                for one in part:
+                    if one.text_hash in by_api:
+                        set_aside(
+                            one.song_key, f"{openai.embedding_model}: {by_api[one.text_hash]}"
+                        )
+                left = [passage for passage in part if passage.song_key not in refused]
+                isolating.write(_rows(left, cache), collection.upsert)
             current = {p.chunk_id for of_song in wanted for p in of_song}
             deleted += collection.delete(sorted(before.keys() - current))
             written += len(current)
             unchanged += len(current) - len(new)
             songs += sum(bool(of_song) for of_song in wanted)
+        isolating.settle()
+        for song in read_songs(connection, sorted(refused)):
+            written, songs = written - len(passages_of(song)), songs - 1
+            deleted += collection.delete(list(collection.where(SONG, [song.song_key], ())))
     if deleted or written > unchanged:
         collection.flush()
     details = {"songs": songs, **paid.details}
@@ -93,10 +118,14 @@ def write(
 
 
 def verify(
-    pages: Iterable[Sequence[str]], collection: VectorStore, pg: PostgresResource
+    pages: Iterable[Sequence[str]],
+    collection: VectorStore,
+    pg: PostgresResource,
+    refused: Container[str] = (),
 ) -> Verification:
     """Exactly the passages that the songs have now are there, with their hashes.
 
+    None of the ``refused`` songs is.
     A few vectors per page are compared with the cached ones, number by number.
     """
     total = Verification()
@@ -106,6 +135,7 @@ def verify(
             wanted = {
                 passage.chunk_id: passage
                 for song in read_songs(connection, keys)
+                if song.song_key not in refused
                 for passage in passages_of(song)
             }
             there = collection.where(SONG, keys, ["row_hash"])

@@ -1,12 +1,12 @@
 """What search says of songs, read from Postgres.
 
-Belongs here: which songs a batch concerns, and their details and lyrics as they are now. Does not:
-any index.
+Belongs here: which songs a batch concerns, their details and lyrics as they are now, and where they
+were read. Does not: any index.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from assets.music.search.passages import Lyrics
 if TYPE_CHECKING:
     import psycopg
 
+    from landing.batch.delivery import Delivery
     from resources.postgres import PostgresResource
 
 #: Songs per step: 1,000 songs with lyrics are some 2 MB.
@@ -44,6 +45,15 @@ FROM music.song_details AS g
 LEFT JOIN music.song_lyrics AS l ON l.song_key = g.song_key AND l.status = 'found'
 WHERE g.song_key = ANY(%(keys)s)
 ORDER BY g.song_key
+"""
+# The record that gave most of what is said of a song; of its lyrics, theirs.
+_PLACE = """
+SELECT s.source, s.line
+FROM music.fact_song AS f LEFT JOIN music.song_lyrics AS l USING (song_key)
+JOIN music.song_source AS s
+    ON s.record_key IN (f.base_source, CASE WHEN %(lyrics)s THEN l.source_record END)
+WHERE f.song_key = %(key)s
+ORDER BY s.record_key = f.base_source LIMIT 1
 """
 
 
@@ -98,3 +108,19 @@ def read_songs(connection: psycopg.Connection[Any], keys: Sequence[str]) -> list
         for key, title, artist, artists, album, genre, year, row_hash, text, words
         in connection.execute(_SONGS, {"keys": list(keys)})
     ]  # fmt: skip
+
+
+def refusing(
+    pg: PostgresResource, delivery: Delivery, *, lyrics: bool = False
+) -> Callable[[str, str], None]:
+    """Tells the delivery of a song that an index refuses, with the object and line of its record.
+
+    Of the record that its lyrics are from, if it is the ``lyrics`` that are kept there.
+    """
+
+    def refuse(song_key: str, detail: str) -> None:
+        with pg.connect() as connection:
+            row = connection.execute(_PLACE, {"key": song_key, "lyrics": lyrics}).fetchone()
+        delivery.refuse(song_key, detail, (row[0], row[1]) if row else (None, None))
+
+    return refuse

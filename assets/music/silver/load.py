@@ -5,11 +5,16 @@ Belongs here: the order of steps. Does not: any of them (``sources``, ``songs``,
 
 The end state is a function of the records that are there, whatever the order of batches. Rows that
 are equal are not written, so that a batch that is loaded again changes nothing.
+
+A record with a row that Postgres refuses, in whichever table, is refused as a whole: a song without
+its artist, or an artist without its songs, would say what no file says. It is as though it had not
+arrived: what an earlier version of it says stays.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from assets.music.silver import (
@@ -23,11 +28,14 @@ from assets.music.silver import (
     sources,
     verify,
 )
+from assets.sinks.isolating import Isolating
+from assets.sinks.postgres import refusal, refusing
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.advisory_locks import Lock, take_until_commit
 
 if TYPE_CHECKING:
+    import polars as pl
     import psycopg
 
 # What is sorted and hashed is a batch; plans are made for it once, so that compiling them is waste.
@@ -50,17 +58,34 @@ def load_batch(
     """Load a batch, read it back, and mark its sink done, all in one transaction.
 
     Nothing of it is kept when it does not read back as written (``Verification.ok`` is false then).
+    Records that Postgres refuses while it takes others are told to the delivery.
     ``details`` of the result: songs_new, songs_changed, songs_unchanged, songs_removed,
     songs_of_artists_changed (songs without a record in the batch whose genre followed their
-    artist's), records_unchanged.
+    artist's), records_unchanged. Raises psycopg errors.
     """
+    import psycopg
+
+    try:
+        return _loaded(conn, delivery, isolate=False)
+    except psycopg.Error as error:
+        if refusal(error) is None:
+            raise
+    return _loaded(conn, delivery, isolate=True)
+
+
+def _loaded(
+    conn: psycopg.Connection[Any], delivery: Delivery, *, isolate: bool
+) -> tuple[SinkResult, Verification]:
     import psycopg
 
     started = time.monotonic()
     with conn.transaction() as transaction:
         take_until_commit(conn, Lock.STAR_SCHEMA)
         conn.execute(_SETTINGS)
-        intake, facts, followed, removed = _load(conn, delivery)
+        if isolate:
+            _set_aside(conn, delivery)
+        chunks = delivery.taken() if isolate else delivery.chunks()
+        intake, facts, followed, removed = _load(conn, chunks, delivery.batch_id)
         found = verify.verify(conn, intake)
         result = SinkResult(
             rows_written=intake.records,
@@ -82,10 +107,26 @@ def load_batch(
     return result, found
 
 
+def _set_aside(conn: psycopg.Connection[Any], delivery: Delivery) -> None:
+    """Tell the delivery which records Postgres refuses, by loads of which nothing is kept.
+
+    A load is of many statements over all records at once: only a whole one tells what it refuses.
+    """
+
+    def tried(records: pl.DataFrame) -> None:
+        with conn.transaction(force_rollback=True):
+            _load(conn, [records], delivery.batch_id)
+
+    isolating: Isolating[pl.DataFrame] = Isolating(refusal, refusing(delivery))
+    for chunk in delivery.chunks():
+        isolating.write(chunk, tried)
+    isolating.settle()
+
+
 def _load(
-    conn: psycopg.Connection[Any], delivery: Delivery
+    conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame], batch_id: str
 ) -> tuple[sources.Intake, songs.Facts, int, int]:
-    intake = sources.take(conn, delivery.chunks())
+    intake = sources.take(conn, chunks)
     first = intake.first
     large = first and intake.records >= references.MANY
     foreign_keys = references.take_away(conn) if large else []
@@ -105,5 +146,5 @@ def _load(
     removed = removal.remove_songs(conn)
     removal.remove_orphans(conn)
     references.bring_back(conn, foreign_keys)
-    removal.note_touched(conn, delivery.batch_id)
+    removal.note_touched(conn, batch_id)
     return intake, facts, followed, removed

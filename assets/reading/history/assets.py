@@ -18,7 +18,6 @@ from assets.reading.settings import ReadingSettings
 from assets.reading.tables import INTERACTIONS, META, warehouse_of
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
-from landing.batch.staging import PART_ROWS
 from resources.bigquery import BigQueryResource
 from resources.gcs import GcsResource
 from resources.postgres import PostgresResource
@@ -64,7 +63,7 @@ def interaction_history(
     yield from _merged(
         context, postgres, gcs, bigquery, reading, INTERACTIONS,
         lambda delivery, warehouse, conn: write_events(
-            warehouse, conn, reading.bucket, delivery.parts
+            warehouse, conn, reading.bucket, delivery.parts, delivery
         ),
     )  # fmt: skip
 
@@ -89,9 +88,7 @@ def content_meta_history(
     """The batch's categories in `content_meta`; the days whose events they concern are reported."""
     yield from _merged(
         context, postgres, gcs, bigquery, reading, META,
-        lambda delivery, warehouse, conn: write_categories(
-            warehouse, conn, delivery.facts(rows=PART_ROWS), delivery.batch_id
-        ),
+        lambda delivery, warehouse, conn: write_categories(warehouse, conn, delivery),
     )  # fmt: skip
 
 

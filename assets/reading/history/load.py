@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from assets.reading.fact_statements import days_parameters, gained, merge
 from assets.reading.kinds import CATEGORIES, EVENTS, KINDS, Kind
 from assets.reading.merges import location_of, run_merge
-from assets.sinks.bigquery import load_config, same_row, stage, within
+from assets.sinks.bigquery import load_apart, load_config, refusal, same_row, stage, within
 from assets.sinks.result import SAMPLE, SinkResult, Verification
 from landing.batch.failures import TransientError
+from landing.batch.staging import PART_ROWS
 from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from assets.sinks.bigquery import Warehouse
+    from landing.batch.delivery import Delivery
     from landing.batch.staging import StagedPart
 
     Connection = psycopg.Connection[Any]
@@ -87,9 +89,16 @@ GAINED = {
 
 
 def write_events(
-    warehouse: Warehouse, conn: Connection, bucket: str, parts: Sequence[StagedPart]
+    warehouse: Warehouse,
+    conn: Connection,
+    bucket: str,
+    parts: Sequence[StagedPart],
+    delivery: Delivery | None = None,
 ) -> tuple[SinkResult, Verification]:
     """Load the staged parts from the bucket, merge their events, read back, note changed days.
+
+    When BigQuery refuses the load for its rows, those of the ``delivery`` are loaded anew, in as
+    many jobs as it takes, and the delivery is told which it refuses.
 
     ``conn`` is in autocommit mode. ``rows_written`` are the events that the batch brought,
     ``unchanged`` its other rows: there already, or repeated. ``details``: rows, days, changed (the
@@ -98,12 +107,19 @@ def write_events(
     """
     started = time.monotonic()
     warehouse.ensure()
-    _load_parts(warehouse, bucket, parts)
-    return _write(EVENTS, warehouse, conn, sum(part.rows for part in parts), started)
+    rows = sum(part.rows for part in parts)
+    try:
+        _load_parts(warehouse, bucket, parts)
+    except Exception as error:
+        if delivery is None or refusal(error) is None:
+            raise
+        facts = delivery.facts(rows=PART_ROWS)
+        rows = load_apart(warehouse, EVENTS.history, facts, _refusing(delivery))
+    return _write(EVENTS, warehouse, conn, rows, started)
 
 
 def write_categories(
-    warehouse: Warehouse, conn: Connection, chunks: Iterable[pl.DataFrame], batch_id: str
+    warehouse: Warehouse, conn: Connection, delivery: Delivery
 ) -> tuple[SinkResult, Verification]:
     """Load the categories among the staged rows, merge them, read back, note changed contents.
 
@@ -111,7 +127,13 @@ def write_categories(
     """
     started = time.monotonic()
     warehouse.ensure()
-    staged = stage(warehouse, CATEGORIES.history, _named(chunks), batch_id=batch_id)
+    staged = stage(
+        warehouse,
+        CATEGORIES.history,
+        _named(delivery.facts(rows=PART_ROWS)),
+        batch_id=delivery.batch_id,
+        refused=_refusing(delivery),
+    )
     return _write(CATEGORIES, warehouse, conn, staged.rows, started)
 
 
@@ -173,6 +195,25 @@ def _load_parts(warehouse: Warehouse, bucket: str, parts: Sequence[StagedPart]) 
         timeout=REQUEST_TIMEOUT,
     )
     job.result(timeout=JOB_TIMEOUT)
+
+
+def _refusing(delivery: Delivery) -> Callable[[pl.DataFrame, str], None]:
+    """Tells the delivery of one of its rows: facts have no key but their place.
+
+    One that does not know its line is the first of those that say the same in its object.
+    """
+
+    def refused(row: pl.DataFrame, detail: str) -> None:
+        source = row.item(0, "source")
+        if "line" in row.columns:
+            line = row.item(0, "line")
+        else:
+            same = row.select("source", *CATEGORIES.names)
+            found = (frame.join(same, on=same.columns) for frame in delivery.facts())
+            line = next(frame.item(0, "line") for frame in found if not frame.is_empty())
+        delivery.refuse(f"{source} line {line}", detail, (source, line))
+
+    return refused
 
 
 def _named(chunks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

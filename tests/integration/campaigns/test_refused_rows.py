@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from typing import Any
 
@@ -97,9 +98,12 @@ def test_a_text_that_the_api_refuses_costs_its_own_vector_only(env, landing, ope
         counts = users.stored(["u0", "u1", "u2"], ["message_count"])
         assert sum(one["message_count"] for one in counts.values()) == 20
     source = "gs://campaigns/campaigns/a.csv#1"
-    assert noted(landing, batch) == [("message_embeddings", "emoji", source, 9)]
-    ((words,),) = landing.query("SELECT detail FROM landing.refused_row")
-    assert "maximum context length is 8192 tokens" in words
+    assert noted(landing, batch) == [
+        ("message_embeddings", "emoji", source, 9),
+        ("user_profiles", "emoji", source, 9),
+    ]
+    for (words,) in landing.query("SELECT detail FROM landing.refused_row"):
+        assert "maximum context length is 8192 tokens" in words
     assert not check.passed
     assert check.severity.value == "WARN"
     assert check.metadata["rows_refused"].value == 1
@@ -117,6 +121,9 @@ def test_a_row_that_milvus_refuses_costs_itself_only(env) -> None:
     rows = [{**good, "record_id": f"r{n}"} for n in range(9)]
     rows[3]["user_id"] = "u" * 600
     rows[6]["vector"] = [1.0]
+    rows[1]["vector"] = [math.nan, 1.0]
+    rows[2]["vector"] = [1.0, -math.inf]
+    rows[8]["user_id"] = "ü" * 300
     with closing(MilvusResource(uri=env["MILVUS_URI"]).client()) as client:
         vectors = message_embeddings.store(client, "refusing", Space("m", 2))
         vectors.ensure()
@@ -124,12 +131,15 @@ def test_a_row_that_milvus_refuses_costs_itself_only(env) -> None:
         isolating.write(rows, vectors.upsert)
         isolating.settle()
         keys = [f"r{n}" for n in range(9)]
-        assert set(vectors.hashes(keys)) == set(keys) - {"r3", "r6"}
-        assert set(told) == {"r3", "r6"}
+        assert set(told) == {"r1", "r2", "r3", "r6", "r8"}
+        assert set(vectors.hashes(keys)) == set(keys) - set(told)
+        assert "'nan' is not a number or infinity" in told["r1"]
+        assert "is not a number or infinity" in told["r2"]
+        assert "length: 600, max length: 512" in told["r8"]
         assert "600 exceeds" in told["r3"]
         # Without somebody to tell, and where every row is refused, it is an error.
         with pytest.raises(Exception, match="exceeds"):
-            vectors.isolating(None).write(rows[2:5], vectors.upsert)
+            vectors.isolating(None).write(rows[3:6], vectors.upsert)
         alone = vectors.isolating(told.__setitem__)
         alone.write([rows[6]], vectors.upsert)
         with pytest.raises(Exception, match="dim"):

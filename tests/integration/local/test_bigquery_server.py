@@ -147,6 +147,53 @@ def test_objects_load_from_the_bucket(env: Env) -> None:
     assert [tuple(row) for row in rows] == [("a", 1), ("b", 2)]
 
 
+@pytest.mark.servers("bigquery", "gcs")
+def test_a_load_job_with_a_bad_row_is_refused_as_a_whole(env: Env) -> None:
+    from google.api_core.exceptions import BadRequest
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery, storage
+
+    bucket = storage.Client(
+        project=env["GOOGLE_CLOUD_PROJECT"],
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": env["STORAGE_EMULATOR_HOST"]},
+    ).bucket(env["CAMPAIGNS_BUCKET"])
+    bucket.blob("load/good.csv").upload_from_string("word,n\na,1\n")
+    bucket.blob("load/late.csv").upload_from_string("word,n\nb,2\nc,many\n")
+    client = bigquery_client(env)
+    dataset = env["CAMPAIGNS_DATASET"]
+    client.create_dataset(dataset, exists_ok=True)
+    client.query_and_wait(f"CREATE TABLE {dataset}.held (word STRING, n INT64)")
+    client.query_and_wait(f"INSERT INTO {dataset}.held (word, n) VALUES ('before', 0)")
+    uris = [f"gs://{env['CAMPAIGNS_BUCKET']}/load/{name}.csv" for name in ("good", "late")]
+
+    def load(disposition: str, uris: list[str]) -> bigquery.LoadJob:
+        return client.load_table_from_uri(
+            uris,
+            f"{client.project}.{dataset}.held",
+            job_config=bigquery.LoadJobConfig(
+                source_format="CSV", skip_leading_rows=1, write_disposition=disposition
+            ),
+        )
+
+    def held() -> list[tuple[str, int]]:
+        rows = client.query_and_wait(f"SELECT word, n FROM {dataset}.held ORDER BY n")
+        return [tuple(row) for row in rows]
+
+    for disposition in ("WRITE_TRUNCATE", "WRITE_APPEND"):
+        job = load(disposition, uris)
+        with pytest.raises(BadRequest) as refused:
+            job.result(timeout=30)
+        assert (job.state, job.error_result["reason"]) == ("DONE", "invalid")
+        assert job.error_result["location"].startswith("gs://")
+        assert "many" in job.error_result["message"]
+        assert refused.value.errors[0]["reason"] == "invalid"
+        assert held() == [("before", 0)]
+    load("WRITE_APPEND", uris[:1]).result(timeout=30)
+    load("WRITE_TRUNCATE", uris[:1]).result(timeout=30)
+    assert held() == [("a", 1)]
+
+
 @pytest.mark.servers("bigquery")
 @pytest.mark.parametrize(
     ("number", "kept"),

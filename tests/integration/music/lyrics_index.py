@@ -39,11 +39,12 @@ class Index:
     def pages(self, batch, rows=1_000):
         return TouchedPages(self.pg, batch, rows)
 
-    def write(self, batch, rows=1_000):
-        return lyrics_vectors.write(self.pages(batch, rows), self.store, self.pg, self.openai)
+    def write(self, batch, rows=1_000, refuse=None):
+        pages = self.pages(batch, rows)
+        return lyrics_vectors.write(pages, self.store, self.pg, self.openai, refuse)
 
-    def verify(self, batch):
-        return lyrics_vectors.verify(self.pages(batch), self.store, self.pg)
+    def verify(self, batch, refused=()):
+        return lyrics_vectors.verify(self.pages(batch), self.store, self.pg, refused)
 
     def rows(self):
         rows = self.client.query(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 
 from assets.embeddings import Space
 from assets.frame.tables import Column
-from assets.music.search import lyrics_vectors
+from assets.music.search import lyrics_vectors, song_rows
 from assets.sinks.milvus import AnotherModelError, AnotherSchemaError
 from landing.batch.failures import classify
+from landing.batch.refused import Refusals
 from tests import processes
 from tests.integration.music.lyrics_index import LONG, opened, small
 from tests.integration.music.search_world import ODD_KEYS, Song
@@ -63,6 +67,51 @@ def test_written_twice_then_changed_then_gone(index, openai_admin):
     index.assert_holds_the_world()
     assert index.verify("b3").ok
     assert index.write("b3").deleted == 0
+
+
+def test_a_song_that_is_refused_has_no_passage_and_the_others_have_theirs(index):
+    """Refused by the API for one of its passages, or by Milvus for its key."""
+    long_key = "SO" + "x" * 600
+    emoji = Song("SOEMOJI", text=LONG)
+    index.world.put("b1", [*small(), emoji, Song(long_key, text="fine words")])
+    told: dict[str, str] = {}
+    # 8,000 characters of four bytes: some 30,000 tokens, of which the API takes 8,192.
+    bag = ((chr(0x1F600) * 4_000, 2), (chr(0x1F601) * 3_990, 1))
+    index.world.change("b0", "SOEMOJI", text="before")
+    index.write("b0")
+    assert "SOEMOJI#0" in index.rows()
+    index.world.change("b1", "SOEMOJI", text=None, words=bag)
+    result = index.write("b1", rows=4, refuse=told.__setitem__)
+    assert set(told) == {"SOEMOJI", long_key}
+    assert "maximum context length" in told["SOEMOJI"]
+    assert "exceeds" in told[long_key]
+    assert index.verify("b1", told).ok
+    assert not index.verify("b1").ok
+    held = dict(index.world.songs)
+    del index.world.songs["SOEMOJI"], index.world.songs[long_key]
+    index.assert_holds_the_world()
+    assert result.rows_written == len(index.rows())
+    assert result.details["songs"] == len(index.world.songs) - 1
+    with pytest.raises(Exception, match="maximum context length"):
+        index.write("b1")
+    index.world.songs |= held
+
+
+def test_a_refused_song_is_told_with_its_records_object_and_line(index):
+    index.world.put("b1", [Song("SO1", text="la")])
+    with psycopg.connect(index.pg.url) as conn:
+        for key, line in (("x", 3), ("lyrics", 8)):
+            conn.execute(
+                "INSERT INTO music.song_source (record_key, format, rank, seq, row_hash, source,"
+                " line, fingerprint) VALUES (%s, 'hdf5', 1, 1, 'h', 'minio://raw/a#1', %s, 'f')",
+                (key, line),
+            )
+        conn.execute("UPDATE music.song_lyrics SET source_record = 'lyrics'")
+    for lyrics, line in ((False, 3), (True, 8)):
+        told = Refusals()
+        delivery: Any = SimpleNamespace(refuse=told)
+        song_rows.refusing(index.pg, delivery, lyrics=lyrics)("SO1", "no")
+        assert told.places == {"SO1": ("minio://raw/a#1", line)}
 
 
 def test_what_is_missing_other_or_too_much_is_found(index):

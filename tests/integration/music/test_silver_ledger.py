@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import Iterator
@@ -284,3 +285,43 @@ def test_a_killed_load_leaves_all_or_nothing(ledgered, world, point, first):
     ledgered.load("b1")
     assert world.versions() == again
     assert ledgered.sink("b1") == ("done", 50, "run")
+
+
+def test_a_record_that_postgres_refuses_costs_its_song_only(ledgered, world):
+    """Whichever table refuses it, and whether the star schema was empty before."""
+    genre = "".join(hashlib.sha256(str(n).encode()).hexdigest() for n in range(200))
+    bad = [
+        record("hdf5", "TRG", track_id="TRG", song_id="SOG", title="T", artist_id="AR0",
+               genre=genre),
+        record("hdf5", "TRN", track_id="TRN", song_id="SON", title="T", artist_id="ARN",
+               artist_name="Nobody"),
+    ]  # fmt: skip
+    with psycopg.connect(ledgered.url) as conn:
+        conn.execute("ALTER TABLE music.dim_artist ADD CONSTRAINT known CHECK (name <> 'Nobody')")
+    rows = [*ROWS[:20], bad[0], *ROWS[20:], bad[1]]
+    ledgered.stage("b1", rows)
+    result, found = ledgered.load("b1")
+    assert (result.rows_written, found.expected, found.ok) == (50, 50, True)
+    alone = world.state()
+    assert set(alone["fact_song"]) == {f"SO{n}" for n in range(50)}
+    assert set(alone["dim_artist"]) == {"AR0", "AR1", "AR2"}
+    assert ledgered.sink("b1") == ("done", 50, "run")
+    noted = "SELECT record_key, source, line, detail FROM landing.refused_row ORDER BY line"
+    (of_genre, of_artist) = world.query(noted)
+    assert of_genre[:3] == (bad[0]["record_key"], f"minio://music-raw/{bad[0]['record_key']}#1", 21)
+    assert "index row requires" in of_genre[3]
+    assert of_artist[:3] == (
+        bad[1]["record_key"],
+        f"minio://music-raw/{bad[1]['record_key']}#1",
+        52,
+    )
+    assert 'check constraint "known"' in of_artist[3]
+    versions = world.versions()
+    ledgered.load("b1")
+    assert world.versions() == versions, "nothing is written by loads that only try"
+
+    with psycopg.connect(ledgered.url) as conn:
+        conn.execute("ALTER TABLE music.dim_artist DROP CONSTRAINT known")
+    result, _ = ledgered.load("b1")
+    assert (result.rows_written, result.details["songs_new"]) == (51, 1)
+    assert [key for key, *_ in world.query(noted)] == [bad[0]["record_key"]]

@@ -215,6 +215,8 @@ def test_what_a_store_refuses_is_shown_with_its_text(landing, env, capsys):
         delivery.refuse("r", "10334: object to insert too large")
         assert [chunk["record_id"].to_list() for chunk in delivery.taken()] == [["g"]]
         delivery.done(rows_written=1)
+    assert quarantine.run(None, replay=False, limit=10) == 0
+    assert f"{batch}  campaigns  1 " in capsys.readouterr().out
     assert quarantine.run(batch, replay=False, limit=10) == 0
     said = capsys.readouterr().out
     assert "1 refused by a store" in said
@@ -224,3 +226,20 @@ def test_what_a_store_refuses_is_shown_with_its_text(landing, env, capsys):
     assert "correct the row in its file" in said
     assert quarantine.run(batch, replay=True, limit=10) == 1
     assert "is not put back" in capsys.readouterr().err
+
+
+def test_rejected_and_refused_rows_of_a_batch_are_one_line(landing, env, capsys):
+    batch = landing.batch({"campaigns/a.csv": DIRTY})
+    landing.validate(batch)
+    for sink in ("raw_messages", "engagement_graph"):
+        with deliver(
+            landing.pg, landing.store, pipeline="campaigns", batch_id=batch, sink=sink,
+            run_id="run",
+        ) as delivery:  # fmt: skip
+            delivery.refuse("g", "no such number")
+            delivery.done(rows_written=0)
+    assert quarantine.run(None, replay=False, limit=20) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(batch)]
+    assert len(lines) == 1
+    for part in ("  5  ", "2 rejected_by_sink", "1 bad_timestamp", "  -  "):
+        assert part in lines[0]

@@ -8,11 +8,16 @@ from collections import Counter
 from datetime import date
 
 import dagster as dg
+import polars as pl
 import pytest
+from google.api_core.exceptions import BadRequest
+from google.cloud.bigquery import Client
 
 from assets.reading.history import load as history_load
 from assets.reading.history.assets import content_meta_history
+from assets.reading.kinds import EVENTS
 from assets.reading.pipeline import USER_INTERACTION_KEY
+from assets.sinks.bigquery import schema_fields
 from landing.batch import staging
 from landing.batch.failures import TransientError
 from resources.bigquery import run
@@ -162,6 +167,60 @@ def test_a_file_of_one_kind_leaves_the_other_table_alone(world, made, tmp_path):
     assert world.ledger("SELECT state FROM landing.batch WHERE batch_id = %s", rejected) == [
         ("loaded_with_rejects",)
     ]
+
+
+def without_nulls(world, kind, column):
+    """BigQuery refuses every row of the kind's staging table in which the column is null."""
+    world.warehouse.client.create_dataset(world.warehouse.dataset, exists_ok=True)
+    columns = ", ".join(
+        f"{field.name} {field.field_type.replace('FLOAT', 'FLOAT64').replace('INTEGER', 'INT64')}"
+        f"{' NOT NULL' if field.name == column else ''}"
+        for field in schema_fields(kind.history.columns)
+    )
+    world.warehouse.run(f"CREATE TABLE `{{{kind.history.name}}}` ({columns})")
+
+
+def test_rows_that_bigquery_refuses_cost_themselves_only(world, tmp_path):
+    """Found by loads of parts, and named by object and line."""
+    (tmp_path / "events.csv").write_text(
+        "user_id,content_id,read_percent,updated_at\n"
+        + "".join(f"{n},7,0.5,2022-03-0{n} 10:00:00\n" for n in range(1, 9))
+    )
+    (tmp_path / "few.csv").write_text("content_id,category_name\n1,news\n\n2,sport\n")
+    world.put(tmp_path, "events.csv", "few.csv")
+    without_nulls(world, EVENTS, "user_id")
+    batch = world.tick()
+    assert world.load(batch).success
+    assert [event[0] for event in world.events()] == list(range(1, 9))
+    assert world.categories() == [(1, "news"), (2, "sport")]
+    refused = world.ledger("SELECT sink, source, line FROM landing.refused_row ORDER BY line")
+    assert [(sink, line) for sink, _, line in refused] == [
+        ("interaction_history", 2),
+        ("interaction_history", 4),
+    ]
+    assert all("few.csv#" in source for _, source, _ in refused)
+    assert world.ledger("SELECT state FROM landing.batch") == [("loaded_with_rejects",)]
+
+
+def test_a_category_that_bigquery_refuses_is_named_by_its_line(world, tmp_path, monkeypatch):
+    (tmp_path / "few.csv").write_text("content_id,category_name\n1,news\n3,bad\n2,sport\n")
+    world.put(tmp_path, "few.csv")
+    batch = world.tick()
+    load = Client.load_table_from_file
+
+    def refusing(client, file, *arguments, **further):
+        """As BigQuery answers of a job with a row that it does not take."""
+        names = pl.read_parquet(file)["category_name"].to_list()
+        file.seek(0)
+        if "bad" in names:
+            raise BadRequest("no", errors=[{"reason": "invalid", "message": "bad: no such thing"}])
+        return load(client, file, *arguments, **further)
+
+    monkeypatch.setattr(Client, "load_table_from_file", refusing)
+    assert world.load(batch).success
+    assert world.categories() == [(1, "news"), (2, "sport")]
+    refused = world.ledger("SELECT sink, line, detail FROM landing.refused_row")
+    assert refused == [("content_meta_history", 3, "bad: no such thing")]
 
 
 def test_a_sink_alone_is_refused_a_lost_staging_which_is_staged_again(world, made, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -116,6 +117,56 @@ def test_the_mark_is_made_with_the_rows_or_not_at_all(landing):
     take(landing, batch)
     assert [key for key, *_ in held(landing)] == ["r1", "r2"]
     assert landing.query(sink) == [("done", 2)]
+
+
+def refused(landing):
+    return landing.query("SELECT record_key, line, detail FROM landing.refused_row ORDER BY line")
+
+
+def test_a_row_that_postgres_refuses_costs_itself_only(landing):
+    first = landing.batch({"campaigns/0.csv": [row("r5", "before")]})
+    landing.validate(first)
+    take(landing, first)
+    with psycopg.connect(landing.url) as conn:
+        conn.execute("ALTER TABLE shop.messages ADD CONSTRAINT short CHECK (message <> 'long')")
+        conn.execute("CREATE INDEX by_message ON shop.messages (message)")
+    # More than an entry of an index may have, and not to be compressed.
+    random = "".join(sha256(str(n).encode()).hexdigest() for n in range(200))
+    texts = {2: "long", 5: "long", 7: random}
+    rows = [row(f"r{n}", texts.get(n, "Hello")) for n in range(9)]
+    batch = landing.batch({"campaigns/a.csv": rows})
+    landing.validate(batch)
+    result, found = take(landing, batch)
+    assert (result.rows_written, result.unchanged, found.expected, found.ok) == (6, 0, 6, True)
+    there = {key: message for key, message, *_ in held(landing)}
+    assert there == {f"r{n}": "Hello" for n in (0, 1, 3, 4, 6, 8)} | {"r5": "before"}
+    (second, fifth, seventh) = refused(landing)
+    assert (second[:2], fifth[:2], seventh[:2]) == (("r2", 4), ("r5", 7), ("r7", 9))
+    assert second[2].endswith('violates check constraint "short"')
+    assert "index row requires" in seventh[2]
+    assert max(len(words) for *_, words in refused(landing)) < 300, "words, not the row"
+    sink = "SELECT state, rows_written, rows_refused FROM landing.batch_sink"
+    mine = " WHERE sink = 'raw_messages' AND batch_id = %s"
+    assert landing.query(sink + mine, batch) == [("done", 6, 3)]
+
+    # Once they get through, nothing is left of it.
+    with psycopg.connect(landing.url) as conn:
+        conn.execute("ALTER TABLE shop.messages DROP CONSTRAINT short")
+        conn.execute("DROP INDEX shop.by_message")
+    result, found = take(landing, batch, run="run-2")
+    assert (result.rows_written, result.unchanged, found.ok) == (9, 6, True)
+    assert refused(landing) == []
+
+
+def test_what_refuses_every_row_is_raised_and_nothing_is_kept(landing):
+    batch = landing.batch({"campaigns/a.csv": [row(f"r{n}") for n in range(30)]})
+    landing.validate(batch)
+    with psycopg.connect(landing.url) as conn:
+        postgres.ensure(conn, MESSAGES)
+        conn.execute("ALTER TABLE shop.messages ADD CHECK (campaign <> 'Sale')")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        take(landing, batch)
+    assert held(landing) == refused(landing) == []
 
 
 def test_a_table_that_is_otherwise_is_refused_with_the_remedy(landing):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local import bigquery_server
+from local import bigquery_server, milvus_server
 from local.service import Place, Service, StackError
 from local.services import SERVICES, postgres
 from local.stack import Stack, servers_python
@@ -97,6 +97,12 @@ def test_another_version_of_the_bigquery_emulator_is_refused() -> None:
     bigquery_server.check_version("1.4.0")
     with pytest.raises(SystemExit, match=r"bqemulator 1\.4\.1 is installed.*1\.4\.0"):
         bigquery_server.check_version("1.4.1")
+
+
+def test_another_version_of_milvus_lite_is_refused() -> None:
+    milvus_server.check_version("3.2.2")
+    with pytest.raises(SystemExit, match=r"milvus-lite 3\.3\.0 is installed.*3\.2\.2"):
+        milvus_server.check_version("3.3.0")
 
 
 def test_root_passes_private_directories_only_when_it_must(

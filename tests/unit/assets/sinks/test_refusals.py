@@ -80,12 +80,17 @@ def staged(client: Loads, told: dict[str, str] | None, rows: int = 40) -> bigque
         schema=SCHEMA,
     ).iter_slices(15)  # fmt: skip
     client_of_any_kind: Any = client
+
+    def tell(row: pl.DataFrame, detail: str) -> None:
+        assert told is not None
+        told[row.item(0, "record_id")] = detail
+
     return bigquery.stage(
         Warehouse(client_of_any_kind, "d", ()),
         USER_EVENTS_STAGING,
         chunks,
         batch_id="b",
-        refuse=told.__setitem__ if told is not None else None,
+        refused=tell if told is not None else None,
     )
 
 
