@@ -131,7 +131,7 @@ def test_workers_are_let_end_after_their_server_in_bounded_time(
     began = time.monotonic()
     process.stop(running, "SIGTERM", 5, Workers(among, grace=2.0))
     assert (b"drained" in log.read_bytes()) == drained
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 60, "neither waits for the other without end"
     assert found == [2, 2], "the second time as an orphan"
     assert not process.alive(worker)
     assert running.process() is None

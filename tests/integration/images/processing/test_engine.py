@@ -25,11 +25,12 @@ pytestmark = pytest.mark.servers("s3")
 QUICK = Limits(most_pixels=1_000_000, most_bytes=1 << 20, seconds=1.0)
 
 
-def children() -> list[psutil.Process]:
-    return [
-        one for one in psutil.Process().children()
-        if "assets.images.processing.worker" in one.cmdline()
-    ]  # fmt: skip
+@pytest.fixture(autouse=True)
+def no_worker_is_left(buckets):
+    """Neither running nor ended and not collected."""
+    before = set(psutil.Process().children())
+    yield
+    assert not set(psutil.Process().children()) - before
 
 
 def test_images_are_read_made_and_written(buckets) -> None:
@@ -46,7 +47,6 @@ def test_images_are_read_made_and_written(buckets) -> None:
         assert (outcome.width, outcome.height) == (32, 32)
         assert outcome.bytes == len(made.data)
         assert 0 < outcome.seconds < 60
-    assert not children()
 
 
 def test_hostile_files_get_one_row_each(buckets) -> None:
@@ -85,7 +85,6 @@ def test_what_ends_or_holds_a_worker_costs_its_own_row(buckets, tmp_path) -> Non
     assert "SIGSEGV" in by_name["bad-0"]
     assert "exit code 7" in by_name["bad-1"]
     assert by_name["bad-6"] == "KeyError: 'no such\\x00thing'"
-    assert not children()
 
 
 def test_one_worker_alone_survives_the_same(buckets) -> None:
@@ -121,7 +120,6 @@ def test_items_are_taken_as_workers_come_free(buckets) -> None:
         assert taken - done <= 2 * AHEAD
     outcomes.close()
     assert taken < 1000
-    assert not children()
 
 
 def test_stopping_finishes_what_is_in_hand_and_no_more(buckets) -> None:
@@ -152,7 +150,6 @@ def test_an_iterable_s_own_error_gets_out_and_ends_the_workers(buckets) -> None:
 
     with pytest.raises(LookupError, match="the database"):
         list(buckets.process(broken()))
-    assert not children()
 
 
 def test_a_store_that_is_away_blames_no_item(buckets) -> None:
