@@ -7,9 +7,10 @@ overlap. Does not: what a source takes (``declared.py``), the scan.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 from assets.frame.declared import LandedFiles
+from assets.frame.settings import LandingPlaces
 from landing.batch.quarantine import quarantine_key
 from landing.batch.staging import part_key
 
@@ -28,15 +29,16 @@ def require_apart(landed: Sequence[LandedFiles]) -> None:
     are in different stores or buckets, or when no key can begin with both prefixes; patterns do not
     count, for whether two of them share a text is not to be seen.
     """
-    for one, other in combinations(landed, 2):
-        _require_other_keys(one, other)
-    for reader in landed:
-        for writer in landed:
-            _require_no_output(reader, writer)
+    placed = [(one, one.places()) for one in landed]
+    for one, other in combinations(placed, 2):
+        _require_other_keys(*one, *other)
+    for reader, writer in product(placed, placed):
+        _require_no_output(*reader, *writer)
 
 
-def _require_other_keys(one: LandedFiles, other: LandedFiles) -> None:
-    first, second = one.places(), other.places()
+def _require_other_keys(
+    one: LandedFiles, first: LandingPlaces, other: LandedFiles, second: LandingPlaces
+) -> None:
     if one.store != other.store or not first.bucket or first.bucket != second.bucket:
         return
     a, b = first.prefix, second.prefix
@@ -49,9 +51,10 @@ def _require_other_keys(one: LandedFiles, other: LandedFiles) -> None:
         )
 
 
-def _require_no_output(reader: LandedFiles, writer: LandedFiles) -> None:
+def _require_no_output(
+    reader: LandedFiles, source: LandingPlaces, writer: LandedFiles, places: LandingPlaces
+) -> None:
     """``reader`` must not take the staging and the quarantine of ``writer`` for what landed."""
-    source, places = reader.places(), writer.places()
     if reader.store != writer.store or not source.bucket:
         return
     pattern = reader.source(source.bucket, source.prefix).pattern
