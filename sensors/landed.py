@@ -3,10 +3,13 @@
 Belongs here: Dagster's words for a tick. Does not: any decision, or which sources there are.
 """
 
+import os
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -27,7 +30,9 @@ from sensors.reaper import report_dead
 if TYPE_CHECKING:
     from landing.arrival.events import Status
     from landing.arrival.requests import Request
+    from landing.arrival.source import Source
     from landing.arrival.tick import Ended, Tick
+    from landing.stores.base import ObjectStore
 
 #: Seconds that have to pass between two evaluations. The daemon looks every 5: with exactly 5 here
 #: every other look comes some milliseconds too early, and what landed waits for the next.
@@ -37,6 +42,23 @@ INTERVAL_SECONDS = 4
 #: is broken; and between two attempts to subscribe, so that a server that hangs up is not hammered.
 SILENCE = 15.0
 PACE = 1.0
+
+#: Seconds after its start until which a tick waits for what lands; Dagster cuts ticks at 60.
+WAIT_SECONDS = 20.0
+
+#: Threads of the code server that no waiting tick takes: for runs, the UI and other ticks.
+THREADS_LEFT = 6
+
+
+def _seats() -> int:
+    """How many ticks may wait at once: those that the code server has threads for.
+
+    None where nobody says how many it has: by default they are too few.
+    """
+    return max(int(os.environ.get("DAGSTER_GRPC_MAX_WORKERS") or 0) - THREADS_LEFT, 0)
+
+
+_SEATS = threading.Semaphore(_seats())
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,31 +142,13 @@ def _evaluate(
     resource: StoreResource,
     listener: Listener | None,
 ) -> dg.SensorResult:
-    from landing.arrival.tick import evaluate_tick
-
-    deadline = time.monotonic() + DEADLINE_SECONDS
     places = files.places()
     source = files.source(places.bucket, places.prefix)
-    hints = listener.keys.drain() if listener else ()
-    with (
-        opened(resource, source.bucket) as store,
-        postgres.connect(autocommit=True) as connection,
-    ):
-        tick = evaluate_tick(
-            source,
-            store,
-            connection,
-            context.cursor,
-            now=lambda: datetime.now(UTC),
-            deadline=deadline,
-            clock=time.monotonic,
-            runs=InstanceRuns(context.instance),
-            hints=hints,
-        )
+    with opened(resource, source.bucket) as store:
+        tick = _ticked(source, store, context, postgres, listener)
     context.log.info(tick.message)
     events = None
     if listener:
-        listener.keys.put_back(tick.hinted.unsettled)
         events = listener.status
         if events.last_error:
             context.log.warning("events: %s; the scan goes on alone", events.last_error)
@@ -174,6 +178,56 @@ def _evaluate(
                     now=datetime.now(UTC),
                 )
     return sensor_result(files, tick, made, known_partitions=known, events=events)
+
+
+def _ticked(
+    source: "Source",
+    store: "ObjectStore",
+    context: dg.SensorEvaluationContext,
+    postgres: PostgresResource,
+    listener: Listener | None,
+) -> "Tick":
+    """A tick; the last of several, where there was nothing to do until something landed."""
+    from landing.arrival.tick import evaluate_tick
+    from landing.arrival.waiting import nothing_to_do, something_new, wait
+
+    began = time.monotonic()
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    def evaluate(cursor: str | None, deadline: float) -> "Tick":
+        with postgres.connect(autocommit=True) as connection:
+            tick = evaluate_tick(
+                source,
+                store,
+                connection,
+                cursor,
+                now=now,
+                deadline=deadline,
+                clock=time.monotonic,
+                runs=InstanceRuns(context.instance),
+                hints=listener.keys.drain() if listener else (),
+            )
+        if listener:
+            listener.keys.put_back(tick.hinted.unsettled)
+        return tick
+
+    tick = evaluate(context.cursor, began + DEADLINE_SECONDS)
+    if not _SEATS.acquire(blocking=False):
+        return tick
+    try:
+        while nothing_to_do(tick) and wait(
+            partial(something_new, store, source, tick.scan, now),
+            lambda: listener is not None and len(listener.keys) > 0,
+            until=began + WAIT_SECONDS,
+            clock=time.monotonic,
+            sleep=time.sleep,
+        ):
+            tick = evaluate(tick.cursor, began + WAIT_SECONDS + DEADLINE_SECONDS)
+    finally:
+        _SEATS.release()
+    return tick
 
 
 def run_requests(

@@ -62,6 +62,11 @@ class KeyQueue:
                 del self._keys[key]
             return keys
 
+    def __len__(self) -> int:
+        """How many keys wait."""
+        with self._lock:
+            return len(self._keys)
+
     def put_back(self, keys: Iterable[str]) -> None:
         """Keys that a tick could not use yet, behind those that came meanwhile."""
         with self._lock:

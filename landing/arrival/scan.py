@@ -58,7 +58,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """What one tick's scan did. ``ignored`` counts skipped keys by reason."""
+    """What one tick's scan did. ``ignored`` counts skipped keys by reason.
+
+    ``seen`` are the versions that were taken, where one page held the whole cycle.
+    """
 
     position: Position
     finished_cycle: bool
@@ -67,6 +70,7 @@ class ScanResult:
     known: int
     new: int
     ignored: Mapping[str, int]
+    seen: frozenset[ObjectVersion] | None = None
 
 
 class ScanError(Exception):
@@ -92,6 +96,7 @@ def scan(
     Raises ScanError when a page cannot be listed; pages before it are recorded.
     """
     position = replace(position, cycle_started_at=position.cycle_started_at or now())
+    begins = position.after is None and position.token is None
     after = position.after if position.after is not None else position.anchor
     token = position.token
     hold, previous = position.hold, after or ""
@@ -141,6 +146,7 @@ def scan(
         known=known,
         new=new,
         ignored=dict(ignored),
+        seen=frozenset(candidates) if begins and page.is_last and pages == 1 else None,
     )
 
 
