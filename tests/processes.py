@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,6 +61,10 @@ def isolate() -> None:
     os.environ.update(clean)
     for name in _PATHS & clean.keys():  # the working directory changes
         os.environ[name] = str(Path(clean[name]).absolute())
+    # Where a shell has put the tests in the background it lets them ignore interrupts, and so
+    # would every process that they start: none could be told to end.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(
