@@ -74,39 +74,47 @@ def _record(
     # is its own unit of work.
     with postgres.connect() as connection:
         named = run.tags.get(BATCH_TAG) or run.tags.get("dagster/partition")
-        batch = ledger.batch_in_run(connection, run.run_id) or _batch_named(connection, named)
-        if batch is None:
+        taken = ledger.batches_in_run(connection, run.run_id)
+        batches = taken or [*filter(None, [_batch_named(connection, named)])]
+        if not batches:
             return dg.SkipReason(
                 f"{named} is no landing batch."
                 if named
                 else "The run has no batch and no partition."
             )
-        batch_id = batch.batch_id
-        if not concerns(batch, run.run_id, run.tags.get("dagster/run_key")):
-            return dg.SkipReason(f"{batch_id} has moved on from run {run.run_id}.")
-        now = datetime.now(UTC)
-        sinks = ledger.sinks(connection, [batch_id])[batch_id]
-        found = failure_of(batch, sinks, run.run_id)
-        if stopped:
-            found = ("permanent", cancelled(batch_id))
-        if found is None:
-            message = context.dagster_event.message or "The run failed."
-            record = context.instance.get_run_record_by_id(run.run_id)
-            began = record is not None and record.start_time is not None
-            changed = endings.mark_lost(connection, batch, error=message, now=now, began=began)
-        else:
-            changed = ledger.mark_failed(
-                connection,
-                batch_id,
-                run_id=run.run_id,
-                error_class=found[0],
-                error=found[1],
-                now=now,
-            )
-            if changed and not stopped:
-                outages.note_failures(connection, batch_id, run.run_id, now)
+        key = run.tags.get("dagster/run_key")
+        concerned = [batch for batch in batches if concerns(batch, run.run_id, key)]
+        if not concerned:
+            return dg.SkipReason(f"{batches[0].batch_id} has moved on from run {run.run_id}.")
+        said = [_note(context, connection, batch, stopped=stopped) for batch in concerned]
+    return dg.SkipReason("; ".join(said))
+
+
+def _note(
+    context: dg.RunStatusSensorContext,
+    connection: "psycopg.Connection[Any]",
+    batch: ledger.Batch,
+    *,
+    stopped: bool,
+) -> str:
+    run_id, batch_id, now = context.dagster_run.run_id, batch.batch_id, datetime.now(UTC)
+    sinks = ledger.sinks(connection, [batch_id])[batch_id]
+    found = failure_of(batch, sinks, run_id)
+    if stopped:
+        found = ("permanent", cancelled(batch_id))
+    if found is None:
+        message = context.dagster_event.message or "The run failed."
+        record = context.instance.get_run_record_by_id(run_id)
+        began = record is not None and record.start_time is not None
+        changed = endings.mark_lost(connection, batch, error=message, now=now, began=began)
+    else:
+        changed = ledger.mark_failed(
+            connection, batch_id, run_id=run_id, error_class=found[0], error=found[1], now=now
+        )
+        if changed and not stopped:
+            outages.note_failures(connection, batch_id, run_id, now)
     kind = found[0] if found else "unreported"
-    return dg.SkipReason(f"{batch_id}: {kind} failure {'recorded' if changed else 'known'}")
+    return f"{batch_id}: {kind} failure {'recorded' if changed else 'known'}"
 
 
 @dg.run_status_sensor(

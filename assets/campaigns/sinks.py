@@ -13,7 +13,7 @@ from assets.campaigns import tables
 from assets.campaigns.pipeline import CAMPAIGNS
 from assets.campaigns.settings import CampaignsSettings
 from assets.frame.buckets import gcs_bucket
-from assets.frame.step import StepEvents, derived_from, sink_events
+from assets.frame.step import StepEvents, followed, sink_events
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery, read_staged
 from resources.bigquery import BigQueryResource
@@ -276,34 +276,38 @@ def campaign_recommendations(
     from assets.campaigns.reports import recommendation_metadata
     from assets.sinks.neo4j import Graph
 
-    batch_id = derived_from(CAMPAIGNS, context, postgres)
-    with gcs_bucket(gcs, campaigns.bucket) as store:
-        batch = read_staged(
-            postgres,
-            store,
-            pipeline=CAMPAIGNS.pipeline,
-            batch_id=batch_id,
-            reader="campaign_recommendations",
+    own, *beside = followed(CAMPAIGNS, context, postgres)
+    with (
+        gcs_bucket(gcs, campaigns.bucket) as store,
+        closing(milvus.client()) as milvus_client,
+        neo4j.driver() as driver,
+        bigquery.client() as bigquery_client,
+    ):
+        stores = Stores(
+            milvus_client,
+            campaigns.milvus_profiles,
+            Graph(driver, neo4j.database),
+            warehouse_of(bigquery_client, campaigns.dataset),
         )
-        if not batch.row_count:
-            return dg.MaterializeResult(metadata={"users": 0, "left_out": 0})
-        with (
-            closing(milvus.client()) as milvus_client,
-            neo4j.driver() as driver,
-            bigquery.client() as bigquery_client,
-        ):
-            stores = Stores(
-                milvus_client,
-                campaigns.milvus_profiles,
-                Graph(driver, neo4j.database),
-                warehouse_of(bigquery_client, campaigns.dataset),
-            )
-            kept = recommendation_table.materialize(
-                batch.chunks(),
-                stores,
+
+        def kept_of(batch_id: str) -> recommendation_table.Kept | None:
+            batch = read_staged(
                 postgres,
-                batch_id=batch.batch_id,
-                computed_at=datetime.now(UTC),
+                store,
+                pipeline=CAMPAIGNS.pipeline,
+                batch_id=batch_id,
+                reader="campaign_recommendations",
             )
+            if not batch.row_count:
+                return None
+            return recommendation_table.materialize(
+                batch.chunks(), stores, postgres, batch_id=batch_id, computed_at=datetime.now(UTC)
+            )
+
+        kept = kept_of(own)
+        for batch_id in beside:
+            kept_of(batch_id)
+    if kept is None:
+        return dg.MaterializeResult(metadata={"users": 0, "left_out": 0})
     table = f"{bigquery.project}.{campaigns.dataset}.{tables.RECOMMENDATIONS.name}"
     return dg.MaterializeResult(metadata=recommendation_metadata(kept, table))

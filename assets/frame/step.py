@@ -17,12 +17,14 @@ from assets.frame.buckets import StoreResource, opened
 from assets.frame.checks import validation_results
 from assets.frame.declared import LandedFiles
 from assets.frame.execution import BATCH_TAG
+from assets.frame.giving import Giving, SinkMismatchError, figures
 from assets.sinks.result import HOLDS_BATCH, SAMPLE, SinkResult, Verification
 from landing.arrival import ledger
 from landing.arrival.identity import StoreKind
 from landing.arrival.putting_off import put_off
+from landing.arrival.states import LOADED
 from landing.batch.delivery import Delivery, deliver
-from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
+from landing.batch.failures import GoesOnLater, PermanentError, classify
 from landing.batch.holding import BatchHeldElsewhere
 from landing.stores.base import ObjectStore
 from resources.gcs import GcsResource
@@ -31,10 +33,6 @@ from resources.postgres import PostgresResource
 from resources.s3 import S3Resource
 
 StepEvents = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
-
-
-class SinkMismatchError(TransientError):
-    """A sink was written and does not hold what it was given."""
 
 
 class UnknownPartitionError(PermanentError):
@@ -126,6 +124,23 @@ def derived_from(
         partition = context.partition_key
         raise _failure(partition, None, context.asset_key.path[-1], _unknown(files, partition))
     return batch.batch_id
+
+
+def followed(
+    files: LandedFiles, context: dg.AssetExecutionContext, postgres: PostgresResource
+) -> list[str]:
+    """The ids of the batches that a derived step follows: the run's own, then those taken along.
+
+    Raises dg.Failure as :func:`derived_from` does.
+    """
+    own = derived_from(files, context, postgres)
+    with postgres.connect() as connection:
+        beside = [
+            batch.batch_id
+            for batch in ledger.batches_in_run(connection, context.run.run_id)
+            if batch.batch_id != own and batch.state in LOADED
+        ]
+    return [own, *beside]
 
 
 def _forget_partition(files: LandedFiles, context: dg.AssetExecutionContext) -> None:
@@ -298,30 +313,22 @@ def sink_events(
     for a batch without rows.
     The sink is done in the ledger only when all was read back as written. ``metadata`` is asked
     for more once it is.
+    A run of a batch that was validated before takes along what waits for the sink beside it
+    (landing.arrival.companions): ``take`` is called for each, and each partition is materialized.
     """
     sink = context.asset_key.path[-1]
     with (
         opened(resource, files.places().staging_bucket) as store,
         batch_step(files, context, postgres, sink) as batch_id,
     ):
-        with deliver(
-            postgres,
-            store,
-            pipeline=files.pipeline,
-            batch_id=batch_id,
-            sink=sink,
-            run_id=context.run.run_id,
-            records=files.records,
-        ) as delivery:
-            result, found = SinkResult(0, 0, 0, 0.0), Verification()
-            if delivery.row_count:
-                result, found = take(delivery)
+        giving = Giving(files, context, postgres, store, take)
+        with giving.delivery(batch_id) as delivery:
+            result, found = giving.taken(delivery)
             yield _check(found, delivery)
-            if not found.ok:
-                raise SinkMismatchError(found.problem(sink))
-            delivery.done(rows_written=result.rows_written)
+            giving.settle(delivery, result, found)
         refused = {"rows_refused": len(delivery.refuse.words)} if delivery.refuse.words else {}
-        yield dg.MaterializeResult(metadata={**_figures(result), **refused, **metadata()})
+        more = {**figures(result), **refused, **metadata()}
+        yield dg.MaterializeResult(metadata={**more, **giving.catch_up(batch_id)})
 
 
 def partition_events(
@@ -366,7 +373,7 @@ def partition_events(
         except GoesOnLater as later:
             yield _left_waiting(context, postgres, work, later)
             return
-    yield dg.MaterializeResult(metadata={**_figures(result), **metadata()})
+    yield dg.MaterializeResult(metadata={**figures(result), **metadata()})
 
 
 def _left_waiting(
@@ -416,15 +423,3 @@ def _check(found: Verification, delivery: Delivery | None = None) -> dg.AssetChe
         description=description,
         metadata=metadata,
     )
-
-
-def _figures(result: SinkResult) -> dict[str, Any]:
-    return {
-        "dagster/partition_row_count": result.rows_written,
-        "rows_written": result.rows_written,
-        "rows_already_there": result.unchanged,
-        "deleted": result.deleted,
-        "seconds": round(result.seconds, 3),
-        "rows_per_second": round(result.rows_per_second, 1),
-        **result.details,
-    }

@@ -116,10 +116,9 @@ def batch_of_partition(connection: Connection, source: str, partition_key: str) 
     return found[0] if found else None
 
 
-def batch_in_run(connection: Connection, run_id: str) -> Batch | None:
-    """The batch that the run took up, also where no sensor asked for the run."""
-    found = select_batches(connection, "WHERE run_id = %(run)s", {"run": run_id})
-    return found[0] if found else None
+def batches_in_run(connection: Connection, run_id: str) -> list[Batch]:
+    """The batches that the run took up last, also where no sensor asked for the run."""
+    return select_batches(connection, "WHERE run_id = %(run)s ORDER BY batch_id", {"run": run_id})
 
 
 def batches(

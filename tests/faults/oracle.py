@@ -66,29 +66,21 @@ class Oracle:
 
     current: dict[str, Event] = field(default_factory=dict)
 
-    def take(self, rows: Iterable[Sequence[str]]) -> tuple[int, int, int]:
-        """One more object, newer than all before: written, unchanged and superseded rows.
+    def take(self, rows: Iterable[Sequence[str]]) -> tuple[int, int]:
+        """One more object, which arrived after all before: written and unchanged rows.
 
         In the object the latest row of a record counts, the later line on a tie; against what
-        is current, the later time, the newer object on a tie. Rows that lose in their own object
-        are rejected and not counted here.
+        is current, whatever it says. Rows that lose in their own object are rejected and not
+        counted here.
         """
         latest: dict[str, Event] = {}
         for event in map(Event.of, rows):
             known = latest.get(event.record_id)
             if known is None or event.timestamp >= known.timestamp:
                 latest[event.record_id] = event
-        written = unchanged = superseded = 0
-        for key, event in latest.items():
-            before = self.current.get(key)
-            if before == event:
-                unchanged += 1
-            elif before is None or event.timestamp >= before.timestamp:
-                self.current[key] = event
-                written += 1
-            else:
-                superseded += 1
-        return written, unchanged, superseded
+        unchanged = sum(self.current.get(key) == event for key, event in latest.items())
+        self.current |= latest
+        return len(latest) - unchanged, unchanged
 
     def end_state(self) -> EndState:
         events = list(self.current.values())

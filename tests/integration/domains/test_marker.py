@@ -129,7 +129,7 @@ def test_what_failed_is_done_again_from_where_it_stopped(
     assert noted.error_class == "permanent"
     openai_admin.end_faults()
     with psycopg.connect(landing.env["POSTGRES_URL"]) as connection:
-        taken = ledger.batch_in_run(connection, failed.run_id)
+        (taken,) = ledger.batches_in_run(connection, failed.run_id)
         assert taken is not None
         assert taken.batch_id == request.batch_id
         sinks = ledger.sinks(connection, [request.batch_id])[request.batch_id]

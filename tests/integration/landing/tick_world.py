@@ -6,7 +6,7 @@ Belongs here: what those tests share. Does not: any of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from landing.arrival import ledger
+from landing.arrival.companions import CaughtUp, catch_up
 from landing.arrival.outages import note_failures
 from landing.arrival.requests import Request
 from landing.arrival.source import Source
@@ -21,6 +22,7 @@ from landing.arrival.states import ErrorClass
 from landing.arrival.tick import Tick, evaluate_tick
 from landing.batch.delivery import close_if_done
 from landing.batch.presence import note_success
+from resources.postgres import PostgresResource
 from tests.unit.landing.arrival_machine import ModelRun, ModelRuns
 from tests.unit.landing.bucket_model import BucketModel, Clock
 
@@ -82,16 +84,46 @@ class TickWorld:
                 "UPDATE landing.batch SET validated_at = now() WHERE batch_id = %s", batch_id
             )
         for sink in done:
-            with self.connection.transaction():
-                self.execute(
-                    "UPDATE landing.batch_sink SET state = 'done', rows_written = 1, run_id = %s"
-                    " WHERE batch_id = %s AND sink = %s",
-                    run_id,
-                    batch_id,
-                    sink,
-                )
-                note_success(self.connection, batch_id, sink)
-                close_if_done(self.connection, batch_id)
+            self.take(batch_id, run_id, sink)
+
+    def take(self, batch_id: str, run_id: str, sink: str) -> int:
+        """The sink has the batch, one row of it."""
+        with self.connection.transaction():
+            self.execute(
+                "UPDATE landing.batch_sink SET state = 'done', rows_written = 1, run_id = %s"
+                " WHERE batch_id = %s AND sink = %s",
+                run_id,
+                batch_id,
+                sink,
+            )
+            note_success(self.connection, batch_id, sink)
+            close_if_done(self.connection, batch_id)
+        return 1
+
+    def catch_up(
+        self,
+        leader: str,
+        run_id: str,
+        sink: str,
+        give: Callable[[str], int] | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> CaughtUp:
+        """The run of ``leader`` gives the sink what waits for it."""
+        return catch_up(
+            PostgresResource(url=self.url),
+            leader=leader,
+            sink=sink,
+            before=self.source.sinks[: self.source.sinks.index(sink)],
+            run_id=run_id,
+            give=give or (lambda batch_id: self.take(batch_id, run_id, sink)),
+            now=self.bucket.clock,
+            clock=clock,
+        )
+
+    @property
+    def url(self) -> str:
+        info = self.connection.info
+        return f"postgresql://{info.user}:{info.password}@{info.host}:{info.port}/{info.dbname}"
 
     def fail(self, batch_id: str, run_id: str, error_class: ErrorClass) -> None:
         assert ledger.mark_failed(
