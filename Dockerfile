@@ -1,4 +1,4 @@
-# One image for quintet's code server, webserver, daemon and migrations; the command chooses.
+# One image for quintet's code server, run server, webserver, daemon and migrations; the command chooses.
 FROM python:3.11.13-slim-bookworm AS build
 
 COPY --from=ghcr.io/astral-sh/uv:0.9.11 /uv /usr/local/bin/uv
@@ -18,7 +18,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DAGSTER_HOME=/var/lib/quintet
 RUN ln -s /app/dagster.yaml /var/lib/quintet/dagster.yaml \
-    && chown -h quintet:quintet /var/lib/quintet/dagster.yaml
+    && mkdir -m 700 /var/lib/quintet/run_server \
+    && chown -h quintet:quintet /var/lib/quintet/dagster.yaml /var/lib/quintet/run_server
 USER 10001
 EXPOSE 3000 4000
 CMD ["dagster", "code-server", "start", "-h", "0.0.0.0", "-p", "4000", "-m", "definitions"]

@@ -6,6 +6,7 @@ all the others.
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -179,7 +180,13 @@ def build_defs(
     return dg.Definitions.merge(shared, *map(pipeline_defs, chosen))
 
 
+@functools.cache
+def code_location() -> dg.Definitions:
+    """The code location, built once in a process: the run server's forks find it there."""
+    return build_defs()
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    return build_defs()
+    return code_location()

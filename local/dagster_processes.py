@@ -6,13 +6,16 @@ pid files and ports (``supervisor``).
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from jobs.warm import protocol
 from local import process
 from local.service import (
     HOST,
@@ -28,6 +31,10 @@ from local.supervisor import Say, Spawned, Supervisor, log_end, silent
 
 _PORT = "webserver"
 _BIN = Path(sys.executable).parent
+_RUN_SERVER = "jobs.warm.server"
+_RUNS = "runs"
+#: What sensors.landed looks for, whose import is Dagster's.
+_STOPPING = "stopping"
 #: Creates Dagster's tables once, before two processes would race to.
 _MAKE_TABLES = "import dagster as dg\nwith dg.DagsterInstance.get() as i: i.get_runs_count()"
 
@@ -54,6 +61,18 @@ def run_workers(family: list[psutil.Process]) -> list[psutil.Process]:
     ]
 
 
+def forked_runs(family: list[psutil.Process]) -> list[psutil.Process]:
+    """The processes that execute runs: what the run server, which leads their session, forked."""
+    return [one for one in family if _RUN_SERVER in _words(one) and not _leads_session(one)]
+
+
+def _leads_session(process: psutil.Process) -> bool:
+    try:
+        return os.getsid(process.pid) == process.pid
+    except ProcessLookupError:
+        return False
+
+
 def _words(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
@@ -73,7 +92,7 @@ def declared(
     workspace: Path = REPOSITORY / "workspace.yaml",
     cwd: Path = REPOSITORY,
 ) -> dict[str, Service]:
-    """The daemon and the webserver; for stopping and listing them nothing else has to be known."""
+    """All of Dagster's; for stopping and listing them nothing else has to be known."""
 
     def command(place: Place, program: str, *arguments: str) -> Command:
         argv = [str(_BIN / program), *arguments, "-w", str(workspace)]
@@ -109,7 +128,30 @@ def declared(
         grace=20.0,
         patience=300.0,
     )
-    return {"daemon": daemon, "webserver": ui}
+    variables = environment or {}
+
+    def run_server(_: Place) -> Command:
+        path = os.pathsep.join([str(REPOSITORY), *filter(None, [variables.get("PYTHONPATH")])])
+        argv = [sys.executable, "-m", _RUN_SERVER]
+        return Command(argv, environment={**variables, "PYTHONPATH": path}, directory=cwd)
+
+    def forks(_: Place) -> bool:
+        try:
+            home = protocol.directory_of(variables.get("DAGSTER_HOME", ""))
+            return protocol.ask(home, "status", "nobody's")[0] == "unknown"
+        except protocol.NoRunServer:
+            return False
+
+    runs = Service(
+        name=_RUNS,
+        systems=("run server",),
+        ports=(),
+        command=run_server,
+        ready=forks,
+        grace=10.0,
+        workers=Workers(forked_runs, RUNS_GRACE),
+    )
+    return {_RUNS: runs, "daemon": daemon, "webserver": ui}
 
 
 @dataclass
@@ -149,7 +191,8 @@ class DagsterProcesses:
         Raises:
             StackError: the port that was asked for is taken, or Dagster's storage cannot be used.
         """
-        wanted = [name for name, asked in (("daemon", daemon), ("webserver", webserver)) if asked]
+        asked = {_RUNS: daemon, "daemon": daemon, "webserver": webserver}
+        wanted = [name for name in self.services if asked[name]]
         missing = [self.services[name] for name in wanted if name not in self.pids()]
         self.state.mkdir(parents=True, exist_ok=True)
         if webserver and self.port and self.services["webserver"] in missing:
@@ -182,9 +225,16 @@ class DagsterProcesses:
                 raise DagsterDied(f"{name}: {error}\n{self.log_end(name)}") from error
 
     def check_alive(self) -> None:
-        """Raise DagsterDied when a started process has ended."""
-        for name in self._spawned:
-            if name not in self.pids():
+        """Raise DagsterDied when a started process has ended.
+
+        Without the run server runs only start later: it is started again.
+        """
+        for name in [*self._spawned]:
+            if name in self.pids():
+                continue
+            if name == _RUNS:
+                self._spawned[name] = self.supervisor.spawn(self.services[name])
+            else:
                 raise DagsterDied(f"{name} ended:\n{self.log_end(name)}")
 
     def log_end(self, name: str, lines: int = 30) -> str:
@@ -197,9 +247,24 @@ class DagsterProcesses:
         return {name: process.pid for name, process in running.items() if process}
 
     def stop(self) -> None:
-        """End both processes, then the runs in progress: politely, then by force."""
+        """End the processes, then the runs in progress: politely, then by force."""
         self._spawned.clear()
-        self.supervisor.stop(list(self.services.values()))
+        with self._told_ticks():
+            self.supervisor.stop(list(self.services.values()))
+
+    @contextmanager
+    def _told_ticks(self) -> Iterator[None]:
+        """Ticks that wait for files end now."""
+        home = self.env.get("DAGSTER_HOME")
+        if home is None:
+            yield
+            return
+        said = Path(home, _STOPPING)
+        said.touch()
+        try:
+            yield
+        finally:
+            said.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """Kill -9 of everything at once: daemon, webserver, code servers and run workers."""

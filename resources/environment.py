@@ -12,13 +12,15 @@ from __future__ import annotations
 #: little could pass over an event whose transaction commits late, and nothing would ask for what
 #: has changed. On a busy machine a code server needed more than Dagster's 60 s to start a run: the
 #: daemon reported "Failed to start" while it did. The longer limit is for that, not for ticks, nor
-#: for the calls that a server waits for when it is stopped.
+#: for the calls that a server waits for when it is stopped. Ticks that wait for files take a thread
+#: of the code server each, of which there are four more than cores by default.
 DAGSTER_VARIABLES: dict[str, str] = {
     "DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS": "1",
     "DAGSTER_GRPC_TIMEOUT_SECONDS": "240",
     "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "60",
     "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": "60",
     "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "60",
+    "DAGSTER_GRPC_MAX_WORKERS": "32",
 }
 
 #: Names, models and optional addresses. A variable that is set always wins.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -46,6 +47,9 @@ PACE = 1.0
 #: Seconds after its start until which a tick waits for what lands; Dagster cuts ticks at 60.
 WAIT_SECONDS = 20.0
 
+#: A file in DAGSTER_HOME.
+STOPPING = "stopping"
+
 #: Threads of the code server that no waiting tick takes: for runs, the UI and other ticks.
 THREADS_LEFT = 6
 
@@ -59,6 +63,12 @@ def _seats() -> int:
 
 
 _SEATS = threading.Semaphore(_seats())
+
+
+def _stopping() -> bool:
+    """Whether who stops Dagster has said so: it need not wait for ticks that only wait."""
+    home = os.environ.get("DAGSTER_HOME")
+    return home is not None and Path(home, STOPPING).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +230,7 @@ def _ticked(
         while nothing_to_do(tick) and wait(
             partial(something_new, store, source, tick.scan, now),
             lambda: listener is not None and len(listener.keys) > 0,
+            _stopping,
             until=began + WAIT_SECONDS,
             clock=time.monotonic,
             sleep=time.sleep,

@@ -52,6 +52,7 @@ def nothing_to_do(tick: Tick) -> bool:
 def wait(
     look: Callable[[], bool],
     event: Callable[[], bool],
+    stopped: Callable[[], bool],
     *,
     until: float,
     clock: Callable[[], float],
@@ -59,11 +60,11 @@ def wait(
 ) -> bool:
     """Wait until a look or an event tells of something new; whether one did.
 
-    ``until`` is a reading of ``clock`` (seconds) at which waiting ends. A look that fails ends it,
-    too: the tick that follows says what is wrong.
+    ``until`` is a reading of ``clock`` (seconds) at which waiting ends; it is ``stopped`` before.
+    A look that fails ends it, too: the tick that follows says what is wrong.
     """
     next_look = clock() + LOOK_SECONDS
-    while (now := clock()) < until:
+    while (now := clock()) < until and not stopped():
         if event():
             return True
         if now >= next_look:

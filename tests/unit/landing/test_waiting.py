@@ -61,6 +61,7 @@ class Time:
 
     def __init__(self, look_seconds: float = 0.0) -> None:
         self.now, self.looks, self._look_seconds = 0.0, [], look_seconds
+        self.stopped_at = float("inf")
 
     def clock(self) -> float:
         return self.now
@@ -78,7 +79,10 @@ class Time:
         return looked
 
     def wait(self, look: Callable[[], bool], event: Callable[[], bool] = lambda: False) -> bool:
-        return wait(look, event, until=20.0, clock=self.clock, sleep=self.sleep)
+        return wait(
+            look, event, lambda: self.now >= self.stopped_at, until=20.0, clock=self.clock,
+            sleep=self.sleep,
+        )  # fmt: skip
 
 
 def test_waiting_ends_soon_after_something_new_is_there() -> None:
@@ -92,6 +96,13 @@ def test_waiting_ends_in_time_when_nothing_comes() -> None:
     assert not time.wait(time.look())
     assert 20.0 <= time.now < 20.2
     assert len(time.looks) == pytest.approx(20 / LOOK_SECONDS, rel=0.25)
+
+
+def test_it_ends_when_all_is_stopped() -> None:
+    time = Time()
+    time.stopped_at = 4.0
+    assert not time.wait(time.look(found_from=9.0))
+    assert time.now < 4.2
 
 
 def test_an_event_ends_it_at_once() -> None:

@@ -1,0 +1,1 @@
+"""Runs in a process that has imported everything: its server, and the launcher that asks it."""
