@@ -129,7 +129,9 @@ def test_no_row_is_lost_whatever_a_store_refuses(data):
         assert store.bad | alone <= told.keys() <= store.bad | alone | of_pairs
 
 
-@pytest.mark.parametrize("good", [[99], [0], [60, 61], list(range(50, 100)), list(range(0, 100, 7))])
+@pytest.mark.parametrize(
+    "good", [[99], [0], [60, 61], list(range(50, 100)), list(range(0, 100, 7))]
+)
 def test_many_bad_rows_side_by_side_are_not_the_system(good):
     bad = frozenset(range(100)) - set(good)
     store = Store(bad)
