@@ -19,10 +19,14 @@ SUSPECTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a store says of data. ``certain`` when its words can mean nothing but the row itself."""
+    """What a store says of data. ``certain`` when its words can mean nothing but the row itself.
+
+    ``too_much`` when it is of a whole request: a part of it may be taken, and no row is at fault.
+    """
 
     detail: str
     certain: bool = False
+    too_much: bool = False
 
 
 class Isolating(Generic[Rows]):
@@ -64,6 +68,8 @@ class Isolating(Generic[Rows]):
             except Exception as error:
                 refusal = self._why(error) if self._refused else None
                 if refusal is None:
+                    raise
+                if refusal.too_much and len(piece) == 1:
                     raise
                 if len(piece) > 1:
                     half = len(piece) // 2

@@ -162,6 +162,28 @@ def test_words_that_can_mean_the_row_only_need_no_evidence():
     assert isolated(Store(frozenset({5}), error=OfOneRow), [5]) == {5: "5 is bad"}
 
 
+def test_a_request_that_is_too_much_is_cut_and_no_row_is_blamed():
+    class Cramped(Store):
+        def write(self, rows: list[int]) -> None:
+            super().write(rows)
+            if len(rows) > 7 or rows == [99]:
+                self.held -= set(rows)
+                raise OfData("no memory")
+
+    def too_much(error: Exception) -> Refusal:
+        return Refusal(str(error), too_much="no memory" in str(error))
+
+    told: list[list[int]] = []
+    isolating: Isolating[list[int]] = Isolating(too_much, lambda row, _: told.append(row))
+    store = Cramped(frozenset({40}))
+    isolating.write(list(range(60)), store.write)
+    isolating.settle()
+    assert (store.held, told) == (set(range(60)) - {40}, [[40]])
+    with pytest.raises(OfData, match="no memory"):
+        isolating.write([99], store.write)
+    assert told == [[40]]
+
+
 def test_any_other_error_is_raised_at_once():
     store = Store(frozenset({5}), error=ConnectionError)
     with pytest.raises(ConnectionError):
