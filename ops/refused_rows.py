@@ -47,9 +47,11 @@ def entries(refused: Sequence[NotedRefusal], landing: ObjectStore | None) -> Ite
 def _texts(
     landing: ObjectStore | None, key: str, version: str, wanted: set[int]
 ) -> dict[int, tuple[str, bool]]:
-    current = landing.stat(key) if landing and key else None
-    if landing is None or current is None or current.version != version:
-        return dict.fromkeys(wanted, (_GONE, False)) if landing else {}
+    if landing is None or not key:
+        return {}
+    current = landing.stat(key)
+    if current is None or current.version != version:
+        return dict.fromkeys(wanted, (_GONE, False))
     try:
         with landing.open(current) as stream, plain(stream) as text:
             lines = (

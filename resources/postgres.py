@@ -36,17 +36,20 @@ class PostgresResource(dg.ConfigurableResource[Any]):
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
         """A new connection; use it as a context manager, which commits and closes it.
 
-        Raises psycopg.OperationalError when the server cannot be reached.
+        Raises psycopg.OperationalError when the server cannot be reached, and so do statements
+        once it is frozen.
         """
-        import psycopg
+        from resources.postgres_connection import WatchedConnection
 
-        return psycopg.connect(
+        connection = WatchedConnection.connect(
             self.url,
             autocommit=autocommit,
             connect_timeout=CONNECT_TIMEOUT,
             application_name="quintet",
             keepalives_idle=10,
         )
+        connection.url = self.url
+        return connection
 
     async def connect_async(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         """As :meth:`connect`, for the running event loop, in autocommit mode."""

@@ -16,6 +16,7 @@ from assets.frame.buckets import opened
 from assets.frame.step import StepEvents, partition_events
 from assets.frame.tables import Table
 from assets.sinks.result import SinkResult, Verification
+from landing.batch.refused import Refusals
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
 from resources.s3 import S3Resource
@@ -50,6 +51,7 @@ def domain_metrics(
 ) -> StepEvents:
     """Revenue, transactions, sessions and their ratios per domain, of one snapshot."""
     shown: dict[str, Any] = {}
+    refusals = Refusals()
 
     def take(partition: str) -> tuple[SinkResult, Verification]:
         from assets.domains.source import read_month
@@ -60,12 +62,16 @@ def domain_metrics(
         shown["source_rows_read"] = found.rows
         shown["source_rows_without_domain"] = found.nameless
         with postgres.connect() as connection:
-            categories, held = _replace(connection, tables.CATEGORIES, found.categories, month)
+            categories, held = _replace(
+                connection, tables.CATEGORIES, found.categories, month, refusals
+            )
             shown["domain_categories"] = categories.rows_written
-            metrics, also = _replace(connection, tables.METRICS, found.metrics, month)
+            metrics, also = _replace(connection, tables.METRICS, found.metrics, month, refusals)
         return metrics, held.plus(also)
 
-    yield from partition_events(DOMAINS, context, postgres, s3, take, metadata=lambda: shown)
+    yield from partition_events(
+        DOMAINS, context, postgres, s3, take, metadata=lambda: shown, refusals=refusals
+    )
 
 
 @dg.asset(
@@ -85,6 +91,7 @@ def domain_features(
 ) -> StepEvents:
     """Every domain within each of its categories: statistics, standing, directions and bins."""
     shown: dict[str, Any] = {}
+    refusals = Refusals()
 
     def take(partition: str) -> tuple[SinkResult, Verification]:
         from assets.domains.features import features
@@ -97,9 +104,11 @@ def domain_features(
                 _read(connection, tables.CATEGORIES, month),
             )
             shown.update(bins_drawn(made))
-            return _replace(connection, tables.FEATURES, made, month)
+            return _replace(connection, tables.FEATURES, made, month, refusals)
 
-    yield from partition_events(DOMAINS, context, postgres, s3, take, metadata=lambda: shown)
+    yield from partition_events(
+        DOMAINS, context, postgres, s3, take, metadata=lambda: shown, refusals=refusals
+    )
 
 
 @dg.asset(
@@ -199,22 +208,28 @@ def published_descriptions(
 ) -> StepEvents:
     """A month's descriptions as CSV and Parquet with a manifest, the pointer to them last."""
     shown: dict[str, Any] = {}
+    refusals = Refusals()
 
     def take(partition: str) -> tuple[SinkResult, Verification]:
         from assets.domains.publication import publish_month
 
+        month = Month.parse(partition)
         with postgres.connect() as connection, opened(s3, domains.output_bucket) as store:
-            return publish_month(connection, store, Month.parse(partition), domains, shown)
+            return publish_month(connection, store, month, domains, shown=shown, refusals=refusals)
 
-    yield from partition_events(DOMAINS, context, postgres, s3, take, metadata=lambda: shown)
+    yield from partition_events(
+        DOMAINS, context, postgres, s3, take, metadata=lambda: shown, refusals=refusals
+    )
 
 
 def _replace(
-    connection: Any, table: Table, frame: "pl.DataFrame", month: Month
+    connection: Any, table: Table, frame: "pl.DataFrame", month: Month, refusals: Refusals
 ) -> tuple[SinkResult, Verification]:
-    from assets.sinks.postgres import replace_within
+    from assets.domains.tables import refusing
+    from assets.sinks.postgres_replacing import replace_within
 
-    return replace_within(connection, table, frame, _within(month))
+    refused = refusing(table, refusals)
+    return replace_within(connection, table, frame, _within(month), refused=refused)
 
 
 def _read(connection: Any, table: Table, month: Month) -> "pl.DataFrame":

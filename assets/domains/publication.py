@@ -17,7 +17,8 @@ from assets.domains import tables
 from assets.domains.descriptions import compared, read_published, read_summaries
 from assets.domains.publishing import frame_of, publish
 from assets.frame.table_frames import frame_schema
-from assets.sinks.postgres import ensure, replace_within
+from assets.sinks.postgres import ensure
+from assets.sinks.postgres_replacing import replace_within
 from assets.sinks.result import SinkResult, Verification
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from assets.domains.months import Month
     from assets.domains.settings import DomainsSettings
+    from landing.batch.refused import Refusals
     from landing.stores.base import ObjectStore
 
 
@@ -33,9 +35,13 @@ def publish_month(
     store: ObjectStore,
     month: Month,
     settings: DomainsSettings,
+    *,
     shown: dict[str, Any],
+    refusals: Refusals,
 ) -> tuple[SinkResult, Verification]:
     """Put the month's files on S3, then note what is out; ``shown`` gains metadata.
+
+    ``refusals`` gains the notes that Postgres refuses.
 
     Raises TooManyMissingError before anything is written, UploadMismatchError, and the errors of
     the store and of psycopg.
@@ -53,7 +59,8 @@ def publish_month(
         .select(pl.col(name).cast(kind) for name, kind in frame_schema(tables.PUBLISHED).items())
     )
     within = f"t.month = DATE '{month.start:%Y-%m-%d}'"
-    noted, held = replace_within(conn, tables.PUBLISHED, rows, within)
+    refused = tables.refusing(tables.PUBLISHED, refusals)
+    noted, held = replace_within(conn, tables.PUBLISHED, rows, within, refused=refused)
     shown.update(
         {
             "published": len(found.answered),

@@ -6,7 +6,15 @@ our walls: they hold exact figures; what is published has bins and texts only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from assets.frame.tables import Column, Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from landing.batch.refused import Refusals
 
 #: The five metrics, in the order of the features.
 MEASURES = ("revenue", "transactions", "sessions", "conv_rate", "aov")
@@ -144,3 +152,13 @@ PUBLISHED = Table(
     ),
     asset="published_descriptions",
 )
+
+
+def refusing(table: Table, refusals: Refusals) -> Callable[[pl.DataFrame, str], None]:
+    """Tells ``refusals`` of a row of the table, by its key within the month."""
+
+    def refused(row: pl.DataFrame, detail: str) -> None:
+        key = " / ".join(str(row.item(0, name)) for name in table.key if name != MONTH.name)
+        refusals(key, f"{table.name}: {detail}")
+
+    return refused

@@ -26,6 +26,7 @@ from landing.arrival.states import LOADED
 from landing.batch.delivery import Delivery, deliver
 from landing.batch.failures import GoesOnLater, PermanentError, classify
 from landing.batch.holding import BatchHeldElsewhere
+from landing.batch.refused import Refusals
 from landing.stores.base import ObjectStore
 from resources.gcs import GcsResource
 from resources.minio import MinioResource
@@ -33,6 +34,10 @@ from resources.postgres import PostgresResource
 from resources.s3 import S3Resource
 
 StepEvents = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
+
+
+class RefusedRowError(PermanentError):
+    """A store refuses a row, and there is no batch to note it with."""
 
 
 class UnknownPartitionError(PermanentError):
@@ -339,12 +344,16 @@ def partition_events(
     take: Callable[[str], tuple[SinkResult, Verification]],
     *,
     metadata: Callable[[], Mapping[str, Any]] = dict,
+    refusals: Refusals | None = None,
 ) -> StepEvents:
     """As :func:`sink_events`, for a sink that works on its partition, whatever was staged.
 
     ``take`` is given the partition. Where a batch asked for the run, the ledger is told. When it
     raises GoesOnLater, which an asset with ``output_required=False`` may, the run ends here and
-    well: what is behind this step is skipped.
+    well: what is behind this step is skipped. ``refusals`` is where ``take`` sets rows aside, which
+    the ledger keeps with the batch. Raises:
+        dg.Failure: as :func:`partition_step`; also when rows were set aside in a run that no batch
+            asked for, since nobody would be shown them. The others stay written.
     """
     sink = context.asset_key.path[-1]
     with partition_step(files, context, postgres, sink) as work:
@@ -365,7 +374,8 @@ def partition_events(
                         )
                     )
                 result, found = take(work.partition)
-                yield _check(found)
+                _set_aside(refusals, delivery)
+                yield _check(found, delivery)
                 if not found.ok:
                     raise SinkMismatchError(found.problem(sink))
                 if delivery is not None:
@@ -374,6 +384,13 @@ def partition_events(
             yield _left_waiting(context, postgres, work, later)
             return
     yield dg.MaterializeResult(metadata={**figures(result), **metadata()})
+
+
+def _set_aside(refusals: Refusals | None, delivery: Delivery | None) -> None:
+    for key, said in (refusals.words if refusals else {}).items():
+        if delivery is None:
+            raise RefusedRowError(f"{key} is refused: {said}. The rows that are not are written")
+        delivery.refuse(key, said, (None, None))
 
 
 def _left_waiting(

@@ -19,10 +19,14 @@ SUSPECTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a store says of data. ``certain`` when its words can mean nothing but the row itself."""
+    """What a store says of data. ``certain`` when its words can mean nothing but the row itself.
+
+    ``too_much`` when it is of a whole request: a part of it may be taken, and no row is at fault.
+    """
 
     detail: str
     certain: bool = False
+    too_much: bool = False
 
 
 class Isolating(Generic[Rows]):
@@ -33,7 +37,8 @@ class Isolating(Generic[Rows]):
     split and every error is raised.
 
     A row is at fault when other rows got through, in whichever request: what refuses all of them is
-    the table or the system.
+    the table or the system. Rows that are refused only together are not at fault once each was
+    taken by a request of its own; where the store keeps to it, the one that is written later is.
     """
 
     def __init__(
@@ -48,9 +53,11 @@ class Isolating(Generic[Rows]):
     def write(self, rows: Rows, write: Callable[[Rows], Any]) -> None:
         """Write the rows, by as few requests as it takes to set the refused ones aside.
 
-        ``write`` may be called with any part of them, and again with rows that it has written.
+        ``write`` may be called with any part of them, and again with rows that it has written. What
+        it took must stay: a store that takes all or nothing is told of what it took before, too.
         """
         pieces: Any = [rows]
+        most = SUSPECTS
         while pieces:
             piece = pieces.pop()
             if not len(piece):
@@ -62,11 +69,21 @@ class Isolating(Generic[Rows]):
                 refusal = self._why(error) if self._refused else None
                 if refusal is None:
                     raise
+                if refusal.too_much and len(piece) == 1:
+                    raise
                 if len(piece) > 1:
                     half = len(piece) // 2
                     pieces += [piece[half:], piece[:half]]
                     continue
-                self._suspect(piece, refusal, error)
+                self._suspects.append((piece, refusal, error))
+                self._tell()
+                if len(self._suspects) == SUSPECTS:
+                    # Bad rows often lie together: before all are given up, one of each piece left.
+                    last = [one[-1:] for one in pieces if len(one)]
+                    pieces = [*(one[:-1] for one in pieces), *last]
+                    most = SUSPECTS + len(last)
+                if len(self._suspects) >= most:
+                    raise self._suspects[0][2] from None
             else:
                 # What the store singles out says nothing of the others: see `suspect`.
                 if len(self._suspects) == suspects:
@@ -87,9 +104,6 @@ class Isolating(Generic[Rows]):
         """A row that the store itself singled out, while it took the others of the request."""
         if self._refused is None:
             raise error
-        self._suspect(row, refusal, error)
-
-    def _suspect(self, row: Rows, refusal: Refusal, error: Exception) -> None:
         self._suspects.append((row, refusal, error))
         self._tell()
         if len(self._suspects) >= SUSPECTS:

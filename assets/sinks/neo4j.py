@@ -25,6 +25,10 @@ _OF_VALUES = (
     "Neo.ClientError.Statement.ParameterMissing", "Neo.ClientError.Schema.Constraint",
 )  # fmt: skip
 _TOO_LARGE = ("Property value is too large to index",)
+#: A key without a value, under a code that mostly stands for the statement itself.
+_OF_A_KEY = ("Neo.ClientError.Statement.SemanticError", "null property value")
+#: A transaction needs more memory than it may have: fewer rows need less.
+_TOO_MUCH = "Neo.TransientError.General.MemoryPoolOutOfMemoryError"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +60,21 @@ def refusal(error: Exception) -> Refusal | None:
     """What Neo4j says of the values of rows: their kind, their size, a constraint."""
     from neo4j.exceptions import ClientError, Neo4jError
 
+    # Bolt's integers have 64 bits: the driver sends nothing of the request.
+    if isinstance(error, OverflowError):
+        return Refusal(str(error), certain=True)
     code = (error.code or "") if isinstance(error, Neo4jError) else ""
     of_values = isinstance(error, ClientError) and code.startswith(_OF_VALUES)
     # A value that is too large for an index is the server's failure to it, and names itself.
     too_large = isinstance(error, Neo4jError) and any(
         words in (error.message or "") for words in _TOO_LARGE
     )
-    if not (of_values or too_large):
+    message = getattr(error, "message", None) or str(error)
+    of_a_key = code == _OF_A_KEY[0] and _OF_A_KEY[1] in message
+    too_much = code == _TOO_MUCH
+    if not (of_values or too_large or of_a_key or too_much):
         return None
-    return Refusal(f"{code}: {getattr(error, 'message', error)}", certain=too_large)
+    return Refusal(f"{code}: {message}", certain=too_large, too_much=too_much)
 
 
 def parts(rows: Iterator[Any], size: int = BATCH_ROWS) -> Iterator[list[Any]]:

@@ -1,8 +1,8 @@
 """Rows in Postgres: copied beside a table, then inserted or updated by key in one transaction.
 
-Belongs here: a table as it is declared, COPY of frames, the upsert and its read-back, bringing a
-table to what a relation says, which errors speak of rows. Does not: the connection
-(``resources/postgres.py``), what a pipeline computes from its rows.
+Belongs here: a table as it is declared, COPY of frames, the upsert and its read-back, which errors
+speak of rows. Does not: the connection (``resources/postgres.py``), tables that are brought to what
+is computed as a whole (``postgres_replacing.py``).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def definition(table: Table) -> str:
     ]
     return (
         f"CREATE TABLE IF NOT EXISTS {table.qualified}"
-        f" ({', '.join(columns)}, PRIMARY KEY ({_listed(table.key)}))"
+        f" ({', '.join(columns)}, PRIMARY KEY ({listed(table.key)}))"
     )
 
 
@@ -130,7 +130,7 @@ def _upserted(
         ensure(conn, table)
         conn.execute(
             f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS"
-            f" SELECT {_listed(table.names)} FROM {table.qualified} WITH NO DATA"
+            f" SELECT {listed(table.names)} FROM {table.qualified} WITH NO DATA"
         )
         rows, changed = write(conn, delivery, table)
         found = _read_back(conn, table)
@@ -153,7 +153,7 @@ def _piece_by_piece(
 ) -> tuple[int, int]:
     """The same in savepoints, so that what is refused costs its own piece only."""
     rows = changed = 0
-    columns = _listed(table.names)
+    columns = listed(table.names)
     conn.execute(f"CREATE TEMPORARY TABLE piece (LIKE {_INCOMING}) ON COMMIT DROP")
 
     def write(frame: pl.DataFrame) -> None:
@@ -178,88 +178,6 @@ def refusing(delivery: Delivery) -> Callable[[pl.DataFrame, str], None]:
     return lambda row, detail: delivery.refuse(str(row.item(0, 0)), detail)
 
 
-def reconcile(
-    conn: psycopg.Connection[Any], table: Table, fresh: str, *, within: str = "TRUE"
-) -> tuple[int, int, int]:
-    """Rows deleted, updated, inserted so that the table holds those of the relation ``fresh``.
-
-    ``within`` is a condition on the table's own columns: rows beyond it are left alone, and
-    ``fresh`` has none of them. Rows that are equal are neither written nor locked.
-    """
-    rest = [name for name in table.names if name not in table.key]
-    same = " AND ".join(f't."{name}" = f."{name}"' for name in table.key)
-    old, new = (", ".join(f'{alias}."{name}"' for name in rest) for alias in "tf")
-    # One statement each instead of ON CONFLICT DO UPDATE, which would lock, and so write, unchanged
-    # rows too.
-    deleted = conn.execute(
-        f"DELETE FROM {table.qualified} AS t WHERE {within}"
-        f" AND NOT EXISTS (SELECT FROM {fresh} AS f WHERE {same})"
-    )
-    # Rows that are nothing but their key cannot differ.
-    updated = 0
-    if rest:
-        updated = conn.execute(
-            f"UPDATE {table.qualified} AS t SET ({_listed(rest)}) = ROW({new})"
-            f" FROM {fresh} AS f WHERE {same} AND ({old}) IS DISTINCT FROM ({new})"
-        ).rowcount
-    # Not by NOT EXISTS: planned for an empty table, it would scan all that it has inserted so far
-    # for every further row.
-    inserted = conn.execute(
-        f"INSERT INTO {table.qualified} ({_listed(table.names)})"
-        f" SELECT {_listed(table.names)} FROM {fresh} ON CONFLICT ({_listed(table.key)}) DO NOTHING"
-    )
-    return deleted.rowcount, updated, inserted.rowcount
-
-
-def replace_within(
-    conn: psycopg.Connection[Any], table: Table, frame: pl.DataFrame, within: str
-) -> tuple[SinkResult, Verification]:
-    """Make the table's rows for which the condition ``within`` holds be those of the frame.
-
-    All in one transaction, of which nothing is kept when it does not read back as written. Equal
-    rows stay as they are and count as ``unchanged``. The table is created where it is missing;
-    ``frame`` has its columns, and all of its rows fulfil the condition. Raises AnotherTableError
-    and psycopg errors.
-    """
-    import psycopg
-
-    started = time.monotonic()
-    with conn.transaction() as transaction:
-        ensure(conn, table)
-        conn.execute(
-            f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS"
-            f" SELECT {_listed(table.names)} FROM {table.qualified} WITH NO DATA"
-        )
-        rows = copy_frames(conn, _INCOMING, table.names, [frame])
-        conn.execute(f"ANALYZE {_INCOMING}")
-        deleted, updated, inserted = reconcile(conn, table, _INCOMING, within=within)
-        found = _compared_within(conn, table, rows, within)
-        if not found.ok:
-            raise psycopg.Rollback(transaction)
-    seconds = time.monotonic() - started
-    return SinkResult(rows, rows - updated - inserted, deleted, seconds), found
-
-
-def _compared_within(
-    conn: psycopg.Connection[Any], table: Table, rows: int, within: str
-) -> Verification:
-    """What came in against what the table holds now, column by column."""
-    key, columns = _listed(table.key), _listed(table.names)
-    row = conn.execute(
-        f"""
-        WITH held AS (SELECT {columns} FROM {table.qualified} AS t WHERE {within}),
-            lacking AS (SELECT {columns} FROM {_INCOMING} EXCEPT SELECT {columns} FROM held),
-            surplus AS (SELECT {columns} FROM held EXCEPT SELECT {columns} FROM {_INCOMING}),
-            differing AS (SELECT {key} FROM lacking INTERSECT SELECT {key} FROM surplus)
-        SELECT (SELECT count(*) FROM lacking), (SELECT count(*) FROM surplus),
-            (SELECT count(*) FROM differing),
-            ARRAY(SELECT concat_ws(' ', {key}) FROM lacking LIMIT {SAMPLE})
-        """
-    ).fetchone()
-    lacking, surplus, differing, sample = row or (0, 0, 0, [])
-    return Verification(rows, lacking - differing, differing, surplus - differing, tuple(sample))
-
-
 def copy_frames(
     conn: psycopg.Connection[Any],
     target: str,
@@ -270,7 +188,7 @@ def copy_frames(
     rows = 0
     with (
         conn.cursor() as cursor,
-        cursor.copy(f"COPY {target} ({_listed(columns)}) FROM STDIN (FORMAT csv)") as copy,
+        cursor.copy(f"COPY {target} ({listed(columns)}) FROM STDIN (FORMAT csv)") as copy,
     ):
         for frame in frames:
             copy.write(csv_of(frame.select(columns)))
@@ -293,9 +211,9 @@ def _upsert_statement(table: Table, source: str) -> str:
         f'"{name}" = excluded."{name}"' for name in table.names if name not in table.key
     )
     return (
-        f"INSERT INTO {table.qualified} AS t ({_listed(table.names)})"
-        f" SELECT {_listed(table.names)} FROM {source}"
-        f" ON CONFLICT ({_listed(table.key)}) DO UPDATE SET {changes}"
+        f"INSERT INTO {table.qualified} AS t ({listed(table.names)})"
+        f" SELECT {listed(table.names)} FROM {source}"
+        f" ON CONFLICT ({listed(table.key)}) DO UPDATE SET {changes}"
         f" WHERE t.row_hash IS DISTINCT FROM excluded.row_hash"
     )
 
@@ -307,12 +225,13 @@ def _read_back(conn: psycopg.Connection[Any], table: Table) -> Verification:
             count(*) FILTER (WHERE t.row_hash <> i.row_hash),
             (array_agg(i."{table.key[0]}"::text)
                 FILTER (WHERE t.row_hash IS DISTINCT FROM i.row_hash))[:{SAMPLE}]
-        FROM {_INCOMING} AS i LEFT JOIN {table.qualified} AS t USING ({_listed(table.key)})
+        FROM {_INCOMING} AS i LEFT JOIN {table.qualified} AS t USING ({listed(table.key)})
         """
     ).fetchone()
     expected, missing, differing, sample = row or (0, 0, 0, None)
     return Verification(expected, missing, differing, sample=tuple(sample or ()))
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The names as SQL has them in a list."""
     return ", ".join(f'"{name}"' for name in names)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psycopg
 
 _DETAIL_CHARACTERS = 2_000
+#: A key that a sink refuses for its length must have room in the ledger's index.
+_KEY_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,18 @@ def save(
                 (batch_id, sink, record_key, source, line, detail, refused_at)
             VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp())
             """,
-            [(batch_id, sink, one.record_key, one.source, one.line, one.detail) for one in rows],
+            [
+                (batch_id, sink, _short(one.record_key), one.source, one.line, one.detail)
+                for one in rows
+            ],
         )
+
+
+def _short(key: str) -> str:
+    """The key, or its beginning and a digest by which it is still no other's."""
+    if len(key) <= _KEY_CHARACTERS:
+        return key
+    return f"{key[:_KEY_CHARACTERS]}… (sha256 {sha256(key.encode()).hexdigest()[:16]})"
 
 
 def refused_rows(conn: psycopg.Connection[Any], batch_id: str) -> list[NotedRefusal]:

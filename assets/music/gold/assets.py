@@ -53,12 +53,14 @@ def _follow_silver(
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
         from assets.music.gold.recount import recount
+        from assets.music.gold.refused_rows import tell
         from assets.music.gold.replacement import replace
         from assets.music.gold.targets import TARGETS
 
         with postgres.connect() as conn:
             replaced = replace(conn, TARGETS[name], delivery.batch_id)
-            found = recount(conn, TARGETS[name])
+            found = recount(conn, TARGETS[name], aside=replaced.refused)
+            tell(conn, TARGETS[name], replaced.refused, delivery.refuse)
             if found.ok:
                 delivery.done_in(conn, rows_written=replaced.computed)
             else:

@@ -6,6 +6,7 @@ Belongs here: the comparison. Does not: its SQL (``targets.py``), how Dagster sh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _COUNT_PROBLEMS = """
 SELECT problem, count(*), (array_agg(key ORDER BY key))[:{sample}] FROM ({recount}) AS r
-GROUP BY problem
+WHERE NOT key = ANY(%(aside)s) GROUP BY problem
 """
 _UNDER_WAY = """
 SELECT b.batch_id FROM landing.batch AS b
@@ -45,16 +46,18 @@ class Audit:
     songs: int
 
 
-def recount(conn: psycopg.Connection[Any], target: Target) -> Verification:
+def recount(
+    conn: psycopg.Connection[Any], target: Target, *, aside: Iterable[str] = ()
+) -> Verification:
     """What was replaced against a recount from silver, by another query.
 
-    Of a table with a scope, its keys; else the whole table. Call it after ``replacement.replace``,
-    in the same transaction.
+    Of a table with a scope, its keys; else the whole table. Keys ``aside`` are left out. Call it
+    after ``replacement.replace``, in the same transaction.
     """
     found = {
         problem: (int(count), sample)
         for problem, count, sample in conn.execute(
-            _COUNT_PROBLEMS.format(recount=target.recount, sample=SAMPLE)
+            _COUNT_PROBLEMS.format(recount=target.recount, sample=SAMPLE), {"aside": list(aside)}
         )
     }
     expected = rows_of(conn, "pg_temp.gold_scope" if target.population else target.table.qualified)

@@ -11,11 +11,14 @@ until the transaction commits, and are not kept waiting.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from assets.music.gold.refused_rows import Pieces
 from assets.music.gold.targets import Target
-from assets.sinks.postgres import reconcile
+from assets.sinks.postgres import refusal
+from assets.sinks.postgres_replacing import reconcile
 from assets.sinks.result import SinkResult
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ class Replaced:
     """What became of a table: ``computed`` rows were compared with what it held.
 
     ``in_scope`` keys of ``population`` were touched, both 0 for a table that is always computed
-    as a whole. ``rows`` are in the table now.
+    as a whole. ``rows`` are in the table now. Nothing was done for those that are ``refused``.
     """
 
     mode: Mode
@@ -46,6 +49,8 @@ class Replaced:
     deleted: int
     rows: int
     seconds: float
+    #: Rows that Postgres refuses, by key, and its words.
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def result(self) -> SinkResult:
@@ -76,17 +81,29 @@ def replace(
 
     Computes only the rows in scope, or all of them when the scope's share of the keys is above
     ``rebuild_share``; the table is the same after either. Call it in a transaction: its temporary
-    tables live until the end. Raises psycopg.Error.
+    tables live until the end. Rows that Postgres refuses while it takes others are left as they
+    were. Raises psycopg.Error.
     """
+    import psycopg
+
     started = time.monotonic()
     # Digests are over text: as many digits of a number as tell it from every other.
     conn.execute("SET LOCAL extra_float_digits = 1")
     in_scope = _find_scope(conn, target, batch_id)
     population = rows_of(conn, f"music.{target.population}") if target.population else 0
     narrow = target.population is not None and in_scope <= rebuild_share * population
-    computed = _compute(conn, target, narrow=narrow)
-    within = f"{target.table.key[0]} IN (SELECT key FROM gold_scope)" if narrow else "TRUE"
-    deleted, updated, inserted = reconcile(conn, target.table, "gold_fresh", within=within)
+    within = f"{target.key} IN (SELECT key FROM gold_scope)" if narrow else "TRUE"
+    refused: dict[str, str] = {}
+    try:
+        with conn.transaction():
+            computed = _compute(conn, target, narrow=narrow)
+            deleted, updated, inserted = reconcile(conn, target.table, "gold_fresh", within=within)
+    except psycopg.Error as error:
+        if refusal(error) is None:
+            raise
+        done = _in_pieces(conn, target, narrow=narrow)
+        computed, refused = done.computed, done.refused
+        deleted, updated, inserted = done.deleted, done.updated, done.inserted
     return Replaced(
         mode="incremental" if narrow else "full",
         in_scope=in_scope,
@@ -97,7 +114,18 @@ def replace(
         deleted=deleted,
         rows=rows_of(conn, target.table.qualified),
         seconds=time.monotonic() - started,
+        refused=refused,
     )
+
+
+def _in_pieces(conn: psycopg.Connection[Any], target: Target, *, narrow: bool) -> Pieces:
+    """The same, key by key where it must be; refused keys leave the scope, which is recounted."""
+    keys = "SELECT key FROM gold_scope" if narrow else target.keys
+    pieces = Pieces(conn, target)
+    pieces.replace([key for (key,) in conn.execute(f"{keys} ORDER BY 1")])
+    if target.population:
+        conn.execute("DELETE FROM gold_scope WHERE key = ANY(%s)", (list(pieces.refused),))
+    return pieces
 
 
 def _find_scope(conn: psycopg.Connection[Any], target: Target, batch_id: str) -> int:

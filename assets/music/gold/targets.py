@@ -3,10 +3,11 @@
 Belongs here: naming the ``.sql`` files beside this module. Does not: running them
 (``replacement.py``), columns (``assets.music.registry``).
 
-``<table>.sql`` selects all rows as they should be; a comment ``/* in scope: column */`` marks where
-it is narrowed to the keys of ``pg_temp.gold_scope``. ``<table>.scope.sql`` selects the keys whose
-rows batches may have changed. ``<table>.recount.sql`` selects key and problem (missing,
-differing, unexpected) of rows that are not as silver says, by another way of counting.
+``<table>.sql`` selects all rows as they should be; a comment ``/* in scope: key */`` marks where it
+is narrowed to the keys of a table. ``<table>.scope.sql`` selects the keys whose rows batches may
+have changed; of a table that is always replaced as a whole, every key of silver.
+``<table>.recount.sql`` selects key and problem (missing, differing, unexpected) of rows that are
+not as silver says, by another way of counting. A key of several columns is their values, joined.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from assets.frame.tables import Table
 from assets.music.registry import gold
 
 _SQL = Path(__file__).parent / "sql"
-_MARK = re.compile(r"/\* in scope: ([a-z]+\.[a-z_]+) \*/")
+_MARK = re.compile(r"/\* in scope: (.+?) \*/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,22 @@ class Target:
     @property
     def rows_in_scope(self) -> str:
         """The rows of the keys in ``pg_temp.gold_scope``."""
-        return _MARK.sub(_narrowed, self._read("sql"))
+        return self.rows_within("pg_temp.gold_scope")
+
+    def rows_within(self, keys: str) -> str:
+        """The rows of the keys that the table ``keys`` has, in its column ``key``."""
+
+        # All places are in queries of their own, so that one alias will do.
+        def narrowed(mark: re.Match[str]) -> str:
+            return f"JOIN {keys} AS scope ON scope.key = {mark[1]}"
+
+        return _MARK.sub(narrowed, self._read("sql"))
+
+    @property
+    def key(self) -> str:
+        """A row's key as one text."""
+        columns = ", ".join(f'"{name}"' for name in self.table.key)
+        return columns if len(self.table.key) == 1 else f"concat_ws(' ', {columns})"
 
     @property
     def scope(self) -> str:
@@ -52,10 +68,10 @@ class Target:
     @property
     def keys(self) -> str:
         """Every key that the table should have or has."""
-        return (
-            f"SELECT {self.table.key[0]} AS key FROM {self.table.qualified}"
-            f" UNION SELECT {self.table.key[0]} FROM music.{self.population}"
-        )
+        every = self.scope
+        if self.population:
+            every = f"SELECT {self.table.key[0]} FROM music.{self.population}"
+        return f"SELECT {self.key} AS key FROM {self.table.qualified} UNION {every}"
 
     @property
     def recount(self) -> str:
@@ -64,11 +80,6 @@ class Target:
 
     def _read(self, suffix: str) -> str:
         return (_SQL / f"{self.table.name}.{suffix}").read_text(encoding="utf-8")
-
-
-def _narrowed(mark: re.Match[str]) -> str:
-    # Both places are in queries of their own, so that one alias will do.
-    return f"JOIN pg_temp.gold_scope AS scope ON scope.key = {mark[1]}"
 
 
 _POPULATIONS = {

@@ -6,13 +6,13 @@ not: how each is written (``gold``, ``search``). It must run as the pipeline's o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from landing.batch.failures import TransientError
+from landing.batch.failures import PermanentError, TransientError
 
 if TYPE_CHECKING:
     import psycopg
@@ -36,6 +36,17 @@ _SCRATCH = "lyrics_changed"
 Follow = Callable[[Sequence[str]], None]
 
 
+class RefusedSongsError(PermanentError):
+    """Postgres refuses gold rows after songs that changed; all others were written.
+
+    ``songs`` are those whose own row it is.
+    """
+
+    def __init__(self, words: Mapping[str, str], songs: Iterable[str]) -> None:
+        super().__init__("; ".join(f"{row}: {said}" for row, said in words.items()))
+        self.words, self.songs = words, frozenset(songs)
+
+
 @dataclass(frozen=True, slots=True)
 class Followers:
     """What shows lyrics and genres, in the order in which it is brought up to date."""
@@ -55,9 +66,13 @@ class Followers:
         }
 
     def _gold(self, keys: Sequence[str]) -> None:
+        refused: dict[str, dict[str, str]] = {}
         for table in _GOLD:
             with self.postgres.connect() as conn:
-                refresh_gold(conn, table, keys)
+                refused[table] = refresh_gold(conn, table, keys)
+        words = {f"{name} {key}": said for name in _GOLD for key, said in refused[name].items()}
+        if words:
+            raise RefusedSongsError(words, refused["song_details"])
 
     def _song_search(self, keys: Sequence[str]) -> None:
         from assets.music.search.song_documents import store, verify, write
@@ -83,25 +98,34 @@ def follow(conn: Connection, followers: dict[str, Follow], *, page_songs: int = 
     """Bring every follower to the songs noted so far; their number.
 
     A song is crossed off when all have followed, and stays when it was noted again meanwhile.
-    Raises what a follower raises: its page is taken again next time. ``conn`` must commit each
-    statement.
+    Raises RefusedSongsError once all others are crossed off, and whatever else a follower raises:
+    its page is taken again next time. ``conn`` must commit each statement.
     """
     songs = 0
+    words: dict[str, str] = {}
+    left: set[str] = set()
     for keys, noted in _pages(conn, page_songs):
         for one in followers.values():
-            one(keys)
+            try:
+                one(keys)
+            except RefusedSongsError as error:
+                words |= error.words
+                left |= error.songs
+        followed = [key for key in keys if key not in left]
         conn.execute(
             "DELETE FROM music.lyrics_changed WHERE song_key = ANY(%s) AND changed_at <= %s",
-            (keys, noted),
+            (followed, noted),
         )
-        songs += len(keys)
+        songs += len(followed)
+    if words:
+        raise RefusedSongsError(words, left)
     return songs
 
 
-def refresh_gold(conn: Connection, table: str, keys: Sequence[str]) -> None:
-    """Make one gold table what silver says of the songs. Raises TransientError if it is not then.
+def refresh_gold(conn: Connection, table: str, keys: Sequence[str]) -> dict[str, str]:
+    """Make one gold table what silver says of the songs; its keys that Postgres refuses, and why.
 
-    Ends the caller's transaction.
+    Raises TransientError if it is not then. Ends the caller's transaction.
     """
     from assets.music.gold.recount import recount
     from assets.music.gold.replacement import replace
@@ -113,10 +137,11 @@ def refresh_gold(conn: Connection, table: str, keys: Sequence[str]) -> None:
             " SELECT %s, 'song', key FROM unnest(%s::text[]) AS noted (key)",
             (_SCRATCH, list(keys)),
         )
-        replace(conn, TARGETS[table], _SCRATCH)
-        found = recount(conn, TARGETS[table])
+        refused = replace(conn, TARGETS[table], _SCRATCH).refused
+        found = recount(conn, TARGETS[table], aside=refused)
         conn.execute("DELETE FROM music.touched WHERE batch_id = %s", (_SCRATCH,))
         _require(table, found)
+    return dict(refused)
 
 
 def _pages(conn: Connection, rows: int) -> Iterator[tuple[list[str], datetime]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from assets.music.silver import (
     dimensions,
@@ -65,16 +65,19 @@ def load_batch(
     """
     import psycopg
 
-    try:
-        return _loaded(conn, delivery, isolate=False)
-    except psycopg.Error as error:
-        if refusal(error) is None:
-            raise
-    return _loaded(conn, delivery, isolate=True)
+    for isolate in (None, "alone"):
+        try:
+            return _loaded(conn, delivery, isolate)
+        except psycopg.Error as error:
+            if refusal(error) is None:
+                raise
+    return _loaded(conn, delivery, "together")
 
 
 def _loaded(
-    conn: psycopg.Connection[Any], delivery: Delivery, *, isolate: bool
+    conn: psycopg.Connection[Any],
+    delivery: Delivery,
+    isolate: Literal["alone", "together"] | None,
 ) -> tuple[SinkResult, Verification]:
     import psycopg
 
@@ -83,7 +86,7 @@ def _loaded(
         take_until_commit(conn, Lock.STAR_SCHEMA)
         conn.execute(_SETTINGS)
         if isolate:
-            _set_aside(conn, delivery)
+            _set_aside(conn, delivery, together=isolate == "together")
         chunks = delivery.taken() if isolate else delivery.chunks()
         intake, facts, followed, removed = _load(conn, chunks, delivery.batch_id)
         found = verify.verify(conn, intake)
@@ -107,18 +110,22 @@ def _loaded(
     return result, found
 
 
-def _set_aside(conn: psycopg.Connection[Any], delivery: Delivery) -> None:
+def _set_aside(conn: psycopg.Connection[Any], delivery: Delivery, *, together: bool) -> None:
     """Tell the delivery which records Postgres refuses, by loads of which nothing is kept.
 
     A load is of many statements over all records at once: only a whole one tells what it refuses.
+    ``together`` finds those that it refuses beside others only, all of which are loaded each time.
     """
+    before: list[pl.DataFrame] = []
 
     def tried(records: pl.DataFrame) -> None:
         with conn.transaction(force_rollback=True):
-            _load(conn, [records], delivery.batch_id)
+            _load(conn, [*before, records], delivery.batch_id)
+        if together:
+            before.append(records)
 
     isolating: Isolating[pl.DataFrame] = Isolating(refusal, refusing(delivery))
-    for chunk in delivery.chunks():
+    for chunk in delivery.taken():
         isolating.write(chunk, tried)
     isolating.settle()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -199,3 +200,36 @@ def test_a_month_that_nobody_asks_for_is_asked_for_by_the_ledger(
     assert landing.follow(again).success
     assert landing.batch(request.batch_id).state == "loaded"
     assert landing.awaited() == []
+
+
+def test_a_row_that_postgres_refuses_costs_itself_only_and_is_shown(
+    landing: Landing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ops import quarantine
+
+    bad = "".join(hashlib.sha256(str(n).encode()).hexdigest() for n in range(200))
+    landing.fill([*rows(), (f"{MONTH}-01", "US", f"{bad}.com", 10, 1, 10)], categories())
+    # A person's run, which no batch asked for: it says so, and the others are there.
+    assert not landing.run(raises=False, assets=[DOMAINS.key("domain_metrics")]).success
+    written = "SELECT domain FROM domains.domain_metrics"
+    assert {domain for (domain,) in landing.query(written)} == NAMES
+
+    landing.put(f"updates/{MONTH}/metrics.done")
+    time.sleep(SETTLED)
+    (request,) = landing.tick().requests
+    assert landing.follow(request).success
+    assert {domain for (domain,) in landing.query(written)} == NAMES
+    assert landing.published()[0]["published"] == len(NAMES)
+    ((sink, record, words),) = landing.query(
+        "SELECT sink, record_key, detail FROM landing.refused_row"
+    )
+    assert sink == "domain_metrics"
+    assert record.startswith(bad[:500])
+    assert len(record) < 600
+    assert words.startswith("domain_metrics: index row requires")
+    assert landing.query("SELECT state FROM landing.batch") == [("loaded_with_rejects",)]
+    capsys.readouterr()
+    assert quarantine.run(request.batch_id, replay=False, limit=10) == 0
+    shown = capsys.readouterr().out
+    assert f"record {bad}"[:100] in shown
+    assert "index row requires" in shown

@@ -12,6 +12,7 @@ import pytest
 from landing.arrival import ledger
 from landing.arrival.requests import Request
 from landing.arrival.tick import Ended
+from landing.batch.holding import BatchHeldElsewhere
 from landing.batch.locks import hold_locks, run_lock_held
 from tests.integration.landing.test_locks import wait_until
 from tests.integration.landing.tick_world import TickWorld
@@ -73,6 +74,23 @@ def test_what_never_began_costs_no_attempt(world: TickWorld) -> None:
         assert batch.next_attempt_at == world.now + MINUTE
         world.tick(after=60)
     world.run(batch_id, "r")
+    world.fail(batch_id, "r", "transient")
+    assert world.batch(batch_id).next_attempt_at == world.now + MINUTE, "as after a first failure"
+
+
+def test_a_run_that_was_given_up_while_it_started_begins_for_nothing(world: TickWorld) -> None:
+    """StartRun outlasts every limit, the daemon says so, and then the process is there."""
+    batch_id = first(world)
+    request = world.tick().requests[0]
+    ended(world, request, "ended")
+    assert world.tick().lost == (batch_id,)
+    (again,) = world.tick(after=60).requests
+    assert (again.attempt, world.batch(batch_id).begun) == (request.attempt + 1, 0)
+    with pytest.raises(BatchHeldElsewhere, match=f"was asked for as {request.run_key}"):
+        ledger.mark_running(world.connection, batch_id, "late", world.now, key=request.run_key)
+    assert world.batch(batch_id).begun == 0, "no attempt is used up by it"
+    batch = ledger.mark_running(world.connection, batch_id, "r", world.now, key=again.run_key)
+    assert (batch.begun, batch.state) == (1, "running")
     world.fail(batch_id, "r", "transient")
     assert world.batch(batch_id).next_attempt_at == world.now + MINUTE, "as after a first failure"
 

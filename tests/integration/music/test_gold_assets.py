@@ -152,7 +152,7 @@ def test_mismatch_is_rolled_back_and_the_sink_is_not_done(star, monkeypatch):
     star.commit("b1")
     ledger(star, "b1")
     wrong = Verification(expected=3, missing=1, sample=("SO1",))
-    monkeypatch.setattr(recount, "recount", lambda _conn, _target: wrong)
+    monkeypatch.setattr(recount, "recount", lambda _conn, _target, **_: wrong)
     result = run(star, "b1", "song_details", raise_on_error=False)
     assert not result.success
     evaluations = result.get_asset_check_evaluations()  # of every retry
@@ -171,8 +171,8 @@ def test_rows_and_the_ledgers_mark_are_committed_together(star, monkeypatch):
 
     found = recount.recount
 
-    def dying(conn, target):
-        assert found(conn, target).ok
+    def dying(conn, target, **options):
+        assert found(conn, target, **options).ok
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -184,3 +184,96 @@ def test_rows_and_the_ledgers_mark_are_committed_together(star, monkeypatch):
     run(star, "b1", "song_details")
     assert len(held(star.url)["song_details"]) == len(star.songs)
     assert sinks(star, "b1")["song_details"] == ("done", len(star.songs))
+
+
+REFUSING = {
+    "song_details": ("title <> 'Bad'", "SObad"),
+    "artist_performance": ("artist <> 'Name of ARbad'", "ARbad"),
+    "album_performance": ("album <> 'Title of r-bad'", "r-bad"),
+    "genre_by_year": ("genre <> 'Bad' OR year <> 1999", "Bad 1999"),
+    "tempo_key_profile": ("tempo_from <> 490", "11 0 490"),
+}
+
+
+@pytest.mark.parametrize("name", GOLD)
+@pytest.mark.parametrize("first", [True, False], ids=["all", "in scope"])
+def test_a_row_that_postgres_refuses_costs_itself_only(star, name, first):
+    condition, key = REFUSING[name]
+    with psycopg.connect(star.url) as conn:
+        conn.execute(f"ALTER TABLE music.{name} ADD CONSTRAINT known CHECK ({condition})")
+    if not first:
+        star.commit("b0")
+        ledger(star, "b0")
+        run(star, "b0")
+    star.put(
+        Song("SObad", "Bad", ("ARbad",), "r-bad", "Bad", 1999, tempo=499.0, pitch=11, mode=0),
+        Song("SO2", "Good", ("AR2",), "r-2", "Bad", 1998),
+    )
+    touched = star.commit("b1")
+    with psycopg.connect(star.url) as conn:
+        conn.execute(
+            "INSERT INTO music.song_source (record_key, song_key, format, rank, seq, row_hash,"
+            " source, line) SELECT base_source, song_key, 'hdf5', 1, 1, 'h',"
+            " 'minio://raw/bad.h5#1', 3 FROM music.fact_song WHERE song_key = 'SObad'"
+        )
+    ledger(star, "b1")
+    result = run(star, "b1")
+    expected = {one: set(rows) for one, rows in star.gold().items()}
+    there = {one: set(rows) for one, rows in held(star.url).items()}
+    column = tuple(int(one) if one.isdigit() else one for one in key.split(" "))
+    assert there == {**expected, name: expected[name] - {column if " " in key else key}}
+    assert touched
+    noted = ledgered(star)
+    assert [row[:3] for row in noted] == [("b1", name, key)]
+    song = name == "song_details"
+    assert noted[0][3:5] == (("minio://raw/bad.h5#1", 3) if song else (None, None))
+    assert 'violates check constraint "known"' in noted[0][5]
+    with psycopg.connect(star.url) as conn:
+        state = "SELECT state FROM landing.batch WHERE batch_id = 'b1'"
+        assert conn.execute(state).fetchone() == ("loaded_with_rejects",)
+    (check,) = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert (check.asset_key.path[-1], check.severity.value) == (name, "WARN")
+    assert check.metadata["rows_refused"].value == 1
+
+    # A batch that touches it tries it again.
+    with psycopg.connect(star.url) as conn:
+        conn.execute(f"ALTER TABLE music.{name} DROP CONSTRAINT known")
+    star.change("SObad", loudness=-3.0)
+    star.commit("b2")
+    ledger(star, "b2")
+    run(star, "b2")
+    assert {one: set(rows) for one, rows in held(star.url).items()} == expected
+    # And the batch itself, of which nothing is left to say then.
+    run(star, "b1")
+    assert ledgered(star) == []
+
+
+def ledgered(star: Star) -> list[tuple[Any, ...]]:
+    with psycopg.connect(star.url) as conn:
+        return conn.execute(
+            "SELECT batch_id, sink, record_key, source, line, detail FROM landing.refused_row"
+        ).fetchall()
+
+
+def test_what_postgres_said_before_of_a_refused_row_stays_and_a_refused_table_fails(star):
+    star.commit("b1")
+    ledger(star, "b1")
+    run(star, "b1")
+    before = held(star.url)["song_details"]["SO1"]
+    with psycopg.connect(star.url) as conn:
+        conn.execute(
+            "ALTER TABLE music.song_details ADD CONSTRAINT slow CHECK (tempo < 400) NOT VALID"
+        )
+    star.change("SO1", tempo=450.0)
+    star.put(Song("SO3", "Good"))
+    star.commit("b2")
+    ledger(star, "b2")
+    run(star, "b2", "song_details")
+    assert held(star.url)["song_details"]["SO1"] == before
+    assert "SO3" in held(star.url)["song_details"]
+    # Nothing that is refused with nothing taken is laid at a row.
+    star.change("SO1", tempo=451.0)
+    star.commit("b3")
+    ledger(star, "b3")
+    assert not run(star, "b3", "song_details", raise_on_error=False).success
+    assert sinks(star, "b3")["song_details"][0] == "failed"

@@ -8,6 +8,7 @@ import pytest
 
 from assets.music.gold.recount import changed_songs
 from assets.music.lyrics import following
+from resources.postgres import PostgresResource
 from tests.integration.music.lyrics_world import SERVERS, LyricsWorld, song
 
 pytestmark = pytest.mark.servers(*SERVERS)
@@ -99,3 +100,27 @@ def test_gold_shows_what_the_retry_found(world):
     assert world.query("SELECT count(*) FROM music.touched WHERE batch_id NOT LIKE '2026%'") == [
         (0,)
     ]
+
+
+def test_a_song_that_gold_refuses_stays_noted_and_is_told_while_others_follow(world):
+    world.add("s", *song(there=True), genre="rock")
+    world.add("t", "Artist 1", "Bad", genre="rock")
+    world.enrich()
+    world.change("ALTER TABLE music.song_details ADD CONSTRAINT known CHECK (title <> 'Bad')")
+    note(world, "s", "t")
+    later: list[str] = []
+    followers = following.Followers(
+        PostgresResource(url=world.env["POSTGRES_URL"]),
+        *(None,) * 4,  # type: ignore[arg-type] # gold needs Postgres only
+    )
+    with world.database() as connection:
+        with pytest.raises(following.RefusedSongsError, match=r'song_details t: .*"known"'):
+            following.follow(connection, {"gold": followers._gold, "search": later.extend})
+        assert world.noted() == {"t"}
+        assert later == ["s", "t"]
+        assert gold(world).keys() == {"s"}
+        assert world.query("SELECT genre, songs FROM music.genre_by_year") == [("rock", 2)]
+        world.change("ALTER TABLE music.song_details DROP CONSTRAINT known")
+        assert following.follow(connection, {"gold": followers._gold}) == 1
+    assert gold(world).keys() == {"s", "t"}
+    assert world.noted() == set()

@@ -325,3 +325,30 @@ def test_a_record_that_postgres_refuses_costs_its_song_only(ledgered, world):
     result, _ = ledgered.load("b1")
     assert (result.rows_written, result.details["songs_new"]) == (51, 1)
     assert [key for key, *_ in world.query(noted)] == [bad[0]["record_key"]]
+
+
+def test_records_that_are_refused_only_together_cost_the_later_ones(ledgered, world):
+    """Each is taken alone, so that no split ends at them."""
+    with psycopg.connect(ledgered.url) as conn:
+        conn.execute("CREATE UNIQUE INDEX ON music.dim_artist (name)")
+        conn.execute("ALTER TABLE music.dim_artist ADD CONSTRAINT known CHECK (name <> 'Nobody')")
+    first, second, third, alone = (
+        record("hdf5", f"TRX{n}", track_id=f"TRX{n}", song_id=f"SOX{n}", title="T",
+               artist_id=f"ARX{n}", artist_name=name)
+        for n, name in enumerate(["Twin", "Twin", "Twin", "Nobody"])
+    )  # fmt: skip
+    ledgered.stage("b1", [first, *ROWS[:20], alone, second, *ROWS[20:], third])
+    result, found = ledgered.load("b1")
+    assert (result.rows_written, found.ok) == (51, True)
+    assert set(world.state()["fact_song"]) == {f"SO{n}" for n in range(50)} | {"SOX0"}
+    noted = world.query("SELECT record_key, detail FROM landing.refused_row ORDER BY record_key")
+    assert [key for key, _ in noted] == [one["record_key"] for one in (second, third, alone)]
+    twice = (
+        'duplicate key value violates unique constraint "dim_artist_name_idx"'
+        " Key (name)=(Twin) already exists."
+    )
+    known = 'new row for relation "dim_artist" violates check constraint "known"'
+    assert [words for _, words in noted] == [twice, twice, known]
+    versions = world.versions()
+    ledgered.load("b1")
+    assert world.versions() == versions

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from hashlib import sha256
 
+import polars as pl
 import psycopg
 import pytest
 
 from assets.frame.tables import INGESTED_AT, LINE, ROW_HASH, Column, Table
-from assets.sinks import postgres
+from assets.sinks import postgres, postgres_replacing
 from landing.batch.delivery import deliver
 from tests.integration.campaigns.harness import row
 
@@ -232,12 +233,59 @@ def test_a_table_is_brought_to_what_a_relation_says_and_equal_rows_are_left_alon
             "CREATE TEMP TABLE fresh AS SELECT * FROM (VALUES ('a', 'nut', 1), ('a', 'bolt', 2),"
             " ('a', 'new', NULL::integer)) AS v (place, item, pieces)"
         )
-        done = postgres.reconcile(conn, STOCK, "fresh", within="place = 'a'")
+        done = postgres_replacing.reconcile(conn, STOCK, "fresh", within="place = 'a'")
         assert done == (1, 1, 1)
-        again = postgres.reconcile(conn, STOCK, "fresh", within="place = 'a'")
+        again = postgres_replacing.reconcile(conn, STOCK, "fresh", within="place = 'a'")
         assert again == (0, 0, 0)
         rows = conn.execute("SELECT * FROM shop.stock ORDER BY place, item").fetchall()
         assert rows == [("a", "bolt", 2), ("a", "new", None), ("a", "nut", 1), ("b", "nut", 4)]
         after = dict(conn.execute("SELECT place || item, xmin::text FROM shop.stock"))
         assert {key for key in after if after[key] == before.get(key)} == {"anut", "bnut"}
-        assert postgres.reconcile(conn, STOCK, "fresh") == (1, 0, 0)
+        assert postgres_replacing.reconcile(conn, STOCK, "fresh") == (1, 0, 0)
+
+
+def test_a_row_that_is_refused_within_a_replacement_costs_itself_only(landing):
+    with psycopg.connect(landing.url) as conn:
+        postgres.ensure(conn, STOCK)
+        conn.execute(
+            "ALTER TABLE shop.stock ADD CHECK (pieces < 100), ADD UNIQUE (pieces);"
+            "INSERT INTO shop.stock VALUES"
+            " ('a', 'nut', 1), ('a', 'bolt', 2), ('a', 'gone', 3), ('b', 'nut', 40)"
+        )
+        conn.commit()
+        # Of `screw` and `twin` one can be there; `new` needs the number of what goes.
+        items = {"nut": 1, "bolt": 100, "screw": 5, "new": 3, "twin": 5, "many": 4_000_000_000}
+        frame = pl.DataFrame(
+            [("a", item, pieces) for item, pieces in items.items()],
+            schema={"place": pl.String, "item": pl.String, "pieces": pl.Int64},
+            orient="row",
+        )
+        told: dict[str, str] = {}
+        result, found = postgres_replacing.replace_within(
+            conn, STOCK, frame, "place = 'a'",
+            refused=lambda row, said: told.update({row.item(0, "item"): said}),
+        )  # fmt: skip
+        conn.commit()
+        rows = conn.execute("SELECT item, pieces FROM shop.stock WHERE place = 'a'").fetchall()
+    assert dict(rows) == {"nut": 1, "bolt": 2, "screw": 5, "new": 3}
+    assert landing.query("SELECT item, pieces FROM shop.stock WHERE place = 'b'") == [("nut", 40)]
+    assert (result.rows_written, result.unchanged, result.deleted) == (3, 1, 1)
+    assert (found.ok, found.expected) == (True, 3)
+    assert told.keys() == {"bolt", "twin", "many"}
+    assert "check constraint" in told["bolt"]
+    assert "(pieces)=(5) already exists" in told["twin"]
+    assert "out of range for type integer" in told["many"]
+
+
+def test_without_somebody_to_tell_or_where_all_is_refused_a_replacement_fails(landing):
+    frame = pl.DataFrame({"place": ["a", "a"], "item": ["nut", "bolt"], "pieces": [1, 100]})
+    with psycopg.connect(landing.url, autocommit=True) as conn:
+        postgres.ensure(conn, STOCK)
+        conn.execute("ALTER TABLE shop.stock ADD CHECK (pieces < 100)")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            postgres_replacing.replace_within(conn, STOCK, frame, "place = 'a'")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            postgres_replacing.replace_within(
+                conn, STOCK, frame[1:], "place = 'a'", refused=lambda *_: pytest.fail("not a row's")
+            )
+        assert conn.execute("SELECT count(*) FROM shop.stock").fetchone() == (0,)

@@ -7,4 +7,5 @@ SELECT
     avg(s.loudness::numeric)::double precision AS average_loudness
 FROM music.fact_song AS s
 JOIN music.dim_genre AS g ON g.genre_key = s.genre_key
+/* in scope: concat_ws(' ', g.name, s.year_key) */
 GROUP BY g.name, s.year_key

@@ -33,8 +33,14 @@ def test_neo4j_s_words_on_values():
     sized = neo4j.refusal(neo4j_error("Neo.DatabaseError.Statement.ExecutionFailed", too_large))
     assert sized is not None
     assert sized.certain
+    keyless = "Cannot merge the following node because of null property value for 'user_id'"
+    assert neo4j.refusal(neo4j_error(f"{CODE}SemanticError", keyless))
+    memory = neo4j.refusal(neo4j_error("Neo.TransientError.General.MemoryPoolOutOfMemoryError"))
+    assert memory is not None
+    assert (memory.too_much, memory.certain) == (True, False)
     for other in (
         neo4j_error(f"{CODE}SyntaxError"),
+        neo4j_error(f"{CODE}SemanticError", "Variable `n` not defined"),
         neo4j_error("Neo.ClientError.Security.Unauthorized"),
         neo4j_error("Neo.TransientError.Transaction.DeadlockDetected"),
         ServiceUnavailable("away"),
