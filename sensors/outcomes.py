@@ -83,7 +83,13 @@ def _record(
                 else "The run has no batch and no partition."
             )
         key = run.tags.get("dagster/run_key")
-        concerned = [batch for batch in batches if concerns(batch, run.run_id, key)]
+        concerned = [
+            batch
+            for batch in batches
+            if concerns(batch, run.run_id, key)
+            # What it took along and left waiting was settled: its end says nothing of that.
+            and (batch.state != "waiting" or named in {batch.batch_id, batch.partition_key})
+        ]
         if not concerned:
             return dg.SkipReason(f"{batches[0].batch_id} has moved on from run {run.run_id}.")
         said = [_note(context, connection, batch, stopped=stopped) for batch in concerned]

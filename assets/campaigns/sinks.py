@@ -304,10 +304,16 @@ def campaign_recommendations(
                 batch.chunks(), stores, postgres, batch_id=batch_id, computed_at=datetime.now(UTC)
             )
 
-        kept = kept_of(own)
+        def metadata_of(kept: recommendation_table.Kept | None) -> dict[str, Any]:
+            if kept is None:
+                return {"users": 0, "left_out": 0}
+            table = f"{bigquery.project}.{campaigns.dataset}.{tables.RECOMMENDATIONS.name}"
+            return recommendation_metadata(kept, table)
+
+        metadata = metadata_of(kept_of(own))
         for batch_id in beside:
-            kept_of(batch_id)
-    if kept is None:
-        return dg.MaterializeResult(metadata={"users": 0, "left_out": 0})
-    table = f"{bigquery.project}.{campaigns.dataset}.{tables.RECOMMENDATIONS.name}"
-    return dg.MaterializeResult(metadata=recommendation_metadata(kept, table))
+            made = dg.AssetMaterialization(
+                context.asset_key, partition=batch_id, metadata=metadata_of(kept_of(batch_id))
+            )
+            context.log_event(made)
+    return dg.MaterializeResult(metadata=metadata)

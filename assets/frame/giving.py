@@ -69,13 +69,14 @@ class Giving:
             raise SinkMismatchError(found.problem(self.sink))
         delivery.done(rows_written=result.rows_written)
 
-    def catch_up(self, leader: str) -> dict[str, Any]:
-        """Give the sink what waits for it beside ``leader``; metadata about it.
+    def catch_up(self, leader: str) -> None:
+        """Give the sink what waits for it beside ``leader``.
 
-        Each batch that it takes is materialized under its own partition.
+        Each batch that it takes is materialized under its own partition; an observation of the
+        leader's says how many there were.
         """
         if not self._leads:
-            return {}
+            return
         done = catch_up(
             self.postgres,
             leader=leader,
@@ -87,13 +88,15 @@ class Giving:
             clock=time.monotonic,
         )
         if not done:
-            return {}
+            return
         taken, failed = len(done.taken), len(done.failed)
         self.context.log.info("caught_up sink=%s batches=%d failed=%d", self.sink, taken, failed)
         metadata: dict[str, Any] = {"batches_caught_up": taken, "batches_failed_beside": failed}
         if done.taken:
             metadata |= {"first_caught_up": done.taken[0], "last_caught_up": done.taken[-1]}
-        return metadata
+        self.context.log_event(
+            dg.AssetObservation(self.context.asset_key, partition=leader, metadata=metadata)
+        )
 
     @property
     def _leads(self) -> bool:

@@ -14,7 +14,7 @@ from assets.frame.buckets import minio_bucket
 from assets.frame.checks import validation_results
 from assets.frame.declared import LandedFiles, Pipeline, batches
 from assets.frame.reports import validation_metadata
-from assets.frame.step import StepEvents, batch_step, derived_from
+from assets.frame.step import StepEvents, batch_step, followed
 from assets.music.bronze.copies import copy_key
 from assets.music.registry import gold
 from assets.music.registry.bronze import STAGED
@@ -124,10 +124,14 @@ def raw_removals(
     Files whose content was known already go too. `RAW_REMOVE=never` keeps them all. Where the
     bucket keeps no versions, a rewrite within one round trip of the deletion goes with it.
     """
-    batch_id = derived_from(MUSIC, context, postgres)
-    return dg.MaterializeResult(
-        metadata=_remove(postgres, minio, music, context, batch_id=batch_id)
-    )
+    own, *beside = followed(MUSIC, context, postgres)
+    metadata = _remove(postgres, minio, music, context, batch_id=own)
+    for batch_id in beside:
+        removed = _remove(postgres, minio, music, context, batch_id=batch_id)
+        context.log_event(
+            dg.AssetMaterialization(context.asset_key, partition=batch_id, metadata=removed)
+        )
+    return dg.MaterializeResult(metadata=metadata)
 
 
 @dg.op(

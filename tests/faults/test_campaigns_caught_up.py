@@ -6,9 +6,11 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import dagster as dg
 import pytest
 from pymongo.errors import AutoReconnect
 
+from assets.campaigns.pipeline import CAMPAIGNS as DECLARED
 from assets.frame import retry_policy
 from tests.faults.batch_runs import selected
 from tests.faults.campaign_runs import CAMPAIGNS, SERVERS, CampaignRuns
@@ -50,6 +52,25 @@ def away(runs: CampaignRuns, monkeypatch: pytest.MonkeyPatch, *files: list[Row])
     return batches
 
 
+def materialized(runs: CampaignRuns, name: str) -> set[str]:
+    """The batches that Dagster shows as materialized in this asset."""
+    return runs.instance.get_materialized_partitions(DECLARED.key(name))
+
+
+def known_before_each_write(runs: CampaignRuns, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """What Dagster shows as written to MongoDB when each write begins, once there were some."""
+    from assets.sinks import mongo
+
+    known, upsert = [], mongo.upsert
+
+    def looked_at(*given: Any, **more: Any) -> Any:
+        known.append(materialized(runs, "raw_messages"))
+        return upsert(*given, **more)
+
+    monkeypatch.setattr(mongo, "upsert", looked_at)
+    return known
+
+
 def files() -> list[list[Row]]:
     rows = sample()
     newer = rewritten(rows)
@@ -59,18 +80,23 @@ def files() -> list[list[Row]]:
 def test_one_run_brings_all_that_waited(
     runs: CampaignRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, *others = away(runs, monkeypatch, *files())
+    batches = away(runs, monkeypatch, *files())
+    first, *others = batches
     runs.forward(61)
     (probe,) = runs.tick()
     assert probe.partition_key == first
     assert "raw_messages" in (selected(probe) or set())
+    known = known_before_each_write(runs, monkeypatch)
     result = runs.run(probe)
     assert result.success
+    assert known == [set(batches[:count]) for count in range(len(batches))], "also if it is killed"
     for batch_id in others:
         assert runs.batch(batch_id).state == "loaded"
         assert runs.batch(batch_id).run_id == result.run_id
     assert_same(end_state(runs.env), expected(*files()))
     assert_profiles_are_means(runs.env)
+    for name in ("raw_messages", "campaign_recommendations"):
+        assert materialized(runs, name) == set(batches), name
     made = {
         event.partition: event.step_materialization_data.materialization.metadata
         for event in result.all_events
@@ -78,7 +104,13 @@ def test_one_run_brings_all_that_waited(
         and event.asset_key.path[-1] == "raw_messages"
     }  # fmt: skip
     assert made.keys() == {first, *others}
-    assert made[first]["batches_caught_up"].value == len(others)
+    (told,) = [
+        event.event_specific_data.asset_observation
+        for event in result.all_events
+        if event.event_type == dg.DagsterEventType.ASSET_OBSERVATION
+    ]
+    assert told.partition == first
+    assert told.metadata["batches_caught_up"].value == len(others)
     assert runs.tick() == []
 
 

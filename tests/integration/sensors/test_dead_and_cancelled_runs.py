@@ -10,7 +10,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from landing.arrival import ledger
+from landing.arrival import companions, ledger
 from landing.batch.locks import run_lock_held
 from migrations.upgrade import upgrade
 from resources.postgres import PostgresResource
@@ -174,6 +174,39 @@ def test_a_cancelled_run_leaves_its_batch_to_an_operator(instance, postgres, con
     assert (batch.state, batch.next_attempt_at) == ("failed_permanent", None)
     assert f"make replay BATCH={BATCH}" in batch.error
     assert ledger.reopen(connection, BATCH)
+
+
+@pytest.mark.parametrize("ended", ["cancelled", "failed"])
+def test_what_a_run_took_along_and_left_waiting_is_not_its_end_s(
+    instance, postgres, connection, ended
+):
+    beside = "20261122T101503Z-0002"
+    connection.execute(
+        "INSERT INTO landing.batch (batch_id, source, pipeline, objects, bytes, created_at, state,"
+        " validated_at) VALUES (%s, 'campaigns_gcs', 'campaigns', 1, 1, now(), 'waiting', now())",
+        (beside,),
+    )
+    connection.execute(
+        "INSERT INTO landing.batch_sink (batch_id, sink) VALUES (%s, 'engagement_graph')", (beside,)
+    )
+    with run_process("waiting_job", tags=TAGS) as process:
+        run = started_run(instance, "it")
+        ledger.mark_running(connection, BATCH, run.run_id, datetime.now(UTC))
+        ledger.mark_running(connection, beside, run.run_id, datetime.now(UTC))
+        companions.leave(connection, beside, run.run_id, datetime.now(UTC))
+        left = ledger.batch(connection, beside)
+        assert (left.state, left.run_id) == ("waiting", run.run_id)
+        if ended == "cancelled":
+            instance.report_run_canceling(instance.get_run_by_id(run.run_id))
+            process.send_signal(signal.SIGINT)
+            wait_until(lambda: status(instance, run) == dg.DagsterRunStatus.CANCELED)
+        else:
+            kill(process)
+            instance.report_run_failed(instance.get_run_by_id(run.run_id))
+    sensor = batch_run_canceled if ended == "cancelled" else batch_run_failed
+    tell_ledger(sensor, instance, postgres, run.run_id)
+    assert ledger.batch(connection, BATCH).state.startswith("failed_")
+    assert ledger.batch(connection, beside) == left
 
 
 def test_the_end_of_a_run_of_something_else_is_not_the_ledger_s(instance, postgres, connection):
