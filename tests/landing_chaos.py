@@ -95,7 +95,7 @@ def _csv(names: Mapping[int, str]) -> bytes:
 
 @dataclass
 class Killer:
-    """Kill -9 of a random process of Dagster's; a daemon that died is started again.
+    """Kill -9 of a random process of Dagster's; a daemon or run server that died is started again.
 
     ``spares_starting`` waits until no run is starting: one that dies then is known to be dead after
     ``start_timeout_seconds`` of dagster.yaml only, for which a short test has no time.
@@ -118,20 +118,30 @@ class Killer:
             self._start_again()
             return
         family = psutil.Process(pid).children(recursive=True)
-        workers = [one for one in family if _is_worker(one)]
-        what = self._random.choice(["worker", "worker", "code server", "daemon", "all"])
+        spawned = [one for one in family if _is_spawned(one)]
+        server = [psutil.Process(one) for one in [self.processes.pids().get("runs")] if one]
+        aimed = {
+            "worker": [*spawned, *(fork for one in server for fork in one.children())],
+            "code server": [one for one in family if one not in spawned],
+            "run server": server,
+        }
+        what = self._random.choice(
+            ["worker", "worker", "worker", "code server", "run server", "daemon", "all"]
+        )
         if what == "all":
             self.processes.kill()
         elif what == "daemon":
             psutil.Process(pid).kill()
+        elif not aimed[what]:
+            return
         else:
-            aimed = workers if what == "worker" else [one for one in family if one not in workers]
-            if not aimed:
-                return
-            _kill(self._random.choice(aimed))
+            _kill(self._random.choice(aimed[what]))
         self.killed[what] += 1
         if what in {"daemon", "all"}:
             self._start_again()
+        elif what == "run server":
+            psutil.wait_procs(server, timeout=20)
+            self.processes.start(webserver=False)
 
     def _start_again(self) -> None:
         """Now and then it dies once more in its first seconds: the sensors' first loop."""
@@ -157,7 +167,8 @@ def _starting() -> bool:
         return bool(instance.get_runs(filters, limit=1))
 
 
-def _is_worker(process: psutil.Process) -> bool:
+def _is_spawned(process: psutil.Process) -> bool:
+    """Whether it executes a run that started cold."""
     try:
         return "--multiprocessing-fork" in process.cmdline()
     except psutil.Error:

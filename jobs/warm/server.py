@@ -44,6 +44,8 @@ class RunServer:
         self._broken = ""
         self._ending = False
         self._wakeup, self._woken = socket.socketpair()
+        #: The connection of the request in hand, which a child must not hold open.
+        self._asking = self._woken
 
     def serve(self) -> None:
         """Answer until SIGTERM or SIGINT."""
@@ -89,6 +91,7 @@ class RunServer:
     def _take(self, selector: selectors.BaseSelector) -> None:
         """Answer one request."""
         connection, _ = self._listener.accept()
+        self._asking = connection
         with connection:
             connection.settimeout(protocol.TIMEOUT)
             try:
@@ -144,7 +147,7 @@ class RunServer:
         from jobs.warm.executing import run_and_exit
 
         selector.close()
-        for one in (self._listener, self._wakeup, self._woken):
+        for one in (self._listener, self._wakeup, self._woken, self._asking):
             one.close()
         if os.read(known, 1) != b"!":
             os._exit(1)
@@ -167,15 +170,16 @@ class RunServer:
             if code == 0:
                 self._runs.remove(run_id)
             else:
+                log.warning("run_id=%s: process %d %s", run_id, pid, _ended(code))
                 self._tell(run_id, f"The run's process {pid} {_ended(code)}.")
         for run_id in self._runs:
             worker = self._runs.get(run_id)
             if worker is not None and not worker.alive and worker.pid not in self._children:
                 self._runs.remove(run_id)
+                self._tell(run_id, f"The run's process {worker.pid} ended while nobody looked.")
 
     def _tell(self, run_id: str, words: str) -> None:
-        """In a child: this process keeps no connection."""
-        log.warning("run_id=%s: %s", run_id, words)
+        """In a child, since this process keeps no connection; of a run that has ended nothing."""
         if os.fork():
             return
         from jobs.warm.executing import report_dead

@@ -113,7 +113,7 @@ class World:
         return self.run(run_id).status
 
     def ends(self, run_id: str) -> dg.DagsterRunStatus:
-        wait_until(lambda: self.run(run_id).is_finished, 30)
+        wait_until(lambda: self.run(run_id).is_finished, 120)
         return self.status(run_id)
 
     def at_work(self, run_id: str) -> int:
@@ -155,7 +155,7 @@ def test_runs_are_forked_side_by_side_and_leave_nothing_behind(world: World) -> 
         assert sorted(line[2] for line in lines) == sorted(runs)
         assert len({line[1] for line in lines} - {str(server.pid)}) == 4, "each in its process"
         assert all(world.run(run).tags[FORKED_TAG] == "true" for run in runs)
-        wait_until(lambda: not psutil.Process(server.pid).children(), 20)
+        wait_until(lambda: not psutil.Process(server.pid).children(), 60)
         assert not [*(world.directory / "runs").iterdir()]
 
 
@@ -189,6 +189,17 @@ def test_runs_outlive_their_server_and_the_next_one_knows_them(world: World) -> 
             assert world.ends(run_id) == dg.DagsterRunStatus.CANCELED
             wait_until(lambda: not psutil.pid_exists(pid))
             assert health(world, run_id) == WorkerStatus.FAILED
+
+
+def test_a_run_that_died_with_its_server_is_told_of_by_the_next(world: World) -> None:
+    with world.server():
+        run_id = world.launch("slow")
+        world.at_work(run_id)
+    assert world.status(run_id) == dg.DagsterRunStatus.STARTED, "killed with all others"
+    with world.server():
+        assert world.ends(run_id) == dg.DagsterRunStatus.FAILURE
+        said = [one.message or "" for one in world.instance.all_logs(run_id)]
+        assert any("ended while nobody looked" in one for one in said)
 
 
 def test_edited_code_is_what_the_next_run_executes(
