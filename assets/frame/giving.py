@@ -116,14 +116,17 @@ class Giving:
         with self.delivery(batch_id) as delivery:
             result, found = self.taken(delivery)
             self.settle(delivery, result, found)
+        metadata = {**figures(result), **refused(delivery), "caught_up_in_the_run_of": leader}
         self.context.log_event(
-            dg.AssetMaterialization(
-                self.context.asset_key,
-                partition=batch_id,
-                metadata={**figures(result), "caught_up_in_the_run_of": leader},
-            )
+            dg.AssetMaterialization(self.context.asset_key, partition=batch_id, metadata=metadata)
         )
         return delivery.row_count
+
+
+def refused(delivery: Delivery) -> dict[str, Any]:
+    """How many rows the sink refused, if any; what becomes of them is the ledger's."""
+    words = delivery.refuse.words
+    return {"rows_refused": len(words)} if words else {}
 
 
 def figures(result: SinkResult) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from assets.frame.buckets import StoreResource, opened
 from assets.frame.checks import validation_results
 from assets.frame.declared import LandedFiles
 from assets.frame.execution import BATCH_TAG
-from assets.frame.giving import Giving, SinkMismatchError, figures
+from assets.frame.giving import Giving, SinkMismatchError, figures, refused
 from assets.sinks.result import HOLDS_BATCH, SAMPLE, SinkResult, Verification
 from landing.arrival import ledger
 from landing.arrival.identity import StoreKind
@@ -331,8 +331,8 @@ def sink_events(
             result, found = giving.taken(delivery)
             yield _check(found, delivery)
             giving.settle(delivery, result, found)
-        refused = {"rows_refused": len(delivery.refuse.words)} if delivery.refuse.words else {}
-        yield dg.MaterializeResult(metadata={**figures(result), **refused, **metadata()})
+        more = metadata()
+        yield dg.MaterializeResult(metadata={**figures(result), **refused(delivery), **more})
         # Behind the result: a kill on the way leaves Dagster knowing what the ledger does.
         giving.catch_up(batch_id)
 
