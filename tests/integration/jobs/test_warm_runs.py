@@ -202,6 +202,19 @@ def test_a_run_that_died_with_its_server_is_told_of_by_the_next(world: World) ->
         assert any("ended while nobody looked" in one for one in said)
 
 
+def test_a_run_is_cancelled_while_no_server_is_up(world: World) -> None:
+    with world.server() as server:
+        run_id = world.launch("slow")
+        pid = world.at_work(run_id)
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        assert world.launcher.terminate(run_id)
+        assert world.ends(run_id) == dg.DagsterRunStatus.CANCELED
+        wait_until(lambda: not psutil.pid_exists(pid))
+        said = [one.message or "" for one in world.instance.all_logs(run_id)]
+        assert not any("Nothing to interrupt" in one for one in said)
+
+
 def test_a_run_that_started_cold_meanwhile_is_not_forked_late(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
