@@ -5,6 +5,8 @@ Belongs here: Dagster's questions about a run, passed on. Does not: the server (
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +17,7 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._serdes import ConfigurableClassData
 
 from jobs.warm import protocol
+from jobs.warm.known_runs import KnownRuns
 
 #: Runs that the run server has forked have it; the others are the code server's.
 FORKED_TAG = "quintet/forked"
@@ -73,10 +76,24 @@ class WarmRunLauncher(DefaultRunLauncher):
         try:
             answer, words = protocol.ask(self._directory, "interrupt", run_id)
         except protocol.NoRunServer as error:
-            answer, words = "refused", str(error)
+            answer, words = self._interrupt(run_id), str(error)
         if answer != "running":
             self._instance.report_engine_event(f"Nothing to interrupt: {words or answer}.", run)
         return answer == "running"
+
+    def _interrupt(self, run_id: str) -> protocol.Answer:
+        """Without a server, by its notes: a process that is found is the run's, by its start.
+
+        One that is not found may be another container's.
+        """
+        worker = KnownRuns(self._directory / "runs").get(run_id)
+        if worker is None or not worker.alive:
+            return "unknown"
+        try:
+            os.kill(worker.pid, signal.SIGINT)
+        except ProcessLookupError:  # it ended just now
+            return "gone"
+        return "running"
 
     @property
     def supports_check_run_worker_health(self) -> bool:

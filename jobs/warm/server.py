@@ -97,6 +97,8 @@ class RunServer:
             try:
                 asked = protocol.received(connection)
                 verb, run_id = asked["verb"], str(asked["run_id"])
+                if verb == "launch" and _hung_up(connection):  # it starts cold by now
+                    raise ConnectionAbortedError(f"run_id={run_id}: given up before the fork")
                 again = verb == "launch" and self._is_old()
                 answer, words = ("again", "") if again else self._answer(verb, run_id, selector)
                 connection.sendall(protocol.encoded({"answer": answer, "words": words}))
@@ -223,6 +225,17 @@ def _listen(path: Path) -> socket.socket:
     path.chmod(0o600)
     listener.listen(64)
     return listener
+
+
+def _hung_up(connection: socket.socket) -> bool:
+    """Whether who asked no longer waits: requests queue up while this process imports."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    finally:
+        connection.settimeout(protocol.TIMEOUT)
 
 
 def _drain(woken: socket.socket) -> None:

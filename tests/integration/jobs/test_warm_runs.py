@@ -202,6 +202,42 @@ def test_a_run_that_died_with_its_server_is_told_of_by_the_next(world: World) ->
         assert any("ended while nobody looked" in one for one in said)
 
 
+def test_a_run_is_cancelled_while_no_server_is_up(world: World) -> None:
+    with world.server() as server:
+        run_id = world.launch("slow")
+        pid = world.at_work(run_id)
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        assert world.launcher.terminate(run_id)
+        assert world.ends(run_id) == dg.DagsterRunStatus.CANCELED
+        wait_until(lambda: not psutil.pid_exists(pid))
+        said = [one.message or "" for one in world.instance.all_logs(run_id)]
+        assert not any("Nothing to interrupt" in one for one in said)
+
+
+def test_a_run_that_started_cold_meanwhile_is_not_forked_late(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold: list[str] = []
+    monkeypatch.setattr(
+        "dagster._core.launcher.default_run_launcher.DefaultRunLauncher.launch_run",
+        lambda _self, context: cold.append(context.dagster_run.run_id),
+    )
+    with world.server() as server:
+        with monkeypatch.context() as hasty:
+            hasty.setattr(protocol, "TIMEOUT", 0.5)
+            os.kill(server.pid, signal.SIGSTOP)
+            given_up = world.launch("quick")
+            os.kill(server.pid, signal.SIGCONT)
+        assert cold == [given_up]
+        # Requests are answered in turn: the one that was given up has been, before this.
+        later = world.launch("quick")
+        assert world.ends(later) == dg.DagsterRunStatus.SUCCESS
+        wait_until(lambda: not psutil.Process(server.pid).children(), 20)
+        assert not world.run(given_up).is_finished, "its cold process is to execute it, not a fork"
+        assert [line.split()[2] for line in world.written.read_text().splitlines()] == [later]
+
+
 def test_edited_code_is_what_the_next_run_executes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
