@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -284,6 +286,46 @@ def test_the_sensor_asks_for_a_run_per_batch(
         assert not quiet.run_requests
         assert "listed 3, known 3, new 0, ignored 0; cycle done" in quiet.skip_message
         assert "in flight 1" in quiet.skip_message
+
+
+def test_a_file_that_lands_while_a_tick_waits_is_asked_for_by_that_tick(
+    connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landed, "_SEATS", threading.Semaphore(1))
+    bucket = BucketModel(Clock())
+    with sensor_of(bucket) as (evaluate, _):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(landed, "WAIT_SECONDS", 0.5)
+            first = evaluate(evaluate().cursor)  # the first of all has the counts to tell
+        assert "waiting: 0 objects" in first.skip_message
+        landing = threading.Timer(1.0, bucket.put, ("in/late.csv", b"x"))
+        began = time.monotonic()
+        landing.start()
+        data = evaluate(first.cursor)
+        assert time.monotonic() - began < landed.WAIT_SECONDS
+        (request,) = data.run_requests
+        assert request.run_key == f"{request.partition_key}/1"
+        (event,) = data.asset_events
+        assert event.metadata["new_objects"].value == 1
+        landing.join()
+
+
+def test_a_tick_that_waits_ends_when_dagster_is_stopped(
+    connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(landed, "_SEATS", threading.Semaphore(1))
+    monkeypatch.setattr(landed, "WAIT_SECONDS", 100.0)
+    with sensor_of(BucketModel(Clock())) as (evaluate, _):
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+        stopping = threading.Timer(1.0, (tmp_path / landed.STOPPING).touch)
+        cursor = None
+        stopping.start()
+        for _ in range(2):
+            data = evaluate(cursor)
+            cursor = data.cursor
+        assert not data.run_requests
+        stopping.join()
+        assert landed._SEATS.acquire(blocking=False), "its seat is free again"
 
 
 def test_a_retry_selects_what_is_not_done(connection: psycopg.Connection[Any]) -> None:
