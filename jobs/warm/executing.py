@@ -13,6 +13,9 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
+#: Held back from the fork until the child has handlers of its own.
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
 
 def run_and_exit(run_id: str) -> NoReturn:
     """Execute the run, and end the process: with 1 when it failed."""
@@ -49,6 +52,7 @@ def _begin() -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
     random.seed()
     if "numpy" in sys.modules:
         import numpy as np

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.warm import preloading, protocol, sources
+from jobs.warm.executing import INTERRUPTS, report_dead, run_and_exit
 from jobs.warm.known_runs import KnownRuns, Worker, started_at
 
 log = logging.getLogger("quintet.runs")
@@ -130,10 +131,13 @@ class RunServer:
             return "ok", f"process {before.pid}"
         # The child waits until it is known: whoever asks for it finds it.
         known, tell = os.pipe()
+        # An interrupt is for the run, once it can be told: not for what it inherits until then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         pid = os.fork()
         if pid == 0:
             os.close(tell)
             self._become(run_id, known, selector)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
         os.close(known)
         started = started_at(pid)
         if started is not None:
@@ -146,8 +150,6 @@ class RunServer:
 
     def _become(self, run_id: str, known: int, selector: selectors.BaseSelector) -> None:
         """In the child: the run and nothing else."""
-        from jobs.warm.executing import run_and_exit
-
         selector.close()
         for one in (self._listener, self._wakeup, self._woken, self._asking):
             one.close()
@@ -184,7 +186,6 @@ class RunServer:
         """In a child, since this process keeps no connection; of a run that has ended nothing."""
         if os.fork():
             return
-        from jobs.warm.executing import report_dead
 
         code = 1
         try:
