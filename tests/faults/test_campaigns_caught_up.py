@@ -42,6 +42,9 @@ def away(runs: CampaignRuns, monkeypatch: pytest.MonkeyPatch, *files: list[Row])
         fault.setattr(retry_policy.RETRY, "delay_calc", None, raising=False)
         fault.setattr("dagster._core.definitions.policy.calculate_delay", lambda **_: 0.0)
         fault.setattr("assets.sinks.mongo.upsert", refuse)
+        # However long these runs take, none of them is due again meanwhile.
+        began = runs.now()
+        fault.setattr(runs, "now", lambda: began)
         for number, rows in enumerate(files):
             runs.land(f"{number}.csv", rows)
             (request,) = runs.tick()
