@@ -53,15 +53,17 @@ class PostgresResource(dg.ConfigurableResource[Any]):
 
     async def connect_async(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         """As :meth:`connect`, for the running event loop, in autocommit mode."""
-        import psycopg
+        from resources.postgres_connection import WatchedAsyncConnection
 
-        return await psycopg.AsyncConnection.connect(
+        connection = await WatchedAsyncConnection.connect(
             self.url,
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT,
             application_name="quintet",
             keepalives_idle=10,
         )
+        connection.url = self.url
+        return connection
 
     def check(self) -> str:
         """Who we are, where, on which server. Raises psycopg.OperationalError."""

@@ -25,19 +25,14 @@ SILENT_SECONDS = 30.0
 ANSWER_SECONDS = 10
 
 
-class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """As its base; statements raise psycopg.OperationalError once the server is frozen."""
+class _Watched:
+    """Statements raise psycopg.OperationalError once the server is frozen."""
 
     #: Where the server is asked; without it, it is not.
     url: str | None = None
     silent_seconds: float = SILENT_SECONDS
     answer_seconds: int = ANSWER_SECONDS
-
-    def wait(
-        self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None
-    ) -> _Result:
-        """See psycopg.Connection: all that waits for the server comes by here."""
-        return super().wait(self._watched(gen), interval, timeout)
+    pgconn: psycopg.pq.abc.PGconn
 
     def _watched(self, gen: PQGen[_Result]) -> PQGen[_Result]:
         heard = time.monotonic()
@@ -68,3 +63,26 @@ class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
             # It said so itself (too many connections, shutting down), or its kernel did: then the
             # statement will be told, too.
             return
+
+
+class WatchedConnection(_Watched, psycopg.Connection[tuple[Any, ...]]):
+    """As psycopg's; see the module."""
+
+    def wait(
+        self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None
+    ) -> _Result:
+        """See psycopg.Connection: all that waits for the server comes by here."""
+        return super().wait(self._watched(gen), interval, timeout)
+
+
+class WatchedAsyncConnection(_Watched, psycopg.AsyncConnection[tuple[Any, ...]]):
+    """As psycopg's; a silent server is asked while the event loop waits, for seconds at most."""
+
+    async def wait(
+        self,
+        gen: PQGen[_Result],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109 - the base's
+    ) -> _Result:
+        """See psycopg.AsyncConnection."""
+        return await super().wait(self._watched(gen), interval, timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import threading
@@ -18,7 +19,7 @@ from landing.batch.failures import classify
 from local.services.postgres import url
 from local.stack import Stack
 from resources.postgres import PostgresResource
-from resources.postgres_connection import WatchedConnection
+from resources.postgres_connection import WatchedAsyncConnection, WatchedConnection
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def postgres(own: Stack, monkeypatch: pytest.MonkeyPatch) -> PostgresResource:
-    monkeypatch.setattr(WatchedConnection, "silent_seconds", 0.5)
-    monkeypatch.setattr(WatchedConnection, "answer_seconds", 2)
+    for kind in (WatchedConnection, WatchedAsyncConnection):
+        monkeypatch.setattr(kind, "silent_seconds", 0.5)
+        monkeypatch.setattr(kind, "answer_seconds", 2)
     return PostgresResource(url=url(own.place(), "quintet"))
 
 
@@ -89,6 +91,21 @@ def test_whoever_waits_for_a_frozen_server_is_told(postgres, server, call) -> No
         signalled(server, signal.SIGCONT)
     assert classify(raised.value) == "transient"
     assert "PostgreSQL" in postgres.check(), "it goes on, and so do we"
+
+
+def test_an_event_loop_is_told_too(postgres, server) -> None:
+    async def called() -> None:
+        async with await postgres.connect_async() as connection:
+            stopping.start()
+            await connection.execute("SELECT pg_sleep(60)")
+
+    stopping = threading.Timer(1.0, signalled, (server, signal.SIGSTOP))
+    began = time.monotonic()
+    with pytest.raises(psycopg.OperationalError, match="taken for frozen"):
+        asyncio.run(called())
+    assert time.monotonic() - began < 20
+    stopping.join()
+    signalled(server, signal.SIGCONT)
 
 
 def test_a_server_that_only_works_is_waited_for(postgres, server) -> None:
