@@ -33,6 +33,11 @@ LOSS_SECONDS = 30.0
 #: process that was stopped, or whose machine was, keeps its connection open as long as it likes.
 SILENT_SECONDS = 60.0
 
+#: Seconds without a word from the server after which it is asked for another connection, and how
+#: long it has for that: in sum well below what may pass without the locks.
+_UNHEARD_SECONDS = 10.0
+_ANSWER_SECONDS = 5
+
 #: How long one attempt to get a lock waits on the server, in milliseconds. Short, so that a
 #: connection that broke while waiting is noticed.
 _WAIT_MS = 5_000
@@ -129,13 +134,13 @@ class _Keeper:
             self._connection.close()
 
     def _connect(self) -> Connection:
-        import psycopg
+        from resources.postgres_connection import WatchedConnection
 
         silent = round(self._silent_seconds * 1_000)
-        connection = psycopg.connect(
+        connection = WatchedConnection.connect(
             self._url,
             autocommit=True,
-            connect_timeout=5,
+            connect_timeout=_ANSWER_SECONDS,
             application_name=f"quintet run {self._run_id}",
             options=f"{_SESSION_OPTIONS} -c idle_session_timeout={silent}",
             keepalives_idle=5,
@@ -143,6 +148,8 @@ class _Keeper:
             keepalives_count=3,
             tcp_user_timeout=10_000,
         )
+        connection.url = self._url
+        connection.silent_seconds, connection.answer_seconds = _UNHEARD_SECONDS, _ANSWER_SECONDS
         self._backend = connection.info.backend_pid
         return connection
 

@@ -163,7 +163,7 @@ def test_a_session_that_comes_back_too_late_does_not_take_its_locks_again(
     ledger_url: str, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost: list[str] = []
-    real = psycopg.connect
+    real = psycopg.Connection.connect
     asked = threading.Event()
 
     def refuse_for_long(*args: Any, **kwargs: Any) -> Any:
@@ -175,10 +175,10 @@ def test_a_session_that_comes_back_too_late_does_not_take_its_locks_again(
         hold_locks(ledger_url, RUN, on_lost=lost.append, ping_seconds=0.1, loss_seconds=0.5),
         monkeypatch.context() as patch,
     ):
-        patch.setattr(psycopg, "connect", refuse_for_long)
+        patch.setattr(psycopg.Connection, "connect", refuse_for_long)
         assert end_session(connection, RUN) == 1
         assert asked.wait(10)
-        patch.setattr(psycopg, "connect", real)
+        patch.setattr(psycopg.Connection, "connect", real)
         wait_until(lambda: bool(lost), 5)
         assert not run_lock_held(connection, RUN)
     assert len(lost) == 1
@@ -234,7 +234,7 @@ def test_a_server_that_stays_away_is_reported_once(
         hold_locks(ledger_url, RUN, on_lost=lost.append, ping_seconds=0.1, loss_seconds=0.5),
         monkeypatch.context() as patch,
     ):
-        patch.setattr(psycopg, "connect", refuse)
+        patch.setattr(psycopg.Connection, "connect", refuse)
         assert end_session(connection, RUN) == 1
         time.sleep(0.3)
         assert lost == [], "a short break is not a loss"

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from landing.batch.failures import classify
+from landing.batch.locks import hold_locks, run_lock_held
 from local.services.postgres import url
 from local.stack import Stack
 from resources.postgres import PostgresResource
@@ -91,6 +92,60 @@ def test_whoever_waits_for_a_frozen_server_is_told(postgres, server, call) -> No
         signalled(server, signal.SIGCONT)
     assert classify(raised.value) == "transient"
     assert "PostgreSQL" in postgres.check(), "it goes on, and so do we"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("landing.batch.locks._UNHEARD_SECONDS", 0.5)
+    monkeypatch.setattr("landing.batch.locks._ANSWER_SECONDS", 2)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_run_learns_that_its_locks_are_lost_and_ends_while_the_server_is_frozen(
+    postgres, server
+) -> None:
+    lost: list[str] = []
+    told = threading.Event()
+
+    def on_lost(reason: str) -> None:
+        lost.append(reason)
+        told.set()
+
+    with hold_locks(
+        postgres.url, "frozen", "campaigns", on_lost=on_lost, ping_seconds=0.2, loss_seconds=1.0
+    ):
+        signalled(server, signal.SIGSTOP)
+        assert told.wait(20)
+        leaving = time.monotonic()
+    assert time.monotonic() - leaving < 5, "nothing waits for the server"
+    assert len(lost) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_locks_are_taken_again_once_the_server_goes_on(postgres, server) -> None:
+    lost: list[str] = []
+    with (
+        psycopg.connect(postgres.url, autocommit=True) as watching,
+        hold_locks(postgres.url, "frozen", on_lost=lost.append, ping_seconds=0.2, loss_seconds=60),
+    ):
+        first = sessions(watching)
+        signalled(server, signal.SIGSTOP)
+        time.sleep(5)  # it has given its session up by then
+        signalled(server, signal.SIGCONT)
+        end = time.monotonic() + 20
+        while sessions(watching) in ([], first):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        while not run_lock_held(watching, "frozen"):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    assert lost == []
+
+
+def sessions(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'quintet run frozen'"
+    ).fetchall()
 
 
 def test_an_event_loop_is_told_too(postgres, server) -> None:
