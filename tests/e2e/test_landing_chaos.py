@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.servers("postgres", "s3"), pytest.mark.xdist_group("da
 
 SECONDS = 50.0
 BETWEEN_KILLS = 9.0
+#: A strike meets nobody where what it aims at does not run at that moment.
+KILLS = 4
 RECOVERY = 300.0
 
 
@@ -38,7 +40,8 @@ def test_nothing_is_lost_or_doubled_while_every_process_is_killed(
     try:
         uploading.start()
         end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        while time.monotonic() < end or sum(killer.killed.values()) < KILLS:
+            assert time.monotonic() < end + RECOVERY, f"killed {dict(killer.killed)}"
             time.sleep(BETWEEN_KILLS)
             killer.strike()
         over.set()
@@ -55,5 +58,4 @@ def test_nothing_is_lost_or_doubled_while_every_process_is_killed(
         dagster.stop()
     found = recount(env, uploader)
     print(f"{found}, killed {dict(killer.killed)}")
-    assert sum(killer.killed.values()) >= 4
     assert found["loaded"] >= 10
