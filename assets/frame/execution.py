@@ -36,11 +36,11 @@ def multiprocess(processes: int = 4) -> dict[str, Any]:
     """Run config for a large batch: sinks side by side, forked from one preloaded server."""
     preload = [
         "definitions",
-        "dagster_postgres",
         "google.cloud.storage",
         "landing.batch.delivery",
         "landing.batch.parquet",
         "psycopg",
+        "resources.dagster_storage",
     ]
     return {
         "execution": {

@@ -48,10 +48,7 @@ OF_DAGSTER = (
     "dagster._cli.api",
     "dagster._core.execution.api",
     "dagster._core.storage.local_compute_log_manager",
-    "dagster_postgres",
-    "dagster_postgres.event_log",
-    "dagster_postgres.run_storage",
-    "dagster_postgres.schedule_storage",
+    "resources.dagster_storage",
 )
 
 
