@@ -69,7 +69,7 @@ def _kinds(dagster: DagsterProcesses, stack: Stack) -> Iterator[tuple[str, psuti
         runs = {*run_workers(family), *forked_runs(family)}
         yield name, first
         for one in family:
-            yield ("runs" if one in runs else f"{name}'s code server"), one
+            yield ("a run" if one in runs else f"{name}: started by it"), one
     for status in stack.status():
         if status.pid:
             first = psutil.Process(status.pid)
@@ -116,14 +116,8 @@ def main() -> None:
         (scratch / "home").mkdir()
         with isolated_environment(stack, names, scratch / "home") as variables:
             env = {**os.environ, **DAGSTER_VARIABLES, **variables, "PYTHONPATH": str(ROOT)}
-            workspace = scratch / "workspace.yaml"
-            workspace.write_text(
-                (ROOT / "workspace.yaml")
-                .read_text("utf-8")
-                .replace("working_directory: .", f"working_directory: {ROOT}")
-            )
             # Not in the repository, whose .env would win over these variables.
-            dagster = DagsterProcesses(env, scratch / "dagster", workspace, scratch)
+            dagster = DagsterProcesses(env, scratch / "dagster", scratch)
             dagster.start()
             try:
                 dagster.wait_ready()

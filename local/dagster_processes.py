@@ -1,4 +1,4 @@
-"""Dagster's webserver and daemon as supervised processes of the demo, `make dev` and the tests.
+"""Dagster's processes, supervised: of the demo, `make dev` and the tests.
 
 Belongs here: declaring, starting and watching them. Does not: the servers they talk to (``stack``),
 pid files and ports (``supervisor``).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from local.service import (
     Service,
     StackError,
     Workers,
+    accepts,
     answers_http,
 )
 from local.supervisor import Say, Spawned, Supervisor, log_end, silent
@@ -33,6 +34,11 @@ _PORT = "webserver"
 _BIN = Path(sys.executable).parent
 _RUN_SERVER = "jobs.warm.server"
 _RUNS = "runs"
+_CODE = "code"
+#: What others call the code location; a workspace that imports it must not call it otherwise.
+_LOCATION = "quintet"
+#: Without these the others go on, if worse: they are started again.
+_SERVING = (_CODE, _RUNS)
 #: What sensors.landed looks for, whose import is Dagster's.
 _STOPPING = "stopping"
 #: Creates Dagster's tables once, before two processes would race to.
@@ -89,17 +95,32 @@ def _parent(process: psutil.Process) -> int:
 
 def declared(
     environment: Mapping[str, str] | None = None,
-    workspace: Path = REPOSITORY / "workspace.yaml",
     cwd: Path = REPOSITORY,
+    more: Sequence[Path] = (),
+    *,
+    instead: Path | None = None,
 ) -> dict[str, Service]:
-    """All of Dagster's; for stopping and listing them nothing else has to be known."""
+    """All of Dagster's; for stopping and listing them nothing else has to be known.
+
+    The code location is served by a process of its own, by which daemon and webserver find it: one
+    that the daemon starts itself it starts again every minute. Workspace files ``more`` name others
+    beside it, or ``instead`` of it.
+    """
 
     def command(place: Place, program: str, *arguments: str) -> Command:
-        argv = [str(_BIN / program), *arguments, "-w", str(workspace)]
+        files = [instead or _workspace_file(place), *more]
+        argv = [str(_BIN / program), *arguments]
+        argv += [word for file in files for word in ("-w", str(file))]
         # Alerts link to it. A daemon may run without it.
         port = place.ports.get(_PORT)
         ui = {"QUINTET_UI_URL": f"http://{HOST}:{port}"} if port else {}
         return Command(argv, environment={**ui, **(environment or {})}, directory=cwd)
+
+    def serve(place: Place) -> Command:
+        argv = [str(_BIN / "dagster"), "code-server", "start"]
+        argv += ["-h", HOST, "-p", str(place.ports[_CODE]), "--log-level", "warning"]
+        argv += ["-m", "definitions", "-d", str(REPOSITORY), "--location-name", _LOCATION]
+        return Command(argv, environment=environment or {}, directory=cwd)
 
     def webserver(place: Place) -> Command:
         return command(place, "dagster-webserver", "-h", HOST, "-p", str(place.ports[_PORT]))
@@ -107,6 +128,18 @@ def declared(
     def answers(place: Place) -> bool:
         return answers_http(f"http://{HOST}:{place.ports[_PORT]}/server_info")
 
+    code = Service(
+        name=_CODE,
+        systems=("code location",),
+        ports=(_CODE,),
+        command=serve,
+        # It listens once the code is loaded.
+        ready=lambda place: accepts(place.ports[_CODE]),
+        prepare=_write_workspace,
+        grace=20.0,
+        patience=300.0,
+        workers=Workers(run_workers, RUNS_GRACE),
+    )
     daemon = Service(
         name="daemon",
         systems=("Dagster's daemon",),
@@ -151,28 +184,45 @@ def declared(
         grace=10.0,
         workers=Workers(forked_runs, RUNS_GRACE),
     )
-    return {_RUNS: runs, "daemon": daemon, "webserver": ui}
+    served = {} if instead else {_CODE: code}
+    return {**served, _RUNS: runs, "daemon": daemon, "webserver": ui}
+
+
+def stopped_in_turn(services: Mapping[str, Service]) -> list[list[Service]]:
+    """Who asks ends before who is asked: else ticks and runs fail for want of it."""
+    asking = [service for name, service in services.items() if name not in _SERVING]
+    return [asking, [service for name, service in services.items() if name in _SERVING]]
+
+
+def _workspace_file(place: Place) -> Path:
+    return place.root / "workspace.yaml"
+
+
+def _write_workspace(place: Place) -> None:
+    server = f"{{host: {HOST}, port: {place.ports[_CODE]}, location_name: {_LOCATION}}}"
+    _workspace_file(place).write_text(f"load_from:\n  - grpc_server: {server}\n", "utf-8")
 
 
 @dataclass
 class DagsterProcesses:
-    """A webserver and a daemon on ``workspace``, recorded below ``state``.
+    """A webserver, a daemon, a code server and a run server, recorded below ``state``.
 
-    ``env`` is added to this process's environment. They run in ``cwd``: a ``.env`` file there is
-    read by Dagster and wins over ``env``. ``port`` is asked for; without one the UI gets that of
-    its last start, or Dagster's usual one, or any.
+    ``more`` and ``instead`` are as in ``declared``. ``env`` is added to this process's environment.
+    They run in ``cwd``: a ``.env`` file there is read by Dagster and wins over ``env``. ``port`` is
+    asked for; without one the UI gets that of its last start, or Dagster's usual one, or any.
     """
 
     env: Mapping[str, str]
     state: Path
-    workspace: Path = REPOSITORY / "workspace.yaml"
     cwd: Path = REPOSITORY
+    more: Sequence[Path] = ()
+    instead: Path | None = None
     port: int | None = None
     say: Say = silent
     _spawned: dict[str, Spawned] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.services = declared(self.env, self.workspace, self.cwd)
+        self.services = declared(self.env, self.cwd, self.more, instead=self.instead)
         self.supervisor = Supervisor(
             self.state,
             lambda: Path(sys.executable),
@@ -186,21 +236,45 @@ class DagsterProcesses:
         return f"http://{HOST}:{self.supervisor.place().ports[_PORT]}"
 
     def start(self, *, webserver: bool = True, daemon: bool = True) -> None:
-        """Start what is asked for and not running yet, without waiting for it.
+        """Start what is asked for and not running yet; waits for the code server only.
 
         Raises:
-            StackError: the port that was asked for is taken, or Dagster's storage cannot be used.
+            StackError: the port that was asked for is taken, Dagster's storage cannot be used, or
+                the code server does not start.
         """
-        asked = {_RUNS: daemon, "daemon": daemon, "webserver": webserver}
-        wanted = [name for name in self.services if asked[name]]
-        missing = [self.services[name] for name in wanted if name not in self.pids()]
+        asked = {_CODE: True, _RUNS: daemon, "daemon": daemon, "webserver": webserver}
+        missing = [
+            service
+            for name, service in self.services.items()
+            if asked[name] and not self._works(name)
+        ]
         self.state.mkdir(parents=True, exist_ok=True)
         if webserver and self.port and self.services["webserver"] in missing:
             self.supervisor.ports().fix(_PORT, self.port)
         self.supervisor.assign(missing)
         self.prepare_instance()
+        code = self.services.get(_CODE)
         for service in missing:
-            self._spawned[service.name] = self.supervisor.spawn(service)
+            if service is not code:
+                continue
+            # Who finds it away looks again a minute later.
+            self.supervisor.stop([code])
+            spawned = self.supervisor.spawn(code)
+            self.supervisor.settle(code, spawned)
+            self._spawned[_CODE] = spawned
+        for service in missing:
+            if service is not code:
+                self._spawned[service.name] = self.supervisor.spawn(service)
+
+    def _works(self, name: str) -> bool:
+        """Whether the process lives and, for the code server, what it has started to serve."""
+        pid = self.pids().get(name)
+        if pid is None or name != _CODE:
+            return pid is not None
+        try:
+            return any("grpc" in _words(one) for one in psutil.Process(pid).children())
+        except psutil.NoSuchProcess:
+            return False
 
     def prepare_instance(self) -> None:
         """Create Dagster's tables. Raises StackError with what was printed when it cannot."""
@@ -227,15 +301,15 @@ class DagsterProcesses:
     def check_alive(self) -> None:
         """Raise DagsterDied when a started process has ended.
 
-        Without the run server runs only start later: it is started again.
+        Code server and run server are started again: until then ticks fail and runs start later.
         """
         for name in [*self._spawned]:
-            if name in self.pids():
+            if self._works(name):
                 continue
-            if name == _RUNS:
-                self._spawned[name] = self.supervisor.spawn(self.services[name])
-            else:
+            if name not in _SERVING:
                 raise DagsterDied(f"{name} ended:\n{self.log_end(name)}")
+            self.supervisor.stop([self.services[name]])
+            self._spawned[name] = self.supervisor.spawn(self.services[name])
 
     def log_end(self, name: str, lines: int = 30) -> str:
         """The last lines of a process's log."""
@@ -250,7 +324,8 @@ class DagsterProcesses:
         """End the processes, then the runs in progress: politely, then by force."""
         self._spawned.clear()
         with self._told_ticks():
-            self.supervisor.stop(list(self.services.values()))
+            for services in stopped_in_turn(self.services):
+                self.supervisor.stop(services)
 
     @contextmanager
     def _told_ticks(self) -> Iterator[None]:

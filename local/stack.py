@@ -91,7 +91,8 @@ class Stack:
         ended = self._end_claimant() if names is None else []
         with self._lock():
             if names is None:
-                ended += self.supervisor.stop(list(DAGSTER.values()))
+                for services in dagster_processes.stopped_in_turn(DAGSTER):
+                    ended += self.supervisor.stop(services)
             return ended + self.supervisor.stop(chosen)
 
     def kill(self) -> None:
@@ -133,7 +134,8 @@ class Stack:
                     "there, or run `make down`"
                 )
             self._claimant.write(Running.this())
-            self.supervisor.stop(list(DAGSTER.values()))
+            for services in dagster_processes.stopped_in_turn(DAGSTER):
+                self.supervisor.stop(services)
 
     def claimed(self) -> bool:
         """Whether the state directory is still this process's."""

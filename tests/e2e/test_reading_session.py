@@ -120,7 +120,7 @@ def event(user: int) -> dict[str, object]:
 def daemon(env, tmp_path) -> Iterator[SessionDaemon]:
     workspace = tmp_path / "workspace.yaml"
     workspace.write_text(WORKSPACE)
-    dagster = processes.dagster(tmp_path, workspace=workspace)
+    dagster = processes.dagster(tmp_path, instead=workspace)
     resource = BigQueryResource(
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
     )

@@ -30,7 +30,7 @@ def checkout(folder: Path) -> DagsterProcesses:
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     return processes.dagster(
-        folder, env={"DAGSTER_HOME": str(home)}, workspace=folder / "workspace.yaml"
+        folder, env={"DAGSTER_HOME": str(home)}, instead=folder / "workspace.yaml"
     )
 
 
