@@ -1,10 +1,10 @@
 """From an object's put to the first sink that has it, through a real daemon, part by part.
 
 Small files, one after another, each awaited; in turn with objects that start a run of an asset
-that does nothing (``noop_location``), through the same daemon, client and bucket. Both runs are
-forks of the run server; the no-op's sensor looks every 5 s, ours waits in its tick. Run:
+that does nothing (``noop_location``), through the same daemon. Both runs are forks of the run
+server; the no-op's sensor looks every 5 s, ours waits in its tick. Run:
 
-    python -m benchmarks.latency [--files 20] [--stack DIRECTORY]
+    python -m benchmarks.latency [--pipeline music] [--files 20] [--stack DIRECTORY]
 
 Parts, from the run's own events: tick (put → run requested), queue (→ launched), start (→ first
 step: the interpreter, loading definitions, locks), work (→ the first sink's rows are committed,
@@ -20,31 +20,32 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.campaigns import SERVICES, environment
 from benchmarks.noop_location import INTERVAL_SECONDS, PREFIX
 from local.dagster_processes import DagsterProcesses
 from local.stack import Stack
 from resources.environment import DAGSTER_VARIABLES
 from samples.campaigns import Shape
 from samples.campaigns import write as write_sample
-from tests.servers import start
+from samples.music import write_songs
+from tests.servers import isolated_environment, start
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("tick", "queue", "start", "work", "total")
 ROWS = 50
+SERVICES = [
+    "postgres", "gcs", "bigquery", "mongo", "bolt", "milvus", "openai", "s3", "typesense",
+    "music_services",
+]  # fmt: skip
 TIMEOUT = 180.0
 
-WORKSPACE = f"""load_from:
-  - python_module:
-      module_name: definitions
-      working_directory: {ROOT}
-      location_name: quintet
+NOOP = f"""load_from:
   - python_module:
       module_name: benchmarks.noop_location
       working_directory: {ROOT}
@@ -73,29 +74,29 @@ def processes(home: Path) -> DagsterProcesses:
     Not in the repository: the commands of Dagster let the ``.env`` of their directory, which may
     name another stack, win over their environment.
     """
-    workspace = home / "workspace.yaml"
-    workspace.write_text(WORKSPACE)
+    noop = home / "noop.yaml"
+    noop.write_text(NOOP)
     variables = {**os.environ, **DAGSTER_VARIABLES, "PYTHONPATH": str(ROOT)}
-    return DagsterProcesses(variables, home / "dagster", workspace, home)
+    return DagsterProcesses(variables, home / "dagster", home, more=[noop])
 
 
 class Timeline:
     """One object after another, put and followed to its end."""
 
-    def __init__(self, instance: Any, bucket: Any, daemon: DagsterProcesses, seed: int) -> None:
-        self._instance, self._bucket, self._daemon = instance, bucket, daemon
+    def __init__(self, instance: Any, daemon: DagsterProcesses, seed: int) -> None:
+        self._instance, self._daemon = instance, daemon
         self._random = random.Random(seed)
         self._seen: set[str] = set()
 
-    def follow(self, key: str, content: bytes, job: str) -> Latency:
+    def follow(self, put: Callable[[], object], job: str) -> Latency:
         """Put an object at a random moment of the sensor's interval; what its run took."""
         time.sleep(self._random.uniform(0, INTERVAL_SECONDS))
-        self._bucket.blob(key).upload_from_string(content)
+        put()
         put_at = time.time()
         record = self._await_run(job)
         times = self._event_times(record.dagster_run.run_id)
         requested = record.create_timestamp.timestamp()
-        end = self._first_sink(record) if job == "campaigns" else times["STEP_SUCCESS"]
+        end = self._first_sink(record) if job in FILES else times["STEP_SUCCESS"]
         return Latency(
             tick=requested - put_at,
             queue=times["PIPELINE_STARTING"] - requested,
@@ -145,42 +146,79 @@ class Timeline:
         return done.timestamp()
 
 
-def measure(stack: Stack, files: int, minutes: float) -> tuple[list[Latency], list[Latency]]:
-    """Latencies of campaigns and of the no-op, in turn, one warm-up of each left out.
+def put_campaigns(folder: Path, number: int) -> Callable[[], object]:
+    """Of new events, with GCS's own client."""
+    from resources.gcs import GcsResource
+
+    path = folder / "events.csv"
+    write_sample(path, Shape(rows=ROWS), seed=number + 1)
+    client = GcsResource(project=os.environ["GOOGLE_CLOUD_PROJECT"]).client()
+    blob = client.bucket(os.environ["CAMPAIGNS_BUCKET"]).blob(
+        os.environ["CAMPAIGNS_PREFIX"] + f"{number:04}.csv"
+    )
+    return lambda: blob.upload_from_filename(path)
+
+
+def put_music(folder: Path, number: int) -> Callable[[], object]:
+    """Of new songs, with MinIO's own client."""
+    from resources.minio import MinioResource
+
+    path = folder / "songs.json"
+    write_songs(path, ROWS, seed=number + 1)
+    client = MinioResource(
+        endpoint=os.environ["MINIO_ENDPOINT"],
+        access_key=os.environ["MINIO_ACCESS_KEY"],
+        secret_key=os.environ["MINIO_SECRET_KEY"],
+    ).client()
+    key = os.environ.get("MUSIC_RAW_PREFIX", "") + f"{number:04}.json"
+    return lambda: client.fput_object(os.environ["MUSIC_RAW_BUCKET"], key, str(path))
+
+
+#: What puts a small file of its own, by pipeline, which is also the job's name.
+FILES = {"campaigns": put_campaigns, "music": put_music}
+
+
+def put_noop(number: int) -> None:
+    """Where the no-op's sensor looks."""
+    from resources.gcs import GcsResource
+
+    client = GcsResource(project=os.environ["GOOGLE_CLOUD_PROJECT"]).client()
+    client.bucket(os.environ["CAMPAIGNS_BUCKET"]).blob(f"{PREFIX}{number:04}").upload_from_string(
+        b"x"
+    )
+
+
+def measure(
+    stack: Stack, home: Path, pipeline: str, files: int, minutes: float
+) -> tuple[list[Latency], list[Latency]]:
+    """Latencies of the pipeline and of the no-op, in turn, one warm-up of each left out.
 
     Nothing new is put once ``minutes`` have passed.
     """
     import dagster as dg
 
-    from resources.gcs import GcsResource
-
     ours: list[Latency] = []
     noop: list[Latency] = []
-    with environment(stack) as home:
-        client = GcsResource(project=os.environ["GOOGLE_CLOUD_PROJECT"]).client()
+    with isolated_environment(stack, SERVICES, home) as variables:
+        os.environ.update(variables)
         daemon = processes(home)
         try:
             daemon.start(webserver=False)
             daemon.wait_ready()
             with dg.DagsterInstance.get() as instance:
-                bucket = client.bucket(os.environ["CAMPAIGNS_BUCKET"])
-                timeline = Timeline(instance, bucket, daemon, seed=1)
+                timeline = Timeline(instance, daemon, seed=1)
                 end = time.monotonic() + minutes * 60
                 for number in range(files + 1):
                     if time.monotonic() > end:
                         break
-                    path = home / "events.csv"
-                    write_sample(path, Shape(rows=ROWS), seed=number + 1)
-                    landing = os.environ["CAMPAIGNS_PREFIX"] + f"{number:04}.csv"
-                    ours.append(timeline.follow(landing, path.read_bytes(), "campaigns"))
-                    noop.append(timeline.follow(f"{PREFIX}{number:04}", b"x", "nothing_job"))
+                    ours.append(timeline.follow(FILES[pipeline](home, number), pipeline))
+                    noop.append(timeline.follow(partial(put_noop, number), "nothing_job"))
                     print(
                         f"  {number}: {ours[-1].total:.1f} s, no-op {noop[-1].total:.1f} s",
                         flush=True,
                     )
         finally:
             daemon.stop()
-            client.close()
     return ours[1:], noop[1:]
 
 
@@ -190,12 +228,12 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered)) - 1))]
 
 
-def report(ours: Sequence[Latency], noop: Sequence[Latency]) -> None:
+def report(pipeline: str, ours: Sequence[Latency], noop: Sequence[Latency]) -> None:
     """p50 and p95 of every part, side by side."""
     print(
         f"\n{len(ours)} files of {ROWS} rows, sensor interval {INTERVAL_SECONDS} s, "
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC):%Y-%m-%d}\n"
-        f"  seconds     campaigns p50    p95      no-op p50    p95     ratio of p50"
+        f"  seconds     {pipeline:>9} p50    p95      no-op p50    p95     ratio of p50"
     )
     for part in PARTS:
         a, b = [getattr(x, part) for x in ours], [getattr(x, part) for x in noop]
@@ -209,6 +247,7 @@ def report(ours: Sequence[Latency], noop: Sequence[Latency]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pipeline", choices=[*FILES], default="campaigns")
     parser.add_argument("--files", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=60, help="put no file after that")
     parser.add_argument("--stack", type=Path, help="a state directory; left running")
@@ -218,7 +257,9 @@ def main() -> None:
     stack = Stack(arguments.stack or scratch / "stack")
     try:
         start(stack, SERVICES)
-        report(*measure(stack, arguments.files, arguments.minutes))
+        (home := scratch / "home").mkdir()
+        found = measure(stack, home, arguments.pipeline, arguments.files, arguments.minutes)
+        report(arguments.pipeline, *found)
     finally:
         if arguments.stack is None:
             stack.reset()

@@ -21,6 +21,7 @@ DAGSTER_VARIABLES: dict[str, str] = {
     "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": "60",
     "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "60",
     "DAGSTER_GRPC_MAX_WORKERS": "32",
+    "DAGSTER_CODE_SERVER_MAX_WORKERS": "32",
 }
 
 #: Names, models and optional addresses. A variable that is set always wins.

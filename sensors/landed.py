@@ -50,16 +50,20 @@ WAIT_SECONDS = 20.0
 #: A file in DAGSTER_HOME.
 STOPPING = "stopping"
 
-#: Threads of the code server that no waiting tick takes: for runs, the UI and other ticks.
+#: The threads of the code server, and those of the proxy before it (``dagster code-server``).
+_THREADS = ("DAGSTER_GRPC_MAX_WORKERS", "DAGSTER_CODE_SERVER_MAX_WORKERS")
+
+#: Threads of either that no waiting tick takes: for runs, the UI and other ticks.
 THREADS_LEFT = 6
 
 
 def _seats() -> int:
-    """How many ticks may wait at once: those that the code server has threads for.
+    """How many ticks may wait at once: those for which code server and proxy have threads.
 
-    None where nobody says how many it has: by default they are too few.
+    None where nobody says how many they have: by default they are too few.
     """
-    return max(int(os.environ.get("DAGSTER_GRPC_MAX_WORKERS") or 0) - THREADS_LEFT, 0)
+    threads = min(int(os.environ.get(name) or 0) for name in _THREADS)
+    return max(threads - THREADS_LEFT, 0)
 
 
 _SEATS = threading.Semaphore(_seats())
@@ -199,7 +203,14 @@ def _ticked(
 ) -> "Tick":
     """A tick; the last of several, where there was nothing to do until something landed."""
     from landing.arrival.tick import evaluate_tick
-    from landing.arrival.waiting import nothing_to_do, something_new, wait
+    from landing.arrival.waiting import (
+        LOOK_SECONDS,
+        RARE_LOOK_SECONDS,
+        UNSETTLED_SECONDS,
+        nothing_to_do,
+        something_new,
+        wait,
+    )
 
     began = time.monotonic()
 
@@ -227,14 +238,21 @@ def _ticked(
     if not _SEATS.acquire(blocking=False):
         return tick
     try:
-        while nothing_to_do(tick) and wait(
-            partial(something_new, store, source, tick.scan, now),
-            lambda: listener is not None and len(listener.keys) > 0,
-            _stopping,
-            until=began + WAIT_SECONDS,
-            clock=time.monotonic,
-            sleep=time.sleep,
-        ):
+        while nothing_to_do(tick):
+            if tick.hinted.unsettled:  # its key is in the queue again
+                if _stopping() or time.monotonic() > began + WAIT_SECONDS:
+                    break
+                time.sleep(UNSETTLED_SECONDS)
+            elif not wait(
+                partial(something_new, store, source, tick.scan, now),
+                lambda: listener is not None and len(listener.keys) > 0,
+                _stopping,
+                until=began + WAIT_SECONDS,
+                clock=time.monotonic,
+                sleep=time.sleep,
+                look_seconds=RARE_LOOK_SECONDS if listener and listener.works else LOOK_SECONDS,
+            ):
+                break
             tick = evaluate(tick.cursor, began + WAIT_SECONDS + DEADLINE_SECONDS)
     finally:
         _SEATS.release()

@@ -111,6 +111,11 @@ class Listener:
         """How it goes."""
         return Status(self.keys.received, self.keys.dropped, self._failures, self._last_error)
 
+    @property
+    def works(self) -> bool:
+        """Whether events have come, and nothing has gone wrong since."""
+        return self.keys.received > 0 and self._last_error is None
+
     def _listen(self) -> None:
         while True:
             self.listen_once()

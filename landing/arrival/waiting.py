@@ -21,15 +21,21 @@ from landing.stores.base import ObjectStore
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at a listing, at least, and between two at the events.
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 EVENT_SECONDS = 0.1
+
+#: Seconds until a key is looked up again that may still change.
+UNSETTLED_SECONDS = 0.25
+
+#: Seconds between two looks where events come: they may miss something, but seldom do.
+RARE_LOOK_SECONDS = 5.0
 
 #: Looks take at most this share of the time: what a slow store is asked less often.
 SHARE = 0.01
 
 
 def nothing_to_do(tick: Tick) -> bool:
-    """Whether the tick found nothing to do, and nothing becomes due but by what lands.
+    """Whether the tick found nothing to do, and nothing becomes due but by what lands or settles.
 
     Batches that wait for an operator become due by a command, which the next tick sees.
     """
@@ -40,7 +46,6 @@ def nothing_to_do(tick: Tick) -> bool:
         or tick.created
         or tick.lost
         or tick.warnings
-        or tick.hinted.unsettled
         or backlog.unassigned
         or backlog.waiting
         or backlog.in_flight
@@ -57,13 +62,15 @@ def wait(
     until: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
+    look_seconds: float = LOOK_SECONDS,
 ) -> bool:
     """Wait until a look or an event tells of something new; whether one did.
 
-    ``until`` is a reading of ``clock`` (seconds) at which waiting ends; it is ``stopped`` before.
-    A look that fails ends it, too: the tick that follows says what is wrong.
+    A look every ``look_seconds``. ``until`` is a reading of ``clock`` (seconds) at which waiting
+    ends; it is ``stopped`` before. A look that fails ends it, too: the tick that follows says what
+    is wrong.
     """
-    next_look = clock() + LOOK_SECONDS
+    next_look = clock() + look_seconds
     while (now := clock()) < until and not stopped():
         if event():
             return True
@@ -75,7 +82,7 @@ def wait(
                 log.warning("cannot look for new objects: %s", error)
                 return False
             took = clock() - now
-            next_look = clock() + max(LOOK_SECONDS, took / SHARE)
+            next_look = clock() + max(look_seconds, took / SHARE)
         sleep(min(EVENT_SECONDS, max(until - clock(), 0.0)))
     return False
 

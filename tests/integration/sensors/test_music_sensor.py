@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import pytest
 
 from assets.music.pipeline import MUSIC
 from definitions import build_defs
-from landing.arrival import events
+from landing.arrival import events, waiting
 from landing.arrival.events import Listener, Listeners
 from landing.arrival.tick import evaluate_tick
 from landing.stores import minio_events
@@ -138,6 +139,29 @@ def own_listeners(env, monkeypatch):
     monkeypatch.setattr(landed, "LISTENERS", listeners)
     monkeypatch.setattr(events, "LISTENERS", listeners)
     return listeners
+
+
+def test_a_tick_that_waits_hears_and_asks_once_the_object_cannot_change(
+    env, own_listeners, monkeypatch
+):
+    monkeypatch.setattr(landed, "_SEATS", threading.Semaphore(1))
+    store = MinioStore(minio_of(env).client(), env["MUSIC_RAW_BUCKET"])
+    with sensor_of() as evaluate:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(landed, "WAIT_SECONDS", 1.5)
+            first = evaluate(evaluate().cursor)  # the first of all has counts to tell
+        (listener,) = own_listeners._by_name.values()
+        # Looks alone would find it, too.
+        monkeypatch.setattr(waiting, "something_new", lambda *_: False)
+        landing = threading.Timer(1.0, store.put, ("in/late.h5", b"content"))
+        landing.start()
+        data = evaluate(first.cursor)
+        landing.join()
+    (request,) = data.run_requests
+    assert request.run_key == f"{request.partition_key}/1"
+    assert listener.works
+    (event,) = data.asset_events
+    assert event.metadata["new_objects_by_event"].value == 1
 
 
 def test_the_sensor_hears_asks_for_a_run_and_shows_what_it_heard(env, own_listeners):

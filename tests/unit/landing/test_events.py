@@ -88,6 +88,18 @@ def test_an_event_clears_the_last_error():
     assert seen == [None]
 
 
+def test_it_works_once_an_event_came_and_until_something_goes_wrong():
+    def subscribe():
+        assert not listener.works
+        yield "a"
+        assert listener.works
+
+    listener = Listener("campaigns", subscribe, sleep=lambda _: None)
+    listener.listen_once()
+    assert listener.status.last_error == "the subscription ended"
+    assert not listener.works
+
+
 def test_ticks_of_one_process_share_a_listener():
     def subscribe():
         threading.Event().wait()  # a subscription without events, for as long as the process lives

@@ -15,7 +15,14 @@ from landing.arrival.arrivals import Backlog
 from landing.arrival.hints import Hinted
 from landing.arrival.scan import Position, ScanResult, scan
 from landing.arrival.tick import Tick
-from landing.arrival.waiting import LOOK_SECONDS, SHARE, nothing_to_do, something_new, wait
+from landing.arrival.waiting import (
+    LOOK_SECONDS,
+    RARE_LOOK_SECONDS,
+    SHARE,
+    nothing_to_do,
+    something_new,
+    wait,
+)
 from landing.stores.base import Page
 from tests.unit.landing.bucket_model import START, BucketModel, Clock
 from tests.unit.landing.test_scan import SOURCE, Recorder
@@ -37,6 +44,8 @@ def test_a_tick_waits_for_files_alone() -> None:
     assert nothing_to_do(IDLE)
     stopped = replace(IDLE.backlog, stopped=3, oldest_seen_at=START)
     assert nothing_to_do(replace(IDLE, backlog=stopped)), "they wait for an operator"
+    unsettled = Hinted(keys=1, unsettled=("in/a.csv",))
+    assert nothing_to_do(replace(IDLE, hinted=unsettled)), "it may still change"
 
 
 @pytest.mark.parametrize("field", ["unassigned", "waiting", "in_flight", "failed", "elsewhere"])
@@ -49,7 +58,6 @@ def test_a_tick_does_not_wait_while_a_batch_becomes_due(field: str) -> None:
     "news",
     [
         {"changed": True}, {"created": ("b",)}, {"lost": ("b",)}, {"warnings": ("w",)},
-        {"hinted": Hinted(keys=1, unsettled=("in/a.csv",))},
     ],
 )  # fmt: skip
 def test_a_tick_with_something_to_tell_does_not_wait(news: dict[str, object]) -> None:
@@ -111,6 +119,15 @@ def test_an_event_ends_it_at_once() -> None:
     assert time.now < 3.2
 
 
+def test_where_events_come_looks_are_rare() -> None:
+    time = Time()
+    wait(
+        time.look(), lambda: False, lambda: False, until=20.0, clock=time.clock, sleep=time.sleep,
+        look_seconds=RARE_LOOK_SECONDS,
+    )  # fmt: skip
+    assert len(time.looks) == pytest.approx(20 / RARE_LOOK_SECONDS, abs=1)
+
+
 @given(seconds=st.floats(0.001, 2.0))
 def test_a_slow_store_is_asked_less_often(seconds: float) -> None:
     time = Time(seconds)
@@ -127,7 +144,7 @@ def test_a_look_that_fails_leaves_it_to_the_next_tick() -> None:
 
     time = Time()
     assert not time.wait(broken)
-    assert time.now < 1.0
+    assert time.now < 2 * LOOK_SECONDS
 
 
 KEYS = st.sampled_from(["in/a.csv", "in/b.csv", "in/c.csv", "in/no.txt", "in/dir/"])
