@@ -19,13 +19,13 @@ from resources.telegram import TelegramResource
 from resources.user_interface import UserInterfaceResource
 from resources.webhook import WebhookResource
 from sensors import run_story
-from sensors.landed import INTERVAL_SECONDS
 from sensors.run_story import AlertedRuns, Ending, Failure, Told
 
 if TYPE_CHECKING:
     import psycopg
 
-#: Seconds between two looks into the outbox.
+#: Seconds between two looks at runs that ended, and between two into the outbox.
+LOOK_SECONDS = 9
 DELIVERY_SECONDS = 15
 
 ALERTED: tuple[AlertedRuns, ...] = (
@@ -67,7 +67,7 @@ def _run_alert(ending: Ending, alerted: Sequence[AlertedRuns]) -> dg.SensorDefin
         name=f"run_{ending}_alert",
         description="Puts one message per run into the outbox, for "
         + ", ".join(runs.pipeline for runs in alerted),
-        minimum_interval_seconds=INTERVAL_SECONDS,
+        minimum_interval_seconds=LOOK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def run_alert(

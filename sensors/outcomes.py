@@ -15,10 +15,12 @@ from assets.frame.execution import BATCH_TAG
 from landing.arrival import endings, ledger, outages
 from landing.arrival.states import IN_FLIGHT, ErrorClass, cancelled, run_key, worst
 from resources.postgres import PostgresResource
-from sensors.landed import INTERVAL_SECONDS
 
 if TYPE_CHECKING:
     import psycopg
+
+#: Every second look of the daemon: what is in a hurry, a batch whose run died, its own tick sees.
+LOOK_SECONDS = 9
 
 
 def failure_of(
@@ -127,7 +129,7 @@ def _note(
     run_status=dg.DagsterRunStatus.FAILURE,
     name="batch_run_failed",
     description="Marks the batch of a failed run for its next attempt, or for an operator.",
-    minimum_interval_seconds=INTERVAL_SECONDS,
+    minimum_interval_seconds=LOOK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def batch_run_failed(
@@ -141,7 +143,7 @@ def batch_run_failed(
     run_status=dg.DagsterRunStatus.CANCELED,
     name="batch_run_canceled",
     description="Leaves the batch of a cancelled run to an operator.",
-    minimum_interval_seconds=INTERVAL_SECONDS,
+    minimum_interval_seconds=LOOK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def batch_run_canceled(

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-#: Below the daemon's loop of 5 s: a sensor due every 5 s misses every other look by milliseconds.
-INTERVAL_SECONDS = 4
+#: Below two of the daemon's loops of 5 s: at 10 it would miss every other look by milliseconds.
+INTERVAL_SECONDS = 9
 
 _RECENT = 10
 _ASK_SECONDS = 5.0

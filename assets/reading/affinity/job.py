@@ -23,7 +23,7 @@ from assets.reading.affinity.assets import COUNTS_KEY, SHARES_KEY
 
 #: Seconds between two looks, which cost a few queries of Dagster's own records. The session reports
 #: its changed days once a minute; a backfill waits up to half a minute for Dagster's daemon.
-LOOK_SECONDS = 5
+LOOK_SECONDS = 9
 
 #: Also on the runs that the automation asks for: one at a time, however many days are scattered
 #: over the years, and behind the batches that wait.
