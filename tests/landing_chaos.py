@@ -95,7 +95,7 @@ def _csv(names: Mapping[int, str]) -> bytes:
 
 @dataclass
 class Killer:
-    """Kill -9 of a random process of Dagster's; a daemon or run server that died is started again.
+    """Kill -9 of a random process of Dagster's; a server or daemon that died is started again.
 
     ``spares_starting`` waits until no run is starting: one that dies then is known to be dead after
     ``start_timeout_seconds`` of dagster.yaml only, for which a short test has no time.
@@ -117,12 +117,13 @@ class Killer:
         if pid is None:
             self._start_again()
             return
-        family = psutil.Process(pid).children(recursive=True)
+        serving = self._of("code")
+        family = [one for server in serving for one in server.children(recursive=True)]
         spawned = [one for one in family if _is_spawned(one)]
-        server = [psutil.Process(one) for one in [self.processes.pids().get("runs")] if one]
+        server = self._of("runs")
         aimed = {
             "worker": [*spawned, *(fork for one in server for fork in one.children())],
-            "code server": [one for one in family if one not in spawned],
+            "code server": [*serving, *(one for one in family if one not in spawned)],
             "run server": server,
         }
         what = self._random.choice(
@@ -139,9 +140,13 @@ class Killer:
         self.killed[what] += 1
         if what in {"daemon", "all"}:
             self._start_again()
-        elif what == "run server":
-            psutil.wait_procs(server, timeout=20)
+        elif what != "worker":
+            psutil.wait_procs(aimed[what], timeout=2)
             self.processes.start(webserver=False)
+
+    def _of(self, name: str) -> list[psutil.Process]:
+        pid = self.processes.pids().get(name)
+        return [psutil.Process(pid)] if pid else []
 
     def _start_again(self) -> None:
         """Now and then it dies once more in its first seconds: the sensors' first loop."""
