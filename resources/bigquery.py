@@ -27,7 +27,10 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class BigQueryResource(dg.ConfigurableResource[Any]):
-    """One project. An empty ``api_endpoint`` means Google's own, with the default credentials."""
+    """One project. An empty ``api_endpoint`` means Google's own, with the default credentials.
+
+    Not by dagster-gcp's resource: it has no endpoint, and no bound for what a call may last.
+    """
 
     project: str
     api_endpoint: str = ""

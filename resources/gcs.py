@@ -1,4 +1,4 @@
-"""Google Cloud Storage, through google-cloud-storage.
+"""Google Cloud Storage, through dagster-gcp.
 
 Belongs here: how to connect. Does not: listing and reading (``landing/stores``).
 """
@@ -17,15 +17,19 @@ TIMEOUT = 20.0
 
 
 class GcsResource(dg.ConfigurableResource[Any]):
-    """One project's buckets. The client itself reads STORAGE_EMULATOR_HOST."""
+    """One project's buckets, by dagster-gcp's resource, which is imported at the first use.
+
+    The client itself reads STORAGE_EMULATOR_HOST.
+    """
 
     project: str
 
     def client(self) -> Client:
         """A new client; ``close()`` it. Raises google.auth.exceptions errors."""
-        from google.cloud.storage import Client
+        from dagster_gcp.gcs import GCSResource
 
-        return Client(project=self.project)
+        client: Client = GCSResource(project=self.project).get_client()
+        return client
 
     def check(self) -> str:
         """What is reachable, in one line. Raises google.api_core.exceptions errors."""

@@ -1,7 +1,6 @@
 """Amazon S3, or a server that speaks its API, through boto3.
 
 Belongs here: how to connect. Does not: listing, reading and writing (``landing/stores``).
-dagster-aws's resource has no timeouts.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ CONNECTIONS = 16
 class S3Resource(dg.ConfigurableResource[Any]):
     """One account's buckets. An empty ``endpoint`` is Amazon's own.
 
-    Credentials come from boto3's usual chain: variables, profile, or the role of the machine.
+    Credentials come from boto3's usual chain: variables, profile, or the role of the machine. Not
+    by dagster-aws's resource: it has an endpoint, but no timeouts, and no buckets as folders.
     """
 
     endpoint: str

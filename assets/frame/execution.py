@@ -36,7 +36,7 @@ def multiprocess(processes: int = 4) -> dict[str, Any]:
     """Run config for a large batch: sinks side by side, forked from one preloaded server."""
     preload = [
         "definitions",
-        "google.cloud.storage",
+        "dagster_gcp.gcs",
         "landing.batch.delivery",
         "landing.batch.parquet",
         "psycopg",

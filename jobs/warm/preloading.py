@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 #: a third of all.
 LIBRARIES = (
     "boto3",
+    "dagster_gcp.gcs",
     "google.cloud.bigquery",
     "google.cloud.bigquery_storage_v1",
     "google.cloud.pubsub_v1",

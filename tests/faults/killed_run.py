@@ -24,7 +24,7 @@ _PRELOAD = [
     "polars",
     "pyarrow",
     "psycopg",
-    "google.cloud.storage",
+    "dagster_gcp.gcs",
     "google.cloud.bigquery",
     "pymongo",
     "neo4j",
