@@ -1,6 +1,7 @@
 """Every command of the README and of `docs/`, run as it stands there in a copy of the tree.
 
 `make dev` runs beside what follows it in its block, as in a reader's first terminal, until Ctrl-C.
+Of others that serve only the help is asked.
 Left out is what `.ci/run` runs as it stands (the demo, the tests), cloning, and what prepares a
 project at Google. Batches are named as an example's: the one that the block has landed takes its
 place.
@@ -36,6 +37,8 @@ _OF_CAMPAIGNS = re.compile(
 _INLINE = re.compile(r"`((?:make|dagster|\.venv/bin/\S+)\s[^`]+)`")
 _DEV = "make dev"
 IMAGE_TASK = "men-fall-2010"
+#: They serve until somebody ends them, or stand for several commands: that they exist is looked at.
+_SERVING = ("dagster dev", "dagster code-server")
 _OF_CI = ("make demo", "make test")
 _BY_HAND = (*_OF_CI, "make check", "git clone", "cd ", "source ")
 #: In a project at Google: the embedded servers make their topics themselves.
@@ -146,6 +149,8 @@ def test_every_documented_command_works():
             if "…" in command or _BATCH.search(command):
                 assert batch, f"no batch was named before: {command}"
                 command = _BATCH.sub(batch, command.replace("…", batch))
+            if command.startswith(_SERVING):
+                command += " --help"
             if command in done and command != "make up":
                 continue
             done.add(command)
