@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _OLD = """
 CREATE TEMP TABLE old_fact ON COMMIT DROP AS
 SELECT f.song_key, f.album_key, f.genre_key, f.year_key,
-    coalesce(f.provenance ->> 'artist', f.base_source) AS artist_record
+    coalesce(f.provenance ->> 'artist', f.base_source) AS artist_record,
+    coalesce(f.provenance ->> 'album', f.base_source) AS album_record
 FROM touched_song JOIN music.fact_song f USING (song_key)
 """
 _TOUCHED = f"""
@@ -78,12 +79,40 @@ WHERE s.artist_terms IS NOT NULL OR s.artist_mbtags IS NOT NULL
 UNION
 SELECT artist_key FROM touched_artist JOIN music.bridge_artist_term USING (artist_key);
 
-ANALYZE open_artist
+ANALYZE open_artist;
 """
 
-_EVERY = "CREATE TEMP TABLE open_artist ON COMMIT DROP AS SELECT artist_key FROM touched_artist"
+# The same of albums, which a song may also have left.
+_OPEN_ALBUMS = """
+CREATE TEMP TABLE open_album ON COMMIT DROP AS
+WITH saying AS (
+    SELECT s.song_key, s.album_key, s.album AS title, s.album_record,
+        CASE WHEN s.album_release_id > 0 THEN s.album_release_id END AS release_id
+    FROM song s WHERE s.album_key IS NOT NULL
+)
+SELECT s.album_key
+FROM saying s LEFT JOIN old_fact o USING (song_key)
+LEFT JOIN music.dim_album d ON d.album_key = s.album_key
+WHERE d.album_key IS NULL
+    OR CASE WHEN o.album_key IS DISTINCT FROM s.album_key THEN
+        coalesce(s.title <> d.title, s.title IS NOT NULL)
+        OR coalesce(s.release_id <> d.release_id, s.release_id IS NOT NULL)
+    ELSE s.album_record <> o.album_record
+        OR (s.title, s.release_id) IS DISTINCT FROM (d.title, d.release_id)
+    END
+UNION
+SELECT o.album_key FROM old_fact o LEFT JOIN song s USING (song_key)
+WHERE o.album_key IS NOT NULL AND s.album_key IS DISTINCT FROM o.album_key;
 
-# Songs that the batch did not touch, of the artists and of the albums that it did.
+ANALYZE open_album
+"""
+
+_EVERY = """
+CREATE TEMP TABLE open_artist ON COMMIT DROP AS SELECT artist_key FROM touched_artist;
+CREATE TEMP TABLE open_album ON COMMIT DROP AS SELECT album_key FROM touched_album
+"""
+
+# Songs that the batch did not touch, of the artists and of the albums to be looked at.
 _OTHERS = f"""
 CREATE TEMP TABLE artist_other ON COMMIT DROP AS
 SELECT o.song_key, {listed(ARTIST, "s")}, s.rank, s.seq, s.record_key
@@ -97,7 +126,7 @@ JOIN music.song_source s ON s.record_key = coalesce(f.provenance ->> 'artist', f
 
 CREATE TEMP TABLE album_other ON COMMIT DROP AS
 SELECT f.album_key, {listed(ALBUM, "s")}, s.rank, s.seq, s.record_key
-FROM touched_album a
+FROM open_album a
 JOIN music.fact_song f USING (album_key)
 JOIN music.song_source s ON s.record_key = coalesce(f.provenance ->> 'album', f.base_source)
 WHERE NOT EXISTS (SELECT FROM touched_song t WHERE t.song_key = f.song_key)
@@ -155,7 +184,7 @@ FROM (
     FROM (
         SELECT album_key, album AS title, album_release_id AS release_id,
             album_rank AS rank, album_seq AS seq, album_record AS record_key
-        FROM song WHERE album_key IS NOT NULL
+        FROM song JOIN open_album USING (album_key)
         UNION ALL
         SELECT album_key, album, album_release_id, rank, seq, record_key FROM album_other
     ) AS candidate (album_key, title, release_id, rank, seq, record_key)
@@ -200,11 +229,11 @@ WHERE s.year IS NOT NULL AND NOT EXISTS (SELECT FROM music.dim_date d WHERE d.ye
 def find_touched(conn: psycopg.Connection[Any], *, first: bool, every: bool) -> None:
     """Temporary tables: what touched songs were (``old_fact``), their artists and albums.
 
-    ``open_artist`` are the artists to be looked at; all touched ones if ``every``.
+    ``open_artist`` and ``open_album`` are those to be looked at; all touched ones if ``every``.
     """
     conn.execute(_OLD + ("WITH NO DATA" if first else ""))
     conn.execute(_TOUCHED)
-    conn.execute(_EVERY if first or every else _OPEN)
+    conn.execute(_EVERY if first or every else _OPEN + _OPEN_ALBUMS)
     conn.execute("CREATE TEMP TABLE shown_song (song_key text) ON COMMIT DROP")
     conn.execute(_OTHERS)
     add_credits(conn, "artist_other")
