@@ -73,3 +73,12 @@ def write(
 def verify(chunks: Iterable[pl.DataFrame], warehouse: Warehouse) -> Verification:
     """Every row is there once, on its day, with its hash."""
     return bigquery.verify(warehouse, USER_EVENTS, chunks)
+
+
+def verify_written(
+    rows: Callable[[], Iterable[pl.DataFrame]], warehouse: Warehouse, batch_id: str
+) -> Verification:
+    """The same of the batch that was written last: in one query when all is well."""
+    return bigquery.verify_staged(
+        warehouse, USER_EVENTS, USER_EVENTS_STAGING, rows, batch_id=batch_id, newest=NEWEST
+    )

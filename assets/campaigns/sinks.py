@@ -218,7 +218,7 @@ def engagement_analytics(
     tally = Tally()
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        from assets.campaigns.analytics import verify, warehouse_of, write
+        from assets.campaigns.analytics import verify_written, warehouse_of, write
 
         with bigquery.client() as client:
             warehouse = warehouse_of(client, campaigns.dataset)
@@ -230,7 +230,7 @@ def engagement_analytics(
                     batch_id=delivery.batch_id,
                     refuse=delivery.refuse,
                 ),
-                verify(delivery.taken(), warehouse),
+                verify_written(delivery.taken, warehouse, delivery.batch_id),
             )
 
     yield from sink_events(

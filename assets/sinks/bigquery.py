@@ -292,6 +292,31 @@ GROUP BY key, row_hash
 """
 
 
+def agreement_statement(table: Table, staging: Table, newest: Sequence[str]) -> str:
+    """The template that counts a batch's staged keys, and those that are there once, with the hash.
+
+    Days and order as in `merge_statement`.
+    """
+    (key,) = table.key
+    order = ", ".join(f"{name} DESC" for name in newest)
+    return f"""
+SELECT COUNT(*) AS staged, COUNTIF(t.copies = 1 AND t.row_hash = s.row_hash) AS there
+FROM (
+    SELECT {key} AS key, {ROW_HASH.name} AS row_hash
+    FROM `{{{staging.name}}}`
+    WHERE batch_id = @batch_id
+    QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) = 1
+) AS s
+LEFT JOIN (
+    SELECT {key} AS key, MIN({ROW_HASH.name}) AS row_hash, COUNT(*) AS copies
+    FROM `{{{table.name}}}`
+    WHERE {within(table)}
+        AND {key} IN (SELECT {key} FROM `{{{staging.name}}}` WHERE batch_id = @batch_id)
+    GROUP BY {key}
+) AS t ON t.key = s.key
+"""
+
+
 def merge(
     warehouse: Warehouse,
     table: Table,
@@ -306,6 +331,36 @@ def merge(
 
     batch = ScalarQueryParameter(BATCH_ID.name, "STRING", batch_id)
     warehouse.run(merge_statement(table, staging, newest), [batch, *_days(table, days)])
+
+
+def verify_staged(
+    warehouse: Warehouse,
+    table: Table,
+    staging: Table,
+    rows: Callable[[], Iterable[pl.DataFrame]],
+    *,
+    batch_id: str,
+    newest: Sequence[str],
+) -> Verification:
+    """As :func:`verify`, of a batch that has just been merged, by one join with its staged rows.
+
+    ``rows`` gives what was staged, one row per key. Where the counts differ each row is asked for.
+    """
+    from google.cloud.bigquery import ScalarQueryParameter
+
+    expected, days = 0, set[datetime]()
+    for chunk in rows():
+        expected += chunk.height
+        if table.partition:
+            days |= {*chunk[table.partition].dt.truncate("1d").unique()}
+    if not expected:
+        return Verification()
+    batch = ScalarQueryParameter(BATCH_ID.name, "STRING", batch_id)
+    statement = agreement_statement(table, staging, newest)
+    (found,) = warehouse.run(statement, [batch, *_days(table, sorted(days))])
+    if found.staged == found.there == expected:
+        return Verification(expected)
+    return verify(warehouse, table, rows())
 
 
 def verify(warehouse: Warehouse, table: Table, chunks: Iterable[pl.DataFrame]) -> Verification:

@@ -6,6 +6,7 @@ import pytest
 
 from assets.campaigns import analytics
 from assets.sinks import bigquery
+from assets.sinks.result import Verification
 from resources.bigquery import BigQueryResource, run
 from resources.postgres import PostgresResource
 from tests.integration.campaigns.world import INGESTED_AT, Event, World, at, changes, real, small
@@ -101,6 +102,34 @@ def test_verify_sees_a_second_row(env, warehouse):
     )
     found = analytics.verify(chunks, warehouse)
     assert (found.differing, found.sample) == (1, ("r4",))
+
+
+def test_a_batch_that_was_written_is_counted_where_it_is(env, warehouse, monkeypatch):
+    pg = PostgresResource(url=env["POSTGRES_URL"])
+    world = World(pg.url)
+    chunks = world.deliver("b1", small(), 5)
+    analytics.write(chunks, warehouse, pg, batch_id="b1")
+    with monkeypatch.context() as patch:
+
+        def each(*_):
+            raise AssertionError("all is well: no row has to be asked for")
+
+        patch.setattr(bigquery, "verify", each)
+        assert analytics.verify_written(lambda: chunks, warehouse, "b1") == Verification(14)
+        assert analytics.verify_written(list, warehouse, "b2").ok
+    one = chunks[0].item(0, "record_id")
+    for change, found in (
+        (f"UPDATE `{{user_events}}` SET row_hash = 'x' WHERE record_id = '{one}'", (0, 1)),
+        (f"DELETE FROM `{{user_events}}` WHERE record_id = '{one}'", (1, 0)),
+    ):
+        run(warehouse.client, warehouse.sql(change))
+        told = analytics.verify_written(lambda: chunks, warehouse, "b1")
+        assert (told.expected, told.missing, told.differing, told.sample) == (14, *found, (one,))
+    # Another batch has the staging table by now.
+    second = world.deliver("b2", changes())
+    analytics.write(second, warehouse, pg, batch_id="b2")
+    assert analytics.verify_written(lambda: second, warehouse, "b2").ok
+    assert not analytics.verify_written(lambda: chunks, warehouse, "b1").ok
 
 
 def test_real_file(env, warehouse):

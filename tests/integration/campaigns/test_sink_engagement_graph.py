@@ -9,6 +9,7 @@ import pytest
 
 from assets.campaigns import graph
 from assets.sinks.neo4j import Graph
+from assets.sinks.result import Verification
 from resources.neo4j import Neo4jResource
 from resources.postgres import PostgresResource
 from tests.integration.campaigns.world import Event, World, at, changes, real, small
@@ -142,6 +143,42 @@ def test_verify_sees_wrong_edges(env, target):
     assert set(found.sample) == {"r1", "r2", "r3"}
     graph.write(chunks, target, pg, batch_id="b1")
     assert held(target) == expected(world)
+
+
+EVENT = "MATCH (e:Event {record_id: '%s'}) "
+
+
+@pytest.mark.parametrize(
+    ("record", "wrong"),
+    [
+        ("r2", "SET e.row_hash = 'x'"),
+        ("r1", "MATCH (e)-[p:PART_OF]->() DELETE p"),
+        ("r1", "MATCH (e)-[:PART_OF]->(c) CREATE (e)-[:PART_OF]->(c)"),
+        ("r2", "MATCH (e)<-[:PERFORMED]-(u) CREATE (u)-[:PERFORMED]->(e)"),
+    ],
+    ids=["hash", "no campaign", "campaign twice", "user twice"],
+)
+def test_one_wrong_thing_is_seen_and_named(env, target, record, wrong):
+    pg = PostgresResource(url=env["POSTGRES_URL"])
+    world = World(pg.url)
+    chunks = world.deliver("b1", small())
+    graph.write(chunks, target, pg, batch_id="b1")
+    target.run(EVENT % record + wrong)
+    found = graph.verify(chunks, target)
+    assert (found.missing + found.differing, found.sample) == (1, (record,))
+
+
+def test_rows_that_are_right_are_counted_where_they_are(env, target, monkeypatch):
+    pg = PostgresResource(url=env["POSTGRES_URL"])
+    world = World(pg.url)
+    chunks = world.deliver("b1", small())
+    graph.write(chunks, target, pg, batch_id="b1")
+
+    def each(*_):
+        raise AssertionError("all is well: no row has to be asked for")
+
+    monkeypatch.setattr(graph, "_read", each)
+    assert graph.verify(chunks, target) == Verification(sum(one.height for one in chunks))
 
 
 def test_real_file(env, target):
