@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -268,11 +269,14 @@ class DagsterProcesses:
 
     def _works(self, name: str) -> bool:
         """Whether the process lives and, for the code server, what it has started to serve."""
-        pid = self.pids().get(name)
+        pid, service = self.pids().get(name), self.services[name]
         if pid is None or name != _CODE:
             return pid is not None
         try:
-            return any("grpc" in _words(one) for one in psutil.Process(pid).children())
+            proxy = psutil.Process(pid)
+            if not service.ready(self.supervisor.place()):  # it is starting, or hangs
+                return time.time() - proxy.create_time() < service.patience
+            return any("grpc" in _words(one) for one in proxy.children())
         except psutil.NoSuchProcess:
             return False
 
