@@ -50,6 +50,11 @@ _MAKE_TABLES = "import dagster as dg\nwith dg.DagsterInstance.get() as i: i.get_
 RUNS_GRACE = 30.0
 
 
+#: How often within so many seconds a server is started again before somebody has to look.
+_AGAIN = 3
+_LATELY = 120.0
+
+
 class DagsterDied(RuntimeError):
     """A Dagster process ended while it was needed."""
 
@@ -221,6 +226,7 @@ class DagsterProcesses:
     port: int | None = None
     say: Say = silent
     _spawned: dict[str, Spawned] = field(default_factory=dict)
+    _again: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.services = declared(self.env, self.cwd, self.more, instead=self.instead)
@@ -252,6 +258,8 @@ class DagsterProcesses:
         self.state.mkdir(parents=True, exist_ok=True)
         if webserver and self.port and self.services["webserver"] in missing:
             self.supervisor.ports().fix(_PORT, self.port)
+        for service in missing:
+            self._end_alone(service.name)  # before its port is found taken
         self.supervisor.assign(missing)
         self.prepare_instance()
         code = self.services.get(_CODE)
@@ -259,13 +267,19 @@ class DagsterProcesses:
             if service is not code:
                 continue
             # Who finds it away looks again a minute later.
-            self.supervisor.stop([code])
             spawned = self.supervisor.spawn(code)
-            self.supervisor.settle(code, spawned)
-            self._spawned[_CODE] = spawned
+            self._spawned[_CODE] = self.supervisor.settle(code, spawned)
         for service in missing:
             if service is not code:
                 self._spawned[service.name] = self.supervisor.spawn(service)
+
+    def _end_alone(self, name: str) -> None:
+        """End what passes on requests that nobody answers any more; runs that it started go on."""
+        running = self.supervisor.running(self.services[name])
+        process = running.process() if running else None
+        if process:
+            process.kill()
+            psutil.wait_procs([process], timeout=5)
 
     def _works(self, name: str) -> bool:
         """Whether the process lives and, for the code server, what it has started to serve."""
@@ -274,9 +288,11 @@ class DagsterProcesses:
             return pid is not None
         try:
             proxy = psutil.Process(pid)
-            if not service.ready(self.supervisor.place()):  # it is starting, or hangs
-                return time.time() - proxy.create_time() < service.patience
-            return any("grpc" in _words(one) for one in proxy.children())
+            if any("grpc" in _words(one) for one in proxy.children()):
+                return True
+            # It listens once it has a child. Until then it starts, or hangs.
+            started = time.time() - proxy.create_time()
+            return started < service.patience and not self.supervisor.answers(service)
         except psutil.NoSuchProcess:
             return False
 
@@ -298,21 +314,26 @@ class DagsterProcesses:
         for name, spawned in self._spawned.items():
             service = self.services[name]
             try:
-                self.supervisor.settle(service, spawned)
+                self._spawned[name] = self.supervisor.settle(service, spawned)
             except StackError as error:
                 raise DagsterDied(f"{name}: {error}\n{self.log_end(name)}") from error
 
     def check_alive(self) -> None:
         """Raise DagsterDied when a started process has ended.
 
-        Code server and run server are started again: until then ticks fail and runs start later.
+        Code server and run server are started again, if not time after time: until then ticks fail
+        and runs start later. What they had started goes on.
         """
         for name in [*self._spawned]:
             if self._works(name):
                 continue
-            if name not in _SERVING:
+            now = time.monotonic()
+            lately = [at for at in self._again.get(name, ()) if now - at < _LATELY]
+            if name not in _SERVING or len(lately) >= _AGAIN:
                 raise DagsterDied(f"{name} ended:\n{self.log_end(name)}")
-            self.supervisor.stop([self.services[name]])
+            self._again[name] = [*lately, now]
+            self.say(f"{name:14} ended; starting it again")
+            self._end_alone(name)
             self._spawned[name] = self.supervisor.spawn(self.services[name])
 
     def log_end(self, name: str, lines: int = 30) -> str:

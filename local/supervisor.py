@@ -155,10 +155,10 @@ class Supervisor:
         self._pids(service).write(running)
         return Spawned(running, place)
 
-    def settle(self, service: Service, spawned: Spawned) -> None:
+    def settle(self, service: Service, spawned: Spawned) -> Spawned:
         """Wait until the process is ready, on other ports when somebody was quicker to bind them.
 
-        Raises:
+        Returns the one that is ready. Raises:
             StackError: it is not; what is left of it is stopped.
         """
         for tries_left in range(_TRIES, -1, -1):
@@ -175,7 +175,8 @@ class Supervisor:
                 process.stop(spawned.running, service.stop_signal, service.grace)
                 raise
             else:
-                return
+                break
+        return spawned
 
     def explained(self, service: Service, offset: int, error: Exception) -> str:
         """Why the process did not start: the error, its log's end, and what to do."""
