@@ -38,7 +38,17 @@ if TYPE_CHECKING:
 KEPT = 4
 
 #: Seconds after which a kept connection is replaced, before a proxy on the way forgets it.
-RECYCLE_SECONDS = 300
+RECYCLE_SECONDS = 200
+
+#: Seconds (milliseconds for the last) after which a connection whose other end is gone without a
+#: word is given up, a machine that was lost or a proxy that forgot it: the system waits 15 minutes.
+_BOUNDS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 #: Databases of which a process keeps connections; more than one only in tests.
 _DATABASES = 2
@@ -123,6 +133,7 @@ def _engine(url: str, token_provider: PgTokenProvider | None) -> sqlalchemy.Engi
             url,
             token_provider,
             isolation_level="AUTOCOMMIT",
+            connect_args=_BOUNDS,
             pool_size=KEPT,
             max_overflow=-1,
             pool_recycle=RECYCLE_SECONDS,
