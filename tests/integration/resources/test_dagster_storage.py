@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,8 +91,8 @@ def test_a_connection_that_broke_is_replaced_unseen(instance, watching) -> None:
     first = sessions(watching)
     for pid in first:
         watching.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-    use(instance)
     assert sessions(watching).isdisjoint(first)
+    use(instance)
     assert len(sessions(watching)) == 1
 
 
@@ -115,7 +116,10 @@ def test_threads_have_connections_of_their_own_of_which_few_stay(instance, watch
     for thread in threads:
         thread.join(30)
     assert not failed
-    assert len(sessions(watching)) <= dagster_storage.KEPT
+    end = time.monotonic() + 20
+    while len(sessions(watching)) > dagster_storage.KEPT:  # the server ends closed ones by and by
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_fork_does_not_speak_on_its_parent_s_connections(env) -> None:
