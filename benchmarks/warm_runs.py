@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +125,8 @@ class Bench:
             going.append(self.launch())
             if number % 20 == 0:
                 time.sleep(0.2)
-                unshared += [one.memory_full_info().uss for one in self.server.children()[:1]]
+                with suppress(psutil.NoSuchProcess):  # it may have ended meanwhile
+                    unshared += [one.memory_full_info().uss for one in self.server.children()[:1]]
             while len(going) >= SIDE_BY_SIDE:
                 going = [run_id for run_id in going if not self.ended(run_id)]
                 time.sleep(0.01)
