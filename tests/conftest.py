@@ -26,7 +26,7 @@ import psutil
 import pytest
 
 from local.stack import Stack
-from tests import processes
+from tests import processes, scratch
 from tests.servers import VARIABLES, OpenAIAdmin, isolated_environment, start
 
 #: Set by the controlling process, inherited by the workers.
@@ -53,7 +53,9 @@ def _discard(root: Path) -> None:
         shutil.rmtree(root)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    scratch.use_memory()
     processes.isolate()
     if _is_worker(config) or os.environ.get("QUINTET_TEST_STACK"):
         return
