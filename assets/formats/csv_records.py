@@ -1,8 +1,8 @@
 """CSV with defects, read as a stream: every physical line ends as a record, a reject or a blank.
 
 Belongs here: what readers of a pipeline call, block after block. Does not: the stream
-(``csv_lines``), the first line (``csv_header``), a block's lines (``csv_blocks``), quoted fields
-(``csv_quotes``), bounds and reasons (``csv_rules``), what a column or a value means.
+(``csv_lines``), the first line (``csv_header``), a block's lines (``csv_blocks``, ``csv_plain``),
+quoted fields (``csv_quotes``), bounds and reasons (``csv_rules``), what a column or a value means.
 A line ends with LF or CRLF; a lone CR is data. A quote inside an unquoted field is data, too, as
 Python's csv module has it. Blank lines hold no record. Lines are numbered from 1, the header's.
 
@@ -26,6 +26,10 @@ from assets.formats.csv_lines import Lines
 from assets.formats.csv_rules import Limits
 from landing.batch.chunks import Chunk
 
+#: Given whole lines, the header and the first one's number: all of them as a chunk of the caller's
+#: own columns, or None to have them looked at one by one.
+Whole = Callable[[bytes, Header, int], Chunk | None]
+
 DATE = re.compile(rb'\s*"?\d{4}-\d\d-\d\d')
 
 
@@ -39,6 +43,7 @@ def read_records(
     keep_nuls: bool = False,
     spilling: str | None = None,
     limits: Limits | None = None,
+    whole: Whole | None = None,
 ) -> Iterator[Chunk]:
     """Chunks of raw records: ``columns`` and ``text`` as strings, ``line`` of the first line.
 
@@ -46,7 +51,8 @@ def read_records(
     ``named`` says what the columns are called, from the first line's fields, where they are not
     called what stands there. ``keep_nuls`` takes NUL characters for data. ``spilling`` is a text
     column whose commas were written without quotes: where it is the last one, it takes the fields
-    beyond the header's, and the chunks have a column ``repaired``, true for such a record. Raises
+    beyond the header's, and the chunks have a column ``repaired``, true for such a record. Blocks
+    that ``whole`` makes chunks of are theirs. Raises
     UnreadableObject (``bad_header``) when the first line does not name exactly ``columns``, in any
     order.
     """
@@ -61,16 +67,18 @@ def read_records(
         lines.fill()
         cut = lines.rest.rfind(b"\n") + 1
         if cut:
-            block = Block(
-                lines.rest[:cut],
-                lines.number,
-                header,
-                limits,
-                keep_nuls=keep_nuls,
-                available=len(lines.rest),
-                ended=lines.ended,
-            )
-            chunk, used = block.parse()
+            block = lines.rest[:cut]
+            chunk, used = whole and whole(block, header, lines.number), cut
+            if chunk is None:
+                chunk, used = Block(
+                    block,
+                    lines.number,
+                    header,
+                    limits,
+                    keep_nuls=keep_nuls,
+                    available=len(lines.rest),
+                    ended=lines.ended,
+                ).parse()
             lines.rest = lines.rest[used:]
             lines.number += chunk.lines
             del block

@@ -55,6 +55,11 @@ class Decision(Protocol):
         """Columns that it reads besides the pipeline's own, ``seq`` and ``line``."""
         ...
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether every row that is offered is staged, whatever else is."""
+        ...
+
     def offer(self, rows: pl.DataFrame) -> None:
         """Take accepted rows into account."""
         ...
@@ -84,6 +89,7 @@ class WinningRows:
     """Rows tell of records, of which each has one current row: ``winners.py`` has the rules."""
 
     needs = ("text",)
+    takes_all = False
 
     def __init__(
         self, conn: psycopg.Connection[Any], table: RecordTable, key: str, event_time: str | None
@@ -147,6 +153,7 @@ class EveryRow:
     """Rows are facts: each is staged, whatever other rows say. Sinks know equal ones as one."""
 
     needs = ()
+    takes_all = True
 
     def __init__(self) -> None:
         self._rows: Counter[int] = Counter()

@@ -22,7 +22,7 @@ from landing.batch.counts import ObjectCounts, Outcome, RowCounts, UnbalancedCou
 from landing.batch.decision import Decision
 from landing.batch.failures import FailureClass, PermanentError, TransientError
 from landing.batch.object_reading import Reading
-from landing.batch.parquet import ParquetFile, read_frames
+from landing.batch.parquet import ParquetFile, Tally, read_frames
 from landing.batch.reasons import UNREADABLE
 from landing.batch.unavailable import IN_A_ROW, ObjectUnavailable, is_well, unavailable
 from landing.batch.validation_ledger import LedgeredVersion, ValidationBatch
@@ -30,7 +30,6 @@ from landing.stores.base import ObjectGone, ObjectNotCurrent
 
 PREVIEW_ROWS = 10
 _LOG_EVERY = 5.0
-_GROUP_ROWS = 100_000
 #: Rows, or about so many bytes, that are gathered before they are written: objects may be as small
 #: as one row.
 _GATHERED_ROWS = 5_000
@@ -66,13 +65,15 @@ class RowBuffer:
         decision: Decision,
         reasons: Collection[str],
         log: logging.Logger,
+        tally: Tally | None = None,
     ) -> None:
-        self._columns = columns
+        self._columns = (*columns, "seq", "line", "source", "ingested_at")
         self.decision = decision
         self.rejects = quarantine.QuarantineWriter(reasons)
         self.rows_read = 0
         self._log = log
-        self._file = ParquetFile(group_rows=_GROUP_ROWS)
+        self._files = staging.part_files(tally)
+        self._full: list[ParquetFile] = []
         self._read: list[tuple[LedgeredVersion, ObjectCounts]] = []
         self._versions: dict[int, LedgeredVersion] = {}
         self._pending: list[pl.DataFrame] = []
@@ -85,7 +86,9 @@ class RowBuffer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._files.close()
+        for file in self._full:
+            file.close()
         self.rejects.__exit__(None, None, None)
 
     def read_batch(
@@ -187,13 +190,15 @@ class RowBuffer:
     def _read_chunks(self, chunks: Iterator[Chunk], ledgered: LedgeredVersion) -> RowCounts:
         read = rejected = 0
         started = logged = time.monotonic()
+        origin = (
+            pl.lit(ledgered.seq, pl.Int64).alias("seq"),
+            pl.lit(ledgered.version.uri, pl.String).alias("source"),
+            pl.lit(ledgered.seen_at, pl.Datetime("us", "UTC")).alias("ingested_at"),
+        )
         for chunk in chunks:
             self._versions[ledgered.seq] = ledgered
-            accepted = chunk.accepted.select(
-                *self._columns,
-                pl.lit(ledgered.seq, pl.Int64).alias("seq"),
-                "line",
-                *self.decision.needs,
+            accepted = chunk.accepted.with_columns(*origin).select(
+                *self._columns, *self.decision.needs
             )
             self.rejects.add(ledgered.version, chunk.rejected)
             self._add(accepted)
@@ -223,7 +228,7 @@ class RowBuffer:
             return
         rows = pl.concat(self._pending)
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
-        self._file.add(rows)
+        self._full += self._files.add(rows)
         self.decision.offer(rows)
 
     def outcomes(self, decided: dict[int, RowCounts]) -> tuple[ObjectCounts, ...]:
@@ -240,29 +245,23 @@ class RowBuffer:
         return tuple(objects)
 
     def stage(self, writer: staging.StagingWriter) -> tuple[dict[str, Any], ...]:
-        """Second pass: rows to ``writer``, duplicates to the rejects. Returns a preview."""
+        """Second pass: rows to ``writer``, duplicates to the rejects. Returns a preview.
+
+        Files of nothing but rows that are staged become parts as they are.
+        """
         preview: list[dict[str, Any]] = []
-        if not self._file.rows:
-            return ()
-        file = self._file.finish()
-        origin = pl.DataFrame(
-            [
-                (seq, ledgered.version.uri, ledgered.seen_at)
-                for seq, ledgered in self._versions.items()
-            ],
-            schema={
-                "seq": pl.Int64,
-                "source": pl.String,
-                "ingested_at": pl.Datetime("us", "UTC"),
-            },
-            orient="row",
-        )
+        self._full += self._files.finish()
+        if self.decision.takes_all and not self._forgotten:
+            for file in self._full:
+                if len(preview) < PREVIEW_ROWS:
+                    first = next(read_frames(file.finish(), rows=PREVIEW_ROWS))
+                    preview += first.head(PREVIEW_ROWS - len(preview)).to_dicts()
+                writer.take(file)
+            return tuple(preview)
         with self.decision.judge() as judge:
-            for taken in read_frames(file):
+            for taken in (frame for file in self._full for frame in read_frames(file.finish())):
                 verdict = judge(taken.filter(~pl.col("seq").is_in(list(self._forgotten))))
-                staged = verdict.staged.select(*self._columns, "seq", "line").join(
-                    origin, on="seq", how="left", maintain_order="left"
-                )
+                staged = verdict.staged.select(self._columns)
                 preview += staged.head(PREVIEW_ROWS - len(preview)).to_dicts()
                 writer.add(staged)
                 self._reject_duplicates(verdict.duplicates)

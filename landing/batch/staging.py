@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import polars as pl
     import psycopg
 
-    from landing.batch.parquet import ParquetFile
+    from landing.batch.parquet import ParquetFile, ParquetFiles, Tally
 
-PART_ROWS = 100_000
+#: Large: BigQuery opens each part, and most systems fetch it whole. Tests make it smaller.
+PART_ROWS = 500_000
 PART_BYTES = 64 * 1024 * 1024
 GROUP_ROWS = 10_000
 _COPY_BYTES = 1024 * 1024
@@ -34,13 +35,18 @@ class StagingLost(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class StagedPart:
-    """One part as the ledger keeps it; ``sha256`` is hex, of the whole object."""
+    """One part as the ledger keeps it; ``sha256`` is hex, of the whole object.
+
+    ``tally`` counts its rows by what the pipeline's sinks want to know without reading it: None
+    where the pipeline has no such thing, and where the part is older than it.
+    """
 
     part: int
     key: str
     rows: int
     bytes: int
     sha256: str
+    tally: Mapping[str, int] | None = None
 
 
 def part_key(pipeline: str, batch_id: str, part: int) -> str:
@@ -54,41 +60,43 @@ class StagingWriter:
     ``first`` is the number of the first part, above those that must stay for now.
     """
 
-    def __init__(self, store: ObjectStore, pipeline: str, batch_id: str, *, first: int = 0) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        pipeline: str,
+        batch_id: str,
+        *,
+        first: int = 0,
+        tally: Tally | None = None,
+    ) -> None:
         self._first = first
         self._store = store
         self._pipeline = pipeline
         self._batch_id = batch_id
         self._parts: list[StagedPart] = []
-        self._file: ParquetFile | None = None
+        self._files = part_files(tally)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._files.close()
 
     def add(self, frame: pl.DataFrame) -> None:
         """Append rows, in the order in which sinks shall see them."""
-        from landing.batch.parquet import ParquetFile
+        for file in self._files.add(frame):
+            self._put(file)
 
-        offset = 0
-        while offset < len(frame):
-            if self._file is None:
-                # Row groups are bounded by their bytes: many small ones are slow to write and read.
-                self._file = ParquetFile(group_rows=PART_ROWS)
-            step = min(GROUP_ROWS, PART_ROWS - self._file.rows)
-            piece = frame.slice(offset, step)
-            self._file.add(piece)
-            offset += len(piece)
-            if self._file.rows >= PART_ROWS or self._file.bytes_written >= PART_BYTES:
-                self._put()
+    def take(self, file: ParquetFile) -> None:
+        """Append the rows of a file, which is a part as it is; it is closed."""
+        for unfinished in self._files.finish():
+            self._put(unfinished)
+        self._put(file)
 
     def finish(self) -> tuple[StagedPart, ...]:
         """Put the last part and remove what an earlier, killed run left behind it."""
-        if self._file is not None:
-            self._put()
+        for unfinished in self._files.finish():
+            self._put(unfinished)
         leftover = self._next
         while self._store.stat(key := part_key(self._pipeline, self._batch_id, leftover)):
             self._store.delete(key)
@@ -99,10 +107,8 @@ class StagingWriter:
     def _next(self) -> int:
         return self._first + len(self._parts)
 
-    def _put(self) -> None:
-        if self._file is None:
-            return
-        file = self._file.finish()
+    def _put(self, made: ParquetFile) -> None:
+        file = made.finish()
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # IO[bytes] has what is asked for
         size = file.tell()
         number = self._next
@@ -114,9 +120,15 @@ class StagingWriter:
             content_type="application/vnd.apache.parquet",
             metadata={"sha256": digest},
         )
-        self._parts.append(StagedPart(number, key, self._file.rows, size, digest))
-        self._file.close()
-        self._file = None
+        self._parts.append(StagedPart(number, key, made.rows, size, digest, made.tallied))
+        made.close()
+
+
+def part_files(tally: Tally | None = None) -> ParquetFiles:
+    """Files that can become parts as they are."""
+    from landing.batch.parquet import ParquetFiles
+
+    return ParquetFiles(file_rows=PART_ROWS, file_bytes=PART_BYTES, step=GROUP_ROWS, tally=tally)
 
 
 def read_parts(
@@ -165,7 +177,7 @@ def missing(store: ObjectStore, parts: Sequence[StagedPart]) -> StagedPart | Non
 def load_parts(conn: psycopg.Connection[Any], batch_id: str) -> tuple[StagedPart, ...]:
     """The parts that the ledger holds, in order."""
     cursor = conn.execute(
-        "SELECT part, key, rows, bytes, sha256 FROM landing.staged_part"
+        "SELECT part, key, rows, bytes, sha256, tally FROM landing.staged_part"
         " WHERE batch_id = %s ORDER BY part",
         (batch_id,),
     )
@@ -177,10 +189,16 @@ def save_parts(conn: psycopg.Connection[Any], batch_id: str, parts: Sequence[Sta
     conn.execute("DELETE FROM landing.staged_part WHERE batch_id = %s", (batch_id,))
     with conn.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO landing.staged_part (batch_id, part, key, rows, bytes, sha256)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            [(batch_id, p.part, p.key, p.rows, p.bytes, p.sha256) for p in parts],
+            "INSERT INTO landing.staged_part (batch_id, part, key, rows, bytes, sha256, tally)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            [(batch_id, p.part, p.key, p.rows, p.bytes, p.sha256, _json(p.tally)) for p in parts],
         )
+
+
+def _json(tally: Mapping[str, int] | None) -> Any:
+    from psycopg.types.json import Jsonb
+
+    return None if tally is None else Jsonb(dict(tally))
 
 
 def _fetch(store: ObjectStore, part: StagedPart, file: IO[bytes] | None) -> None:

@@ -26,6 +26,7 @@ from landing.batch.delivery import close_if_done
 from landing.batch.failures import TransientError
 from landing.batch.holding import require_holder
 from landing.batch.object_reading import Parse, Reader, Reading, from_names, from_store
+from landing.batch.parquet import Tally
 from landing.batch.reasons import (
     KILLS_PROCESS,
     REJECTED_BY_SINK,
@@ -98,6 +99,7 @@ class FactRules:
     ``read`` yields chunks whose accepted rows have the ``columns`` and ``line``. All of them are
     staged and count as written; a sink that has a row already takes it for what it has.
     ``reasons`` are those for which ``read`` rejects. ``names_only`` where objects are not opened.
+    ``tally`` counts rows by what the sinks want to know of the batch without reading it.
     """
 
     name: str
@@ -106,6 +108,7 @@ class FactRules:
     read: Parse
     reasons: tuple[RejectReason, ...] = ()
     names_only: bool = False
+    tally: Tally | None = None
 
     @property
     def by_code(self) -> dict[str, RejectReason]:
@@ -183,7 +186,9 @@ def validate(
         if batch.validated_at is not None and _reusable(conn, store, pipeline, batch, parts):
             return _reuse(conn, store, pipeline, batch, parts, run_id=run_id, started=started)
         decision, reasons = pipeline.decision(conn), pipeline.by_code
-        buffer = stack.enter_context(RowBuffer(pipeline.columns, decision, reasons, log))
+        buffer = stack.enter_context(
+            RowBuffer(pipeline.columns, decision, reasons, log, _tally(pipeline))
+        )
         read = without_set_aside(reader or _reader(landing or store, pipeline), batch.versions)
         with read([version.version for version in batch.versions]) as reading:
             buffer.read_batch(
@@ -209,6 +214,10 @@ def validate(
         batch_id, run_id, result.mode, result.rows, result.staged_rows, result.seconds,
     )  # fmt: skip
     return result
+
+
+def _tally(pipeline: Rules) -> Tally | None:
+    return pipeline.tally if isinstance(pipeline, FactRules) else None
 
 
 def _reader(store: ObjectStore, pipeline: Rules) -> Reader:
@@ -314,7 +323,9 @@ def _rewrite(
             rewriting.require_records(batch, objects, rest.lost)
         first = max((part.part + 1 for part in before), default=0)
         writer = stack.enter_context(
-            staging.StagingWriter(store, pipeline.name, batch_id, first=first)
+            staging.StagingWriter(
+                store, pipeline.name, batch_id, first=first, tally=_tally(pipeline)
+            )
         )
         preview = buffer.stage(writer)
         for frame in rest.frames() if rest else ():
@@ -383,7 +394,9 @@ def _commit(
     with conn.transaction():
         _lock(conn, pipeline, batch, run_id)
         objects = buffer.outcomes(buffer.decision.decide("deliver"))
-        with staging.StagingWriter(store, pipeline.name, batch_id) as writer:
+        with staging.StagingWriter(
+            store, pipeline.name, batch_id, tally=_tally(pipeline)
+        ) as writer:
             preview = buffer.stage(writer)
             parts = writer.finish()
         _require_staged(batch_id, parts, sum(counts.rows.written for counts in objects))

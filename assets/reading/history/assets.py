@@ -62,9 +62,7 @@ def interaction_history(
     """
     yield from _merged(
         context, postgres, gcs, bigquery, reading, INTERACTIONS,
-        lambda delivery, warehouse, conn: write_events(
-            warehouse, conn, reading.bucket, delivery.parts, delivery
-        ),
+        lambda delivery, warehouse, conn: write_events(warehouse, conn, reading.bucket, delivery),
     )  # fmt: skip
 
 

@@ -15,11 +15,13 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, cast
 
 from assets.formats import sniffed
+from assets.formats.csv_header import Header
 from assets.formats.csv_records import DATE, read_records
 from assets.formats.csv_rules import Limits
 from assets.formats.gzipped import plain
@@ -33,9 +35,12 @@ _ANCHORS: dict[Kind, tuple[str, re.Pattern[bytes]]] = {
     EVENTS: ("updated_at", DATE),
     CATEGORIES: ("content_id", re.compile(rb"\s*[+-]?\d{1,20}\s*$")),
 }
+#: Whole lines, the header and the first one's number to a chunk of rows that need no other look.
+Usual = Callable[[Kind, bytes, Header, int], Chunk | None]
+
 _HEAD_BYTES = 64 * 1024
 #: Larger blocks than usual, for the lines are short.
-_LIMITS = Limits(block_bytes=4 * 1024 * 1024)
+LIMITS = Limits(block_bytes=4 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,15 @@ class Layout:
     columns: tuple[str, ...]
 
 
-def read_history_records(stream: BinaryIO) -> Iterator[tuple[Kind, Chunk]]:
+def read_history_records(
+    stream: BinaryIO, usual: Usual | None = None
+) -> Iterator[tuple[Kind, Chunk]]:
     """Chunks of raw records with the columns of their kind, ``line`` and ``text``.
 
-    A file without a line holds no record. Raises UnreadableObject before the first chunk:
-    ``bad_header`` for other CSV and what is none, ``bad_gzip`` for a compressed file that is
-    damaged or cut off, which is refused as a whole.
+    Blocks that ``usual`` makes chunks of come as it has made them. A file without a line holds no
+    record. Raises UnreadableObject before the first chunk: ``bad_header`` for other CSV and what is
+    none, ``bad_gzip`` for a compressed file that is damaged or cut off, which is refused as a
+    whole.
     """
     with plain(stream) as text:
         head = sniffed.head(text, _HEAD_BYTES)
@@ -65,7 +73,8 @@ def read_history_records(stream: BinaryIO) -> Iterator[tuple[Kind, Chunk]]:
             anchor=anchor,
             anchor_value=anchor_value,
             named=_named,
-            limits=_LIMITS,
+            limits=LIMITS,
+            whole=usual and partial(usual, found.kind),
         )
         for chunk in chunks:
             yield found.kind, chunk

@@ -13,16 +13,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from assets.reading.fact_statements import days_parameters, gained, merge
+from assets.reading.history.validation import tally
 from assets.reading.kinds import CATEGORIES, EVENTS, KINDS, Kind
 from assets.reading.merges import location_of, run_merge
 from assets.sinks.bigquery import load_apart, load_config, refusal, same_row, stage, within
 from assets.sinks.result import SAMPLE, SinkResult, Verification
 from landing.batch.failures import TransientError
-from landing.batch.staging import PART_ROWS
 from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT
 
 if TYPE_CHECKING:
@@ -35,25 +35,15 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-_DAY = {
-    EVENTS: "TIMESTAMP_TRUNC(s.updated_at, DAY)",
-    CATEGORIES: "CAST(NULL AS TIMESTAMP)",
-}
+#: Rows at a time where they are loaded by us, and looked for one that is refused.
+APART_ROWS = 100_000
+_DAY = {EVENTS: "DATE(s.updated_at)", CATEGORIES: "CAST(NULL AS DATE)"}
 #: Whether a staged row is of the kind.
 _IS_OWN = {kind: f"s.{kind.names[-1]} IS NOT NULL" for kind in KINDS}
 _FOUND = {
     kind: f"`{{{kind.history.name}}}` AS s "
     f"LEFT JOIN `{{{kind.table.name}}}` AS t ON {same_row(kind.table)} "
     f"WHERE {_IS_OWN[kind]} AND {within(kind.table, 's.')}"
-    for kind in KINDS
-}
-#: Rows by day; categories have none.
-STAGED = {
-    kind: f"""
-SELECT {_DAY[kind]} AS day, COUNT(*) AS staged, COUNTIF({_IS_OWN[kind]}) AS own
-FROM `{{{kind.history.name}}}` AS s
-GROUP BY day
-"""
     for kind in KINDS
 }
 MERGE = {
@@ -89,16 +79,12 @@ GAINED = {
 
 
 def write_events(
-    warehouse: Warehouse,
-    conn: Connection,
-    bucket: str,
-    parts: Sequence[StagedPart],
-    delivery: Delivery | None = None,
+    warehouse: Warehouse, conn: Connection, bucket: str, delivery: Delivery
 ) -> tuple[SinkResult, Verification]:
-    """Load the staged parts from the bucket, merge their events, read back, note changed days.
+    """Load the staged parts from the bucket, merge their events, verify, note changed days.
 
-    When BigQuery refuses the load for its rows, those of the ``delivery`` are loaded anew, in as
-    many jobs as it takes, and the delivery is told which it refuses.
+    When BigQuery refuses the load for its rows, they are loaded anew, in as many jobs as it takes,
+    and the delivery is told which it refuses.
 
     ``conn`` is in autocommit mode. ``rows_written`` are the events that the batch brought,
     ``unchanged`` its other rows: there already, or repeated. ``details``: rows, days, changed (the
@@ -106,57 +92,101 @@ def write_events(
     when BigQuery has other rows than were staged.
     """
     started = time.monotonic()
-    warehouse.ensure()
-    rows = sum(part.rows for part in parts)
-    try:
-        _load_parts(warehouse, bucket, parts)
-    except Exception as error:
-        if delivery is None or refusal(error) is None:
-            raise
-        facts = delivery.facts(rows=PART_ROWS)
-        rows = load_apart(warehouse, EVENTS.history, facts, _refusing(delivery))
-    return _write(EVENTS, warehouse, conn, rows, started)
+    own = _days(_tallied(delivery))
+    if own:
+        warehouse.ensure()
+        own -= _days(_load(warehouse, bucket, delivery))
+    return _write(EVENTS, warehouse, conn, own, started)
 
 
 def write_categories(
     warehouse: Warehouse, conn: Connection, delivery: Delivery
 ) -> tuple[SinkResult, Verification]:
-    """Load the categories among the staged rows, merge them, read back, note changed contents.
+    """Load the categories among the staged rows, merge them, verify, note changed contents.
 
     As :func:`write_events`: most batches of events have none, so that the others are left out.
     """
     started = time.monotonic()
-    warehouse.ensure()
-    staged = stage(
-        warehouse,
-        CATEGORIES.history,
-        _named(delivery.facts(rows=PART_ROWS)),
-        batch_id=delivery.batch_id,
-        refused=_refusing(delivery),
+    rows = 0
+    if _tallied(delivery)[CATEGORIES.name]:
+        warehouse.ensure()
+        rows = stage(
+            warehouse,
+            CATEGORIES.history,
+            _named(delivery.facts(rows=APART_ROWS)),
+            batch_id=delivery.batch_id,
+            refused=_refusing(delivery),
+        ).rows
+    return _write(CATEGORIES, warehouse, conn, Counter({None: rows} if rows else {}), started)
+
+
+def _tallied(delivery: Delivery) -> Counter[str]:
+    """The staged rows by what they change, as validation counted them."""
+    counted: Counter[str] = Counter()
+    for part in delivery.parts:
+        if part.tally is None:  # of before parts said so
+            return sum((tally(frame) for frame in delivery.facts()), Counter())
+        counted.update(part.tally)
+    return counted
+
+
+def _days(tallied: Mapping[str, int]) -> Counter[date | None]:
+    """The events among them by their day."""
+    return Counter(
+        {
+            date.fromisoformat(what): count
+            for what, count in tallied.items()
+            if what != CATEGORIES.name
+        }
     )
-    return _write(CATEGORIES, warehouse, conn, staged.rows, started)
+
+
+def _load(warehouse: Warehouse, bucket: str, delivery: Delivery) -> Counter[str]:
+    """Make the staging table hold the delivery and nothing else; the rows that are refused."""
+    rows, refused = sum(part.rows for part in delivery.parts), Counter[str]()
+    try:
+        loaded = _load_parts(warehouse, bucket, delivery.parts)
+    except Exception as error:
+        if refusal(error) is None:
+            raise
+        told = _refusing(delivery)
+
+        def refuse(row: pl.DataFrame, detail: str) -> None:
+            refused.update(tally(row))
+            told(row, detail)
+
+        facts = delivery.facts(rows=APART_ROWS)
+        loaded = load_apart(warehouse, EVENTS.history, facts, refuse)
+    if loaded != rows - refused.total():
+        raise TransientError(f"{loaded} rows were loaded of {rows} staged ones")
+    return refused
 
 
 def _write(
-    kind: Kind, warehouse: Warehouse, conn: Connection, expected: int, started: float
+    kind: Kind,
+    warehouse: Warehouse,
+    conn: Connection,
+    own: Counter[date | None],
+    started: float,
 ) -> tuple[SinkResult, Verification]:
-    if not expected:
+    """Merge what is loaded, ``own`` rows by day (None for categories), and verify it.
+
+    Where BigQuery says that it has inserted as many rows as were loaded, each is there, and once:
+    none was before, and no two say the same.
+    """
+    rows = own.total()
+    if not rows:
         return SinkResult(0, 0, 0, time.monotonic() - started), Verification()
-    loaded = list(warehouse.run(STAGED[kind]))
-    if (staged := sum(row.staged for row in loaded)) != expected:
-        raise TransientError(f"{staged} rows were loaded of {expected} staged ones")
-    own: dict[datetime | None, int] = {row.day: row.own for row in loaded if row.own}
-    rows, inserted, new = sum(own.values()), 0, Counter[Any]()
-    bounds = list(days_parameters(kind, (day.date() for day in own if day))) if rows else []
-    for days in bounds:
-        inserted += run_merge(warehouse, conn, kind.table, MERGE[kind], days)
+    bounds = list(days_parameters(kind, filter(None, own)))
+    inserted = sum(run_merge(warehouse, conn, kind.table, MERGE[kind], days) for days in bounds)
     merged = time.monotonic() - started
-    found = Verification(expected=rows)
-    for days in bounds:
-        found = found.plus(_checked(kind, warehouse, own, days))
+    found, new = Verification(expected=rows), Counter[Any]()
+    if inserted != rows:  # some were there before, or this is another attempt
+        for days in bounds:
+            found = found.plus(_checked(kind, warehouse, own, days))
     if kind is EVENTS and inserted == rows:
-        new.update({day.date(): count for day, count in own.items() if day})
-    else:  # some were there before, or this is another attempt
+        new.update(own)
+    else:
         for days in bounds:
             new.update({row.gained: row.events for row in warehouse.run(GAINED[kind], days)})
     with conn.transaction():
@@ -172,7 +202,7 @@ def _write(
 
 
 def _checked(
-    kind: Kind, warehouse: Warehouse, own: Mapping[datetime | None, int], days: Sequence[Any]
+    kind: Kind, warehouse: Warehouse, own: Mapping[date | None, int], days: Sequence[Any]
 ) -> Verification:
     rows = list(warehouse.run(CHECK[kind], days))
     missing = sum(row.missing for row in rows)
@@ -184,8 +214,8 @@ def _checked(
     )
 
 
-def _load_parts(warehouse: Warehouse, bucket: str, parts: Sequence[StagedPart]) -> None:
-    """Make the staging table hold the parts and nothing else; BigQuery fetches them itself."""
+def _load_parts(warehouse: Warehouse, bucket: str, parts: Sequence[StagedPart]) -> int:
+    """How many rows BigQuery, which fetches the parts itself, says that it has loaded."""
     table = warehouse.table(EVENTS.history.name)
     job = warehouse.client.load_table_from_uri(
         [f"gs://{bucket}/{part.key}" for part in parts],
@@ -195,6 +225,7 @@ def _load_parts(warehouse: Warehouse, bucket: str, parts: Sequence[StagedPart]) 
         timeout=REQUEST_TIMEOUT,
     )
     job.result(timeout=JOB_TIMEOUT)
+    return job.output_rows or 0
 
 
 def _refusing(delivery: Delivery) -> Callable[[pl.DataFrame, str], None]:

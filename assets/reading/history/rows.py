@@ -3,9 +3,10 @@
 Belongs here: how values are spelled in CSV. Does not: what a value must be (``rules.py``), CSV and
 headers (``formats.py``).
 
-A row and a message that say the same are the same event. Rows of the usual spelling are read a
-column at a time; all others, the bad ones among them, one by one. White space around a value does
-not count, and a value that is empty is missing, but for a category's name.
+A row and a message that say the same are the same event. Blocks of nothing but events of the usual
+spelling are read as they lie, and such rows of other blocks a column at a time; all other rows, the
+bad ones among them, one by one. White space around a value does not count, and a value that is
+empty is missing, but for a category's name.
 Imported lazily: needs polars.
 """
 
@@ -18,7 +19,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl  # noqa: TID253
 
+from assets.formats.csv_header import Header
+from assets.formats.csv_plain import typed
 from assets.frame.table_frames import frame_schema
+from assets.reading.history.formats import LIMITS
 from assets.reading.kinds import EVENTS, Kind
 from assets.reading.rules import (
     FIRST,
@@ -36,31 +40,48 @@ if TYPE_CHECKING:
     from assets.frame.tables import Column
 
 _TYPES = {name: frame_schema(HISTORY_ROWS)[name] for name in HISTORY_FIELDS}
+#: What of a block can be read by its type; times have several spellings.
+_READ_AS = {name: _TYPES[name] for name in ("user_id", "content_id", "read_percent")}
 
 #: A day, or a day and a time.
 _USUAL_TIME = (
     r"^[12][0-9]{3}-[0-9]{2}-[0-9]{2}"
     r"( ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?)?$"
 )
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S%.f"
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _SHOWN_CHARACTERS = 100
 
 
+def usual(kind: Kind, block: bytes, header: Header, line: int, now: datetime) -> Chunk | None:
+    """Whole lines as :func:`validated` has them, if all are events whose values are as usual."""
+    frame = typed(block, header, _READ_AS, LIMITS) if kind is EVENTS else None
+    if frame is None:
+        return None
+    numbers = pl.int_range(line, line + len(frame), dtype=pl.Int64, eager=True).alias("line")
+    events = _usual_events(frame.with_columns(numbers), now)
+    if not events.get_column("usual").all():
+        return None
+    return Chunk(_with_all_fields(events), pl.DataFrame(schema=REJECT_SCHEMA), lines=len(frame))
+
+
 def validated(kind: Kind, chunk: Chunk, now: datetime) -> Chunk:
     """The chunk with the columns of both kinds and ``line``; rows that break a rule are rejects.
 
-    Of the chunk's rows the kind's own columns are read. ``now`` is UTC, and no event is later than
-    its day, a few minutes of clock skew aside.
+    Of the chunk's rows the kind's own columns are read; what :func:`usual` made is so already.
+    ``now`` is UTC, and no event is later than its day, a few minutes of clock skew aside.
     """
+    if "text" not in chunk.accepted.columns:
+        return chunk
     raw = chunk.accepted.select(*kind.names, "line", "text")
-    typed = _usual_events(raw, now) if kind is EVENTS else _usual_categories(raw)
-    usual = typed.get_column("usual")
-    accepted = _with_all_fields(typed.filter(usual))
+    spelled = _usual_events(raw, now) if kind is EVENTS else _usual_categories(raw)
+    is_usual = spelled.get_column("usual")
+    accepted = _with_all_fields(spelled.filter(is_usual))
     if len(accepted) == len(raw):
         return Chunk(accepted, chunk.rejected, chunk.lines, chunk.blank_lines)
-    good, bad = _one_by_one(kind, raw.filter(~usual), now)
+    good, bad = _one_by_one(kind, raw.filter(~is_usual), now)
     return Chunk(
         pl.concat([accepted, good]).sort("line"),
         pl.concat([chunk.rejected, bad]).sort("line"),
@@ -94,17 +115,13 @@ def _usual_events(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
 def _usual_time(text: pl.Expr) -> pl.Expr:
     """The time in UTC, null for what is spelled in any other way or is not in the calendar.
 
-    Put together from its digits, which takes half the time of a parser.
+    The parser alone would take more than what is usual.
     """
     usual = pl.when(text.str.contains(_USUAL_TIME)).then(text)
-
-    def digits(start: int, count: int) -> pl.Expr:
-        return usual.str.slice(start, count).str.pad_end(count, "0").cast(pl.Int64)
-
-    day = usual.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-    seconds = digits(11, 2) * 3_600 + digits(14, 2) * 60 + digits(17, 2)
-    since = (seconds * 1_000_000 + digits(20, 6)).cast(pl.Duration("us"))
-    return (day.cast(pl.Datetime("us")) + since).dt.replace_time_zone("UTC")
+    at = usual.str.to_datetime(_TIME_FORMAT, time_unit="us", strict=False)
+    day_alone = pl.when(text.str.len_bytes() == len("2022-03-04")).then(usual)
+    day = day_alone.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
+    return at.fill_null(day).dt.replace_time_zone("UTC")
 
 
 def _usual_categories(raw: pl.DataFrame) -> pl.DataFrame:

@@ -6,11 +6,17 @@ Belongs here: what the history supplies to the shared validation. Does not: the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
+from assets.reading.kinds import CATEGORIES
+
 if TYPE_CHECKING:
+    import polars as pl
+
     from landing.arrival.identity import ObjectVersion
     from landing.batch.chunks import Chunk
     from landing.batch.validation import FactRules
@@ -19,11 +25,21 @@ if TYPE_CHECKING:
 def read_history(stream: BinaryIO, _version: ObjectVersion | None = None) -> Iterator[Chunk]:
     """Validated chunks of one file. Raises UnreadableObject (``bad_header``, ``bad_gzip``)."""
     from assets.reading.history.formats import read_history_records
-    from assets.reading.history.rows import validated
+    from assets.reading.history.rows import usual, validated
 
     now = datetime.now(UTC)
-    for kind, chunk in read_history_records(stream):
+    for kind, chunk in read_history_records(stream, partial(usual, now=now)):
         yield validated(kind, chunk, now)
+
+
+def tally(rows: pl.DataFrame) -> Counter[str]:
+    """Validated rows by what they change: events by their day (UTC, ISO 8601), and CATEGORIES."""
+    days = rows.get_column("updated_at").dt.date().value_counts()
+    found = {day: count for day, count in days.iter_rows() if day}
+    categories = rows.height - sum(found.values())
+    return Counter({day.isoformat(): count for day, count in found.items()}) + Counter(
+        {CATEGORIES.name: categories}
+    )
 
 
 def rules() -> FactRules:
@@ -41,4 +57,5 @@ def rules() -> FactRules:
         sinks=HISTORY.sinks,
         read=read_history,
         reasons=(*GZIP_REASONS, *CSV_REASONS, *VALUE_REASONS),
+        tally=tally,
     )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from landing.batch import staging
 from landing.batch.chunks import REJECT_SCHEMA, Chunk, UnreadableObject
 from landing.batch.counts import RowCounts
 from landing.batch.delivery import deliver
@@ -15,6 +16,7 @@ from landing.batch.reasons import RejectReason
 from landing.batch.rewriting import RecordsLost
 from landing.batch.staging import part_key
 from landing.batch.validation import FactRules, validate
+from landing.stores.base import ObjectGone
 from migrations.upgrade import upgrade
 from resources.postgres import PostgresResource
 from tests.memory_store import MemoryStore, PutRefused
@@ -24,11 +26,15 @@ pytestmark = pytest.mark.servers("postgres")
 SEEN_AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 
-def read(stream, _version):
-    """A row per line, the line's text being its value; lines with a question mark are bad."""
+def read(stream, version):
+    """A row per line, the line's text being its value; lines with a question mark are bad.
+
+    An object that ends with ``gone`` is removed while it is read.
+    """
     lines = stream.read().decode().splitlines()
     if lines[:1] == ["none"]:
         raise UnreadableObject("none", "not of this format")
+    gone = lines[-1:] == ["gone"] and lines.pop()
     rows = [(text, number) for number, text in enumerate(lines, start=1)]
     good = [row for row in rows if "?" not in row[0]]
     bad = [(line, "doubtful", None, text, False) for text, line in rows if "?" in text]
@@ -37,6 +43,8 @@ def read(stream, _version):
         pl.DataFrame(good, schema=schema, orient="row"),
         pl.DataFrame(bad, schema=REJECT_SCHEMA, orient="row"),
     )
+    if gone:
+        raise ObjectGone(version)
 
 
 PIPELINE = FactRules(
@@ -136,6 +144,19 @@ def test_what_is_staged_again_is_what_was_staged(world):
         (p.part + 1, p.rows, p.sha256) for p in first.parts
     ]
     assert world.store.get(part_key("reading", batch, 1)) == staged
+
+
+def test_rows_of_an_object_that_goes_while_it_is_read_are_not_staged(world, monkeypatch):
+    """Not even those that are spooled already, in files that would be parts as they are."""
+    monkeypatch.setattr(staging, "PART_ROWS", 2)
+    batch_id = world.batch(1, {"a": b"1\n2\n3", "b": b"4\n5\ngone", "c": b"6"})
+    result = world.validate(batch_id)
+    assert [(o.outcome, o.rows.written) for o in result.objects] == [
+        ("loaded", 3), ("gone", 0), ("loaded", 1),
+    ]  # fmt: skip
+    assert [row["value"] for row in world.take(batch_id, "one")] == ["1", "2", "3", "6"]
+    assert [part.rows for part in result.parts] == [2, 2]
+    assert [row["value"] for row in result.preview] == ["1", "2", "3", "6"]
 
 
 def test_facts_that_cannot_be_read_again_are_named(world):

@@ -11,16 +11,20 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from assets.formats.csv_header import Header
+from assets.formats.csv_records import DATE
 from assets.formats.csv_rules import Limits
 from assets.reading.history import formats as history_formats
-from assets.reading.history.formats import layout
+from assets.reading.history.formats import layout, read_history_records
+from assets.reading.history.rows import usual, validated
 from assets.reading.history.validation import read_history
 from assets.reading.kinds import CATEGORIES, EVENTS
 from assets.reading.rules import Category, Interaction
@@ -207,6 +211,62 @@ def test_a_row_is_the_event_that_the_same_message_is(rows):
             assert found[line] == said.reason
 
 
+_CELLS = st.one_of(_NUMBERS, _TIMES, st.sampled_from([" 7", "7 ", "\t1", "a\rb", "ä", "nan"]))
+_USUAL_ROW = st.tuples(
+    st.integers(-(2**63), 2**63 - 1).map(str),
+    st.integers(0, 9).map(str),
+    st.floats(0, 1e300).map(repr),
+    st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)).map(  # noqa: DTZ001
+        lambda at: at.isoformat(sep=" ")
+    )
+    | st.dates(date(1990, 1, 1), date(2030, 1, 1)).map(str),
+)
+
+
+@given(
+    st.permutations([*HEADER.split(","), "further"]),
+    st.lists(st.one_of(_USUAL_ROW, _USUAL_ROW, st.lists(_CELLS, max_size=6)), max_size=6),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(["", "x", "1", "x,y"]),
+)
+@settings(max_examples=300, deadline=None)
+@example([*HEADER.split(","), "further"], [("1", "2", "3.5", "2022-03-04")] * 2, "\n", "x")
+def test_a_block_read_by_types_says_what_its_lines_say_one_by_one(header, rows, end, further):
+    """Also lines that are blank, short or long, and columns that nobody asked for."""
+    lines = [",".join(header)]
+    for row in rows:
+        if len(row) == len(HEADER.split(",")) and not isinstance(row, list):
+            cells = dict(zip([*HEADER.split(","), "further"], [*row, further], strict=True))
+            lines.append(",".join(cells[name] for name in header))
+        else:
+            lines.append(",".join(row))
+    data = (end.join(lines) + end).encode()
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    one_by_one = [
+        validated(kind, chunk, now) for kind, chunk in read_history_records(io.BytesIO(data))
+    ]
+    at_once = [
+        validated(kind, chunk, now)
+        for kind, chunk in read_history_records(io.BytesIO(data), partial(usual, now=now))
+    ]
+    for found, said in zip(at_once, one_by_one, strict=True):
+        assert found.accepted.rows() == said.accepted.rows()
+        assert found.accepted.schema == said.accepted.schema
+        assert found.rejected.equals(said.rejected)
+        assert (found.lines, found.blank_lines) == (said.lines, said.blank_lines)
+
+
+def test_plain_events_are_read_by_types_and_a_block_with_anything_else_is_not():
+    plain = b"1,2,3.5,2022-03-04 10:00:00\n" * 3
+    header = Header(tuple(HEADER.split(",")), tuple(HEADER.split(",")), 3, DATE)
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    chunk = usual(EVENTS, plain, header, 2, now)
+    assert chunk is not None
+    assert chunk.accepted["line"].to_list() == [2, 3, 4]
+    for line in (b"1,2,3.5\n", b"\n", b'"1",2,3.5,2022-03-04\n', b"1,2,-1,2022-03-04\n"):
+        assert usual(EVENTS, plain + line, header, 2, now) is None
+
+
 @given(st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.text(max_size=210)), max_size=8))
 @settings(max_examples=150, deadline=None)
 def test_a_row_is_the_category_that_the_same_message_is(rows):
@@ -242,7 +302,7 @@ def test_what_a_file_says_does_not_depend_on_where_blocks_end(monkeypatch, made)
     folder, _ = made
     data = (folder / "history" / "old_interactions.csv").read_bytes()
     whole = read(data)
-    monkeypatch.setattr(history_formats, "_LIMITS", Limits(block_bytes=97, record_bytes=90))
+    monkeypatch.setattr(history_formats, "LIMITS", Limits(block_bytes=97, record_bytes=90))
     assert read(data) == whole
 
 
