@@ -67,7 +67,9 @@ class RowBuffer:
         log: logging.Logger,
         tally: Tally | None = None,
     ) -> None:
-        self._columns = (*columns, "seq", "line", "source", "ingested_at")
+        self._own = frozenset(columns)
+        # A pipeline may say itself where its rows come from.
+        self._columns = tuple(dict.fromkeys([*columns, "seq", "line", "source", "ingested_at"]))
         self.decision = decision
         self.rejects = quarantine.QuarantineWriter(reasons)
         self.rows_read = 0
@@ -190,14 +192,15 @@ class RowBuffer:
     def _read_chunks(self, chunks: Iterator[Chunk], ledgered: LedgeredVersion) -> RowCounts:
         read = rejected = 0
         started = logged = time.monotonic()
-        origin = (
-            pl.lit(ledgered.seq, pl.Int64).alias("seq"),
-            pl.lit(ledgered.version.uri, pl.String).alias("source"),
-            pl.lit(ledgered.seen_at, pl.Datetime("us", "UTC")).alias("ingested_at"),
-        )
+        known = {
+            "seq": pl.lit(ledgered.seq, pl.Int64),
+            "source": pl.lit(ledgered.version.uri, pl.String),
+            "ingested_at": pl.lit(ledgered.seen_at, pl.Datetime("us", "UTC")),
+        }
+        origin = {name: value for name, value in known.items() if name not in self._own}
         for chunk in chunks:
             self._versions[ledgered.seq] = ledgered
-            accepted = chunk.accepted.with_columns(*origin).select(
+            accepted = chunk.accepted.with_columns(**origin).select(
                 *self._columns, *self.decision.needs
             )
             self.rejects.add(ledgered.version, chunk.rejected)
