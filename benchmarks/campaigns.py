@@ -3,7 +3,7 @@
 On the same servers, in the same run: the whole pipeline for one large file, four bare client
 loaders side by side that write the same rows, vectors and edges in the same batch sizes, the same
 content delivered again under another key, and one user's recommendation against the calls it is
-made of. Every repetition has databases, buckets, collections and a dataset of its own. Run:
+made of. A small course goes before, so that all servers are warm. Every repetition has databases, buckets, collections and a dataset of its own. Run:
 
     python -m benchmarks.campaigns [--rows 200000 --repetitions 3] [--stack DIRECTORY]
 
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,9 @@ from tests.servers import isolated_environment, start
 ROOT = Path(__file__).parents[1]
 SERVICES = ["postgres", "gcs", "bigquery", "mongo", "bolt", "milvus", "openai"]
 
-GOAL_THROUGHPUT, GOAL_UNCHANGED, GOAL_ANSWER = 0.8, 20.0, 1.2
+GOAL_THROUGHPUT, GOAL_UNCHANGED, GOAL_ANSWER = 0.85, 20.0, 1.2
+#: Rows of a course before the first that counts: servers on a Java machine are slow until then.
+WARM_UP_ROWS = 20_000
 
 
 @dataclass
@@ -335,6 +337,8 @@ def main() -> None:
     try:
         start(stack, SERVICES)
         csv, log = scratch / "events.csv", scratch / "run.log"
+        write_sample(csv, replace(shape, rows=min(shape.rows, WARM_UP_ROWS)), arguments.seed)
+        repeat(stack, csv, 1, log, answers_too=False)
         write_sample(csv, shape, arguments.seed)
         print(f"{csv.stat().st_size / 1e6:.1f} MB; runs log to {log}", flush=True)
         repetitions = [

@@ -173,12 +173,13 @@ def write(
 
     ``refuse`` is told of records whose values Neo4j refuses while it takes others. ``unchanged``
     are events that were there already, equal or not; ``deleted`` are users and campaigns without
-    any event. ``details``: participations. Raises neo4j's errors; what was written before stays,
-    and is completed when the batch is written again.
+    any event. ``details``: participations. ``vouched`` when Neo4j's counters say of every event
+    that it was created with its edges. Raises neo4j's errors; what was written before stays, and is
+    completed when the batch is written again.
     """
     started = time.monotonic()
     graph.ensure(CONSTRAINTS)
-    counted: list[tuple[int, int]] = []
+    counted: list[tuple[int, int, bool]] = []
 
     def refused(rows: pl.DataFrame, detail: str) -> None:
         if refuse:
@@ -190,14 +191,16 @@ def write(
             for rows in chunk.iter_slices(BATCH_ROWS):
                 isolating.write(
                     rows,
-                    lambda part: counted.append((part.height, _write_events(part, graph))),
+                    lambda part: counted.append((part.height, *_write_events(part, graph))),
                 )
         isolating.settle()
-        written, known = (sum(one) for one in zip(*counted, strict=True)) if counted else (0, 0)
         participations = _write_participation(batch, graph)
         deleted = _delete_empty(batch, graph)
     seconds = time.monotonic() - started
-    return SinkResult(written, known, deleted, seconds, {"participations": participations})
+    written, known = (sum(one[at] for one in counted) for at in (0, 1))
+    details = {"participations": participations}
+    vouched = all(one[2] for one in counted)
+    return SinkResult(written, known, deleted, seconds, details, vouched)
 
 
 def verify(chunks: Iterable[pl.DataFrame], graph: Graph) -> Verification:
@@ -224,17 +227,22 @@ def _all_there(events: Rows, graph: Graph) -> bool:
     return True
 
 
-def _write_events(rows: pl.DataFrame, graph: Graph) -> int:
-    """Returns how many were there already."""
+def _write_events(rows: pl.DataFrame, graph: Graph) -> tuple[int, bool]:
+    """How many were there already; and whether all were created now, each with all its edges."""
     graph.run(MERGE_USERS, rows["user_id"].unique().sort().to_list())
     graph.run(MERGE_CAMPAIGNS, rows["campaign"].drop_nulls().unique().sort().to_list())
     known = {record["id"] for record in graph.run(KNOWN_EVENTS, rows["record_id"].to_list())}
     events: Rows = rows.select(_EVENT_COLUMNS).to_dicts()
     new = [event for event in events if event["record_id"] not in known]
-    graph.write(CREATE_EVENTS, [event for event in new if event["campaign"] is None])
-    graph.write(CREATE_CAMPAIGN_EVENTS, [event for event in new if event["campaign"] is not None])
+    alone = [event for event in new if event["campaign"] is None]
+    in_campaign = [event for event in new if event["campaign"] is not None]
+    created = (
+        graph.created(CREATE_EVENTS, alone),
+        graph.created(CREATE_CAMPAIGN_EVENTS, in_campaign),
+    )
     _rewrite_events([event for event in events if event["record_id"] in known], graph)
-    return len(known)
+    each = (len(alone), len(in_campaign))
+    return len(known), not known and created == ((each[0], each[0]), (each[1], 2 * each[1]))
 
 
 def _rewrite_events(events: Rows, graph: Graph) -> None:

@@ -183,16 +183,16 @@ def engagement_graph(
 
         with neo4j.driver() as driver:
             graph = Graph(driver, neo4j.database)
-            return (
-                write(
-                    delivery.chunks(),
-                    graph,
-                    postgres,
-                    batch_id=delivery.batch_id,
-                    refuse=delivery.refuse,
-                ),
-                verify(delivery.taken(), graph),
+            result = write(
+                delivery.chunks(),
+                graph,
+                postgres,
+                batch_id=delivery.batch_id,
+                refuse=delivery.refuse,
             )
+            if result.vouched:
+                return result, Verification(result.rows_written)
+            return result, verify(delivery.taken(), graph)
 
     yield from sink_events(CAMPAIGNS, context, postgres, gcs, take)
 

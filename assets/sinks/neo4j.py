@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assets.sinks.isolating import Refusal
 
@@ -31,6 +31,13 @@ _OF_A_KEY = ("Neo.ClientError.Statement.SemanticError", "null property value")
 _TOO_MUCH = "Neo.TransientError.General.MemoryPoolOutOfMemoryError"
 
 
+class Created(NamedTuple):
+    """How many nodes and edges a transaction has made."""
+
+    nodes: int
+    edges: int
+
+
 @dataclass(frozen=True, slots=True)
 class Graph:
     """One database, reached through its driver. Statements take their rows as ``$rows``."""
@@ -45,10 +52,19 @@ class Graph:
 
     def run(self, statement: str, rows: Any = None) -> list[Any]:
         """One statement in a transaction of its own, tried again by the driver when it may be."""
-        result = self.driver.execute_query(
+        return list(self._executed(statement, rows).records)
+
+    def created(self, statement: str, rows: Sequence[Any]) -> Created:
+        """What a statement over rows has created, by the counts of its commit."""
+        if not rows:
+            return Created(0, 0)
+        counters = self._executed(statement, rows).summary.counters
+        return Created(counters.nodes_created, counters.relationships_created)
+
+    def _executed(self, statement: str, rows: Any) -> Any:
+        return self.driver.execute_query(
             statement, parameters_={"rows": rows}, database_=self.database
         )
-        return list(result.records)
 
     def write(self, statement: str, rows: Sequence[Any]) -> None:
         """The same for rows, and nothing at all without any."""

@@ -20,7 +20,9 @@ class SinkResult:
     """Counts of one sink for one batch.
 
     ``unchanged`` of the ``rows_written`` were there already, equal. ``deleted`` are entities that
-    hold nothing any more. ``details`` are further counts of the one sink.
+    hold nothing any more. ``details`` are further counts of the one sink. ``vouched`` when the
+    sink itself has counted, as it committed them, that all rows were made anew: nothing is left to
+    read back.
     """
 
     rows_written: int
@@ -28,6 +30,7 @@ class SinkResult:
     deleted: int
     seconds: float
     details: Mapping[str, int | float] = field(default_factory=dict)
+    vouched: bool = False
 
     @property
     def rows_per_second(self) -> float:

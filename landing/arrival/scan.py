@@ -23,7 +23,7 @@ DEADLINE_SECONDS = 20.0
 
 #: How long an object that is told apart by whole seconds has to be untouched. Until its second is
 #: over, it may be rewritten to a content that it had before, which would then look known.
-SETTLE = timedelta(seconds=2)
+SETTLE = timedelta(seconds=1.5)
 
 #: A listing whose clock is further ahead than this is not waited for.
 MAX_CLOCK_LEAD = timedelta(seconds=5)

@@ -81,10 +81,10 @@ def test_twice_then_changed(env, target):
     world = World(pg.url)
     chunks = world.deliver("b1", small(), 5)
     first = graph.write(chunks, target, pg, batch_id="b1")
-    assert (first.rows_written, first.unchanged) == (14, 0)
+    assert (first.rows_written, first.unchanged, first.vouched) == (14, 0, True)
     assert held(target) == expected(world)
     again = graph.write(chunks, target, pg, batch_id="b1")
-    assert (again.rows_written, again.unchanged) == (14, 14)
+    assert (again.rows_written, again.unchanged, again.vouched) == (14, 14, False)
     assert held(target) == expected(world)
 
     changed = world.deliver("b2", changes())
@@ -143,6 +143,17 @@ def test_verify_sees_wrong_edges(env, target):
     assert set(found.sample) == {"r1", "r2", "r3"}
     graph.write(chunks, target, pg, batch_id="b1")
     assert held(target) == expected(world)
+
+
+def test_events_whose_user_vanished_are_not_vouched_for(env, target, monkeypatch):
+    """What a statement did not find it does not create; its counters say so."""
+    pg = PostgresResource(url=env["POSTGRES_URL"])
+    world = World(pg.url)
+    chunks = world.deliver("b1", small())
+    monkeypatch.setattr(graph, "MERGE_USERS", "UNWIND $rows AS row RETURN row")
+    result = graph.write(chunks, target, pg, batch_id="b1")
+    assert not result.vouched
+    assert graph.verify(chunks, target).missing == 14
 
 
 EVENT = "MATCH (e:Event {record_id: '%s'}) "
