@@ -3,7 +3,8 @@
 On the same servers, in the same run: the whole pipeline for one large file, four bare client
 loaders side by side that write the same rows, vectors and edges in the same batch sizes, the same
 content delivered again under another key, and one user's recommendation against the calls it is
-made of. A small course goes before, so that all servers are warm. Every repetition has databases, buckets, collections and a dataset of its own. Run:
+made of. A small course goes before, so that all servers are warm. Every repetition has databases,
+buckets, collections and a dataset of its own. Run:
 
     python -m benchmarks.campaigns [--rows 200000 --repetitions 3] [--stack DIRECTORY]
 

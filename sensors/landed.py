@@ -45,7 +45,7 @@ SILENCE = 15.0
 PACE = 1.0
 
 #: Seconds after its start until which a tick waits for what lands; Dagster cuts ticks at 60.
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 30.0
 
 #: A file in DAGSTER_HOME.
 STOPPING = "stopping"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Every second look of the daemon: what is in a hurry, a batch whose run died, its own tick sees.
 LOOK_SECONDS = 9
+#: What a person has ended waits for a person.
+CANCELED_LOOK_SECONDS = 19
 
 
 def failure_of(
@@ -143,7 +145,7 @@ def batch_run_failed(
     run_status=dg.DagsterRunStatus.CANCELED,
     name="batch_run_canceled",
     description="Leaves the batch of a cancelled run to an operator.",
-    minimum_interval_seconds=LOOK_SECONDS,
+    minimum_interval_seconds=CANCELED_LOOK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def batch_run_canceled(

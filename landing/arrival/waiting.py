@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at a listing, at least, and between two at the events.
 LOOK_SECONDS = 1.0
-EVENT_SECONDS = 0.1
+EVENT_SECONDS = 0.2
 
 #: Seconds until a key is looked up again that may still change.
 UNSETTLED_SECONDS = 0.25
