@@ -46,6 +46,8 @@ PACE = 1.0
 
 #: Seconds after its start until which a tick waits for what lands; Dagster cuts ticks at 60.
 WAIT_SECONDS = 30.0
+#: And until which it lists what has landed meanwhile.
+LAST_SECONDS = 40.0
 
 #: A file in DAGSTER_HOME.
 STOPPING = "stopping"
@@ -253,7 +255,7 @@ def _ticked(
                 look_seconds=RARE_LOOK_SECONDS if listener and listener.works else LOOK_SECONDS,
             ):
                 break
-            tick = evaluate(tick.cursor, began + WAIT_SECONDS + DEADLINE_SECONDS)
+            tick = evaluate(tick.cursor, began + LAST_SECONDS)
     finally:
         _SEATS.release()
     return tick

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 _MEMORY = Path("/dev/shm")
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CGROUP = Path("/sys/fs/cgroup")
 #: Bytes that a whole run leaves there at most, several times over; and those that it needs besides.
 ROOM = 8 * 2**30
 BESIDES = 6 * 2**30
@@ -38,6 +38,7 @@ def suits(directory: Path) -> bool:
 def _available() -> int:
     available = psutil.virtual_memory().available
     try:
-        return min(available, int(_CGROUP_LIMIT.read_text()))
+        limit, used = (int((_CGROUP / f"memory.{what}").read_text()) for what in ("max", "current"))
+        return min(available, limit - used)
     except (OSError, ValueError):  # none, or "max"
         return available

@@ -18,6 +18,8 @@ from assets.formats.csv_rules import Limits
 _LF = 10
 #: A quote, a NUL and a lone CR mean something.
 _NOT_PLAIN = (b'"', b"\0", b"\r")
+#: What polars would take the rest for compressed after, though it may be text.
+_ZLIB = (b"x\x01", b"x^")
 
 
 def typed(
@@ -30,6 +32,8 @@ def typed(
     """
     if not block.isascii() or any(one in block for one in _NOT_PLAIN):
         return None
+    if block.startswith(_ZLIB):
+        return None
     ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _LF)
     if not len(ends) or int(np.diff(ends, prepend=-1).max()) > limits.field_bytes:
         return None
@@ -38,7 +42,7 @@ def typed(
         frame = pl.read_csv(block, has_header=False, schema=schema, quote_char=None)
     except pl.exceptions.PolarsError:
         return None
-    # Lines that are blank are passed over, and fields that lines do not have are null.
+    # Of a blank line all fields are null, and those that a short line does not have.
     if frame.height != len(ends) or any(column.null_count() for column in frame.iter_columns()):
         return None
     return frame.select(header.columns)

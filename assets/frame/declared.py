@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # Known to be beta; the version is pinned, and tests hold what is used of it.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
-HOLDS = "Every winning row of the batch, read back with the same content hash."
+HOLDS = "Every winning row of the batch, with the same content hash."
 
 _SCHEMES: Mapping[StoreKind, str] = {"gcs": "gs", "s3": "s3", "minio": "s3"}
 

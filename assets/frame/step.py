@@ -314,9 +314,9 @@ def sink_events(
     """Deliver the batch to the sink that the asset ``[pipeline, sink]`` is.
 
     Yields its check and its materialization, for Dagster to record. ``resource`` leads to the
-    store that holds the staging. ``take`` writes the delivery and reads it back; it is not called
-    for a batch without rows.
-    The sink is done in the ledger only when all was read back as written. ``metadata`` is asked
+    store that holds the staging. ``take`` writes the delivery and verifies it; it is not called for
+    a batch without rows.
+    The sink is done in the ledger only when all is there as it was written. ``metadata`` is asked
     for more once it is.
     A run of a batch that was validated before takes along what waits for the sink beside it
     (landing.arrival.companions): ``take`` is called for each, and each partition is materialized.

@@ -1,12 +1,13 @@
-"""One MERGE at a time into a table, whoever sends it and however the last sender ended.
+"""One job at a time into a table, whoever sends it and however the last sender ended.
 
-Belongs here: fencing a MERGE. Does not: the statements.
+Belongs here: fencing a MERGE, or a load job that replaces a staging table. Does not: the jobs.
 
 BigQuery documents that a MERGE which only inserts conflicts with no other statement: two that run
 at once may both find an event missing, and both insert it. A lock alone is not enough, since the
 job of a killed sender goes on without it. So the job's id, the fencing token, is written down
 before the job starts, and whoever has the lock next waits for that job first. Source:
-https://cloud.google.com/bigquery/docs/data-manipulation-language ("DML statement conflicts").
+https://cloud.google.com/bigquery/docs/data-manipulation-language ("DML statement conflicts"). And
+a load job that its sender gave up would replace what a later one has loaded for its own MERGE.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -45,6 +46,16 @@ _OF_ROWS = frozenset({"invalid", "rowError"})
 #: Rows per load job: a table takes 1,500 load jobs a day, and a file is uploaded from disk.
 LOAD_ROWS = 500_000
 VERIFY_IDS = 10_000
+
+
+#: Gives the id that a job must have, while which nobody else sends one into its table.
+Fence = Callable[[], AbstractContextManager[str | None]]
+
+
+@contextmanager
+def _no_fence() -> Iterator[None]:
+    """Any id, beside whatever else is sent."""
+    yield None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +165,17 @@ def stage(
     *,
     batch_id: str,
     refused: Callable[[pl.DataFrame, str], None] | None = None,
+    fence: Fence = _no_fence,
 ) -> Staged:
     """Load the chunks, which have all of ``staging``'s columns but the batch, in place of the last.
 
-    Nothing is loaded, nor removed, when there is no row. ``refused`` is given each row that
-    BigQuery refuses while it takes others, and its words. Raises google.api_core.exceptions errors.
+    Each job is sent within ``fence``. Nothing is loaded, nor removed, when there is no row.
+    ``refused`` is given each row that BigQuery refuses while it takes others, and its words. Raises
+    google.api_core.exceptions errors.
     """
     from landing.batch.parquet import read_frames
 
-    loads = _Loads(warehouse, staging)
+    loads = _Loads(warehouse, staging, fence)
     isolating: Isolating[pl.DataFrame] = Isolating(refusal, refused)
     for file, rows in _files(chunks, staging, batch_id):
         try:
@@ -182,30 +195,32 @@ def load_apart(
     staging: Table,
     frames: Iterable[pl.DataFrame],
     refused: Callable[[pl.DataFrame, str], None],
-) -> int:
-    """Load the frames, of the staging table's columns, in place of what it holds; how many rows.
+    *,
+    fence: Fence = _no_fence,
+) -> None:
+    """Load the frames, of the staging table's columns, in place of what it holds.
 
     A job for each frame, and as many more as it takes to find the rows that BigQuery refuses, of
     which ``refused`` is told: for what it has refused as a whole. Raises as :func:`stage` does.
     """
-    loads = _Loads(warehouse, staging)
+    loads = _Loads(warehouse, staging, fence)
     isolating: Isolating[pl.DataFrame] = Isolating(refusal, refused)
     for frame in frames:
         isolating.write(frame.select(staging.names), loads.load_frame)
     isolating.settle()
-    return loads.rows
 
 
 class _Loads:
     """The load jobs of one batch, the first of which empties the table."""
 
-    def __init__(self, warehouse: Warehouse, staging: Table) -> None:
-        self._warehouse, self._staging = warehouse, staging
+    def __init__(self, warehouse: Warehouse, staging: Table, fence: Fence) -> None:
+        self._warehouse, self._staging, self._fence = warehouse, staging, fence
         self.rows = self.loads = 0
 
     def load(self, file: BinaryIO, rows: int) -> None:
         """One job; nothing of a file is loaded when it fails."""
-        _load(file, self._warehouse, self._staging, first=not self.loads)
+        with self._fence() as job_id:
+            _load(file, self._warehouse, self._staging, job_id, first=not self.loads)
         self.rows, self.loads = self.rows + rows, self.loads + 1
 
     def load_frame(self, frame: pl.DataFrame) -> None:
@@ -438,10 +453,13 @@ def _staged(chunk: pl.DataFrame, staging: Table, batch_id: str) -> Any:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _load(file: BinaryIO, warehouse: Warehouse, staging: Table, *, first: bool) -> None:
+def _load(
+    file: BinaryIO, warehouse: Warehouse, staging: Table, job_id: str | None, *, first: bool
+) -> None:
     job = warehouse.client.load_table_from_file(
         file,
         warehouse.table(staging.name),
+        job_id=job_id,
         job_config=load_config(staging, first=first),
         timeout=REQUEST_TIMEOUT,
         num_retries=UPLOAD_RETRIES,

@@ -1,4 +1,4 @@
-"""What every sink of every pipeline reports: what it wrote, and what it found reading it back.
+"""What every sink of every pipeline reports: what it wrote, and what it found verifying that.
 
 Belongs here: the two results. Does not: any sink.
 """
@@ -40,7 +40,7 @@ class SinkResult:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How many expected ids were read back, and which were not as expected.
+    """How many ids were expected, and which were not found as expected.
 
     ``missing`` are not there, ``differing`` have another hash, ``unexpected`` are there but
     should not be. ``sample`` names a few of them.

@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 DEADLINE_SECONDS = 20.0
 
 #: How long an object that is told apart by whole seconds has to be untouched. Until its second is
-#: over, it may be rewritten to a content that it had before, which would then look known.
+#: over, it may be rewritten to a content that it had before, which would then look known. Half a
+#: second is for our clock, which may be ahead of the store's: both are to be kept by NTP.
 SETTLE = timedelta(seconds=1.5)
 
 #: A listing whose clock is further ahead than this is not waited for.

@@ -111,7 +111,8 @@ class ParquetFiles:
 
     def add(self, frame: pl.DataFrame) -> list[ParquetFile]:
         """Append rows; every frame has the same columns and types. The files that became full."""
-        full, offset = [], 0
+        full: list[ParquetFile] = []
+        offset = 0
         while offset < len(frame):
             if self._file is None:
                 # Row groups are bounded by their bytes: many small ones are slow to write and read.

@@ -29,6 +29,8 @@ from landing.batch.validation_ledger import LedgeredVersion, ValidationBatch
 from landing.stores.base import ObjectGone, ObjectNotCurrent
 
 PREVIEW_ROWS = 10
+#: Files that are open at once: a process may have 1,024, with everything else that it has open.
+MOST_FILES = 256
 _LOG_EVERY = 5.0
 #: Rows, or about so many bytes, that are gathered before they are written: objects may be as small
 #: as one row.
@@ -76,6 +78,8 @@ class RowBuffer:
         self._log = log
         self._files = staging.part_files(tally)
         self._full: list[ParquetFile] = []
+        #: What does not become parts as it is: one file, however large.
+        self._rest = ParquetFile(group_rows=staging.PART_ROWS)
         self._read: list[tuple[LedgeredVersion, ObjectCounts]] = []
         self._versions: dict[int, LedgeredVersion] = {}
         self._pending: list[pl.DataFrame] = []
@@ -89,7 +93,7 @@ class RowBuffer:
 
     def __exit__(self, *_: object) -> None:
         self._files.close()
-        for file in self._full:
+        for file in (*self._full, self._rest):
             file.close()
         self.rejects.__exit__(None, None, None)
 
@@ -231,7 +235,10 @@ class RowBuffer:
             return
         rows = pl.concat(self._pending)
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
-        self._full += self._files.add(rows)
+        if self.decision.takes_all and len(self._full) < MOST_FILES:
+            self._full += self._files.add(rows)
+        else:
+            self._rest.add(rows)
         self.decision.offer(rows)
 
     def outcomes(self, decided: dict[int, RowCounts]) -> tuple[ObjectCounts, ...]:
@@ -253,16 +260,19 @@ class RowBuffer:
         Files of nothing but rows that are staged become parts as they are.
         """
         preview: list[dict[str, Any]] = []
-        self._full += self._files.finish()
-        if self.decision.takes_all and not self._forgotten:
+        files = [*self._full, *self._files.finish()]
+        self._full = files
+        if not self._forgotten:
             for file in self._full:
                 if len(preview) < PREVIEW_ROWS:
                     first = next(read_frames(file.finish(), rows=PREVIEW_ROWS))
                     preview += first.head(PREVIEW_ROWS - len(preview)).to_dicts()
                 writer.take(file)
-            return tuple(preview)
+            files = []
+        if self._rest.rows:
+            files = [*files, self._rest]
         with self.decision.judge() as judge:
-            for taken in (frame for file in self._full for frame in read_frames(file.finish())):
+            for taken in (frame for file in files for frame in read_frames(file.finish())):
                 verdict = judge(taken.filter(~pl.col("seq").is_in(list(self._forgotten))))
                 staged = verdict.staged.select(self._columns)
                 preview += staged.head(PREVIEW_ROWS - len(preview)).to_dicts()

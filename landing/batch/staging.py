@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from landing.batch.failures import TransientError
@@ -46,7 +47,7 @@ class StagedPart:
     rows: int
     bytes: int
     sha256: str
-    tally: Mapping[str, int] | None = None
+    tally: Mapping[str, int] | None = field(default=None, hash=False)
 
 
 def part_key(pipeline: str, batch_id: str, part: int) -> str:
@@ -108,6 +109,10 @@ class StagingWriter:
         return self._first + len(self._parts)
 
     def _put(self, made: ParquetFile) -> None:
+        with closing(made):
+            self._put_open(made)
+
+    def _put_open(self, made: ParquetFile) -> None:
         file = made.finish()
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # IO[bytes] has what is asked for
         size = file.tell()
@@ -121,7 +126,6 @@ class StagingWriter:
             metadata={"sha256": digest},
         )
         self._parts.append(StagedPart(number, key, made.rows, size, digest, made.tallied))
-        made.close()
 
 
 def part_files(tally: Tally | None = None) -> ParquetFiles:

@@ -41,8 +41,9 @@ def test_and_not_where_anything_is_lacking(memory, monkeypatch, tmp_path, lackin
     elif lacking == "memory":
         monkeypatch.setattr(scratch, "BESIDES", 2**60)
     elif lacking == "limit":
-        (limit := tmp_path / "memory.max").write_text("1\n")
-        monkeypatch.setattr(scratch, "_CGROUP_LIMIT", limit)
+        (tmp_path / "memory.max").write_text("1000\n")
+        (tmp_path / "memory.current").write_text("999\n")
+        monkeypatch.setattr(scratch, "_CGROUP", tmp_path)
     else:
         (chosen := tmp_path / "chosen").mkdir()
         monkeypatch.setenv("TMPDIR", str(chosen))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from assets.sinks.bigquery import Warehouse
 
-#: Writes a delivery through a warehouse and a connection in autocommit mode, and reads it back.
+#: Writes a delivery through a warehouse and a connection in autocommit mode, and verifies it.
 Write = Callable[
     [Delivery, "Warehouse", "psycopg.Connection[Any]"], tuple[SinkResult, Verification]
 ]

@@ -13,13 +13,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from assets.reading.fact_statements import days_parameters, gained, merge
+from assets.reading.fencing import fencing_token
 from assets.reading.history.validation import tally
 from assets.reading.kinds import CATEGORIES, EVENTS, KINDS, Kind
-from assets.reading.merges import location_of, run_merge
+from assets.reading.merges import location_of, run_merge, settle
 from assets.sinks.bigquery import load_apart, load_config, refusal, same_row, stage, within
 from assets.sinks.result import SAMPLE, SinkResult, Verification
 from landing.batch.failures import TransientError
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     import polars as pl
     import psycopg
 
+    from assets.frame.tables import Table
     from assets.sinks.bigquery import Warehouse
     from landing.batch.delivery import Delivery
     from landing.batch.staging import StagedPart
@@ -95,7 +99,7 @@ def write_events(
     own = _days(_tallied(delivery))
     if own:
         warehouse.ensure()
-        own -= _days(_load(warehouse, bucket, delivery))
+        own -= _days(_load(warehouse, conn, bucket, delivery))
     return _write(EVENTS, warehouse, conn, own, started)
 
 
@@ -107,17 +111,22 @@ def write_categories(
     As :func:`write_events`: most batches of events have none, so that the others are left out.
     """
     started = time.monotonic()
-    rows = 0
-    if _tallied(delivery)[CATEGORIES.name]:
+    own: Counter[date | None] = Counter()
+    if expected := _tallied(delivery)[CATEGORIES.name]:
         warehouse.ensure()
-        rows = stage(
+        refuse, refused = _refusing(delivery)
+        stage(
             warehouse,
             CATEGORIES.history,
             _named(delivery.facts(rows=APART_ROWS)),
             batch_id=delivery.batch_id,
-            refused=_refusing(delivery),
-        ).rows
-    return _write(CATEGORIES, warehouse, conn, Counter({None: rows} if rows else {}), started)
+            refused=refuse,
+            fence=partial(_fence, warehouse, conn, CATEGORIES.history),
+        )
+        rows = expected - refused[CATEGORIES.name]
+        _require_loaded(warehouse, CATEGORIES, rows)
+        own = Counter({None: rows} if rows else {})
+    return _write(CATEGORIES, warehouse, conn, own, started)
 
 
 def _tallied(delivery: Delivery) -> Counter[str]:
@@ -141,25 +150,31 @@ def _days(tallied: Mapping[str, int]) -> Counter[date | None]:
     )
 
 
-def _load(warehouse: Warehouse, bucket: str, delivery: Delivery) -> Counter[str]:
+def _load(warehouse: Warehouse, conn: Connection, bucket: str, delivery: Delivery) -> Counter[str]:
     """Make the staging table hold the delivery and nothing else; the rows that are refused."""
     rows, refused = sum(part.rows for part in delivery.parts), Counter[str]()
     try:
-        loaded = _load_parts(warehouse, bucket, delivery.parts)
+        _load_parts(warehouse, conn, bucket, delivery.parts)
     except Exception as error:
         if refusal(error) is None:
             raise
-        told = _refusing(delivery)
-
-        def refuse(row: pl.DataFrame, detail: str) -> None:
-            refused.update(tally(row))
-            told(row, detail)
-
-        facts = delivery.facts(rows=APART_ROWS)
-        loaded = load_apart(warehouse, EVENTS.history, facts, refuse)
-    if loaded != rows - refused.total():
-        raise TransientError(f"{loaded} rows were loaded of {rows} staged ones")
+        refuse, refused = _refusing(delivery)
+        load_apart(
+            warehouse,
+            EVENTS.history,
+            delivery.facts(rows=APART_ROWS),
+            refuse,
+            fence=partial(_fence, warehouse, conn, EVENTS.history),
+        )
+    _require_loaded(warehouse, EVENTS, rows - refused.total())
     return refused
+
+
+def _require_loaded(warehouse: Warehouse, kind: Kind, rows: int) -> None:
+    """Raises TransientError when the staging table has another number of rows."""
+    table = warehouse.client.get_table(warehouse.table(kind.history.name), timeout=REQUEST_TIMEOUT)
+    if table.num_rows != rows:
+        raise TransientError(f"{table.num_rows} rows were loaded of {rows} {kind.name} staged")
 
 
 def _write(
@@ -171,8 +186,9 @@ def _write(
 ) -> tuple[SinkResult, Verification]:
     """Merge what is loaded, ``own`` rows by day (None for categories), and verify it.
 
-    Where BigQuery says that it has inserted as many rows as were loaded, each is there, and once:
-    none was before, and no two say the same.
+    The staging table holds what was loaded and nothing else: a job of an earlier sender, which
+    could still replace it, has been waited for. So where BigQuery says that it has inserted as many
+    rows as were loaded, each is there, and once: none was before, and no two say the same.
     """
     rows = own.total()
     if not rows:
@@ -202,39 +218,63 @@ def _write(
 
 
 def _checked(
-    kind: Kind, warehouse: Warehouse, own: Mapping[date | None, int], days: Sequence[Any]
+    kind: Kind, warehouse: Warehouse, own: Counter[date | None], days: Sequence[Any]
 ) -> Verification:
+    """Of the rows that were staged for some days, how many are not there, or there twice."""
     rows = list(warehouse.run(CHECK[kind], days))
     missing = sum(row.missing for row in rows)
     sample = warehouse.run(MISSING[kind], days) if missing else ()
+    found = {row.day: row.found for row in rows}
+    (bound,) = days or (None,)
+    asked = [day.date() for day in bound.values] if bound else [None]
+    # A day of which the staging table has nothing any more has no row in the answer.
     return Verification(
-        missing=missing,
-        unexpected=sum(abs(row.found - own.get(row.day, 0)) for row in rows),
+        missing=missing + sum(max(own[day] - found.get(day, 0), 0) for day in asked),
+        unexpected=sum(max(found.get(day, 0) - own[day], 0) for day in asked),
         sample=tuple(str(row.values()) for row in sample),
     )
 
 
-def _load_parts(warehouse: Warehouse, bucket: str, parts: Sequence[StagedPart]) -> int:
-    """How many rows BigQuery, which fetches the parts itself, says that it has loaded."""
-    table = warehouse.table(EVENTS.history.name)
-    job = warehouse.client.load_table_from_uri(
-        [f"gs://{bucket}/{part.key}" for part in parts],
-        table,
-        job_config=load_config(EVENTS.history),
-        location=location_of(warehouse.client, table),
-        timeout=REQUEST_TIMEOUT,
-    )
-    job.result(timeout=JOB_TIMEOUT)
-    return job.output_rows or 0
+@contextmanager
+def _fence(warehouse: Warehouse, conn: Connection, staging: Table) -> Iterator[str]:
+    """The id of a load job into the staging table, once all jobs sent before have ended."""
+    client, table = warehouse.client, warehouse.table(staging.name)
+    location = location_of(client, table)
+    with fencing_token(conn, table, partial(settle, client, location=location)) as job_id:
+        yield job_id
 
 
-def _refusing(delivery: Delivery) -> Callable[[pl.DataFrame, str], None]:
-    """Tells the delivery of one of its rows: facts have no key but their place.
+def _load_parts(
+    warehouse: Warehouse, conn: Connection, bucket: str, parts: Sequence[StagedPart]
+) -> None:
+    """Have the parts fetched by BigQuery itself."""
+    client, table = warehouse.client, warehouse.table(EVENTS.history.name)
+    with _fence(warehouse, conn, EVENTS.history) as job_id:
+        job = client.load_table_from_uri(
+            [f"gs://{bucket}/{part.key}" for part in parts],
+            table,
+            job_id=job_id,
+            job_config=load_config(EVENTS.history),
+            location=location_of(client, table),
+            timeout=REQUEST_TIMEOUT,
+        )
+        job.result(timeout=JOB_TIMEOUT)
+
+
+def _refusing(
+    delivery: Delivery,
+) -> tuple[Callable[[pl.DataFrame, str], None], Counter[str]]:
+    """Tells the delivery of one of its rows, and tallies them: facts have no key but their place.
 
     One that does not know its line is the first of those that say the same in its object.
     """
+    refused = Counter[str]()
 
-    def refused(row: pl.DataFrame, detail: str) -> None:
+    def refuse(row: pl.DataFrame, detail: str) -> None:
+        if "line" in row.columns:
+            refused.update(tally(row))
+        else:
+            refused[CATEGORIES.name] += 1
         source = row.item(0, "source")
         if "line" in row.columns:
             line = row.item(0, "line")
@@ -244,7 +284,7 @@ def _refusing(delivery: Delivery) -> Callable[[pl.DataFrame, str], None]:
             line = next(frame.item(0, "line") for frame in found if not frame.is_empty())
         delivery.refuse(f"{source} line {line}", detail, (source, line))
 
-    return refused
+    return refuse, refused
 
 
 def _named(chunks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

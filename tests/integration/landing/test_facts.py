@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from landing.batch import staging
+from landing.batch import row_buffer, staging
 from landing.batch.chunks import REJECT_SCHEMA, Chunk, UnreadableObject
 from landing.batch.counts import RowCounts
 from landing.batch.delivery import deliver
@@ -157,6 +157,17 @@ def test_rows_of_an_object_that_goes_while_it_is_read_are_not_staged(world, monk
     assert [row["value"] for row in world.take(batch_id, "one")] == ["1", "2", "3", "6"]
     assert [part.rows for part in result.parts] == [2, 2]
     assert [row["value"] for row in result.preview] == ["1", "2", "3", "6"]
+
+
+def test_a_batch_of_more_parts_than_files_may_be_open_has_every_row_once(world, monkeypatch):
+    monkeypatch.setattr(staging, "PART_ROWS", 2)
+    monkeypatch.setattr(row_buffer, "MOST_FILES", 2)
+    monkeypatch.setattr(row_buffer, "_GATHERED_ROWS", 1)
+    objects = {key: f"{key}1\n{key}2\n{key}3".encode() for key in "abc"}
+    result = world.validate(batch_id := world.batch(1, objects))
+    rows = [f"{key}{number}" for key in "abc" for number in (1, 2, 3)]
+    assert [row["value"] for row in world.take(batch_id, "one")] == rows
+    assert [part.rows for part in result.parts] == [2, 2, 2, 2, 1]
 
 
 def test_facts_that_cannot_be_read_again_are_named(world):

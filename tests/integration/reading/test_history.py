@@ -13,13 +13,14 @@ import pytest
 from google.api_core.exceptions import BadRequest
 from google.cloud.bigquery import Client
 
+from assets.reading import merges
 from assets.reading.history import load as history_load
 from assets.reading.history.assets import (
     content_meta_history,
     history_rows,
     interaction_history,
 )
-from assets.reading.kinds import EVENTS
+from assets.reading.kinds import CATEGORIES, EVENTS
 from assets.reading.pipeline import USER_INTERACTION_KEY
 from assets.sinks.bigquery import schema_fields
 from landing.batch import staging
@@ -244,6 +245,11 @@ def test_a_sink_alone_is_refused_a_lost_staging_which_is_staged_again(world, mad
     assert world.events() == sorted(made.history_events)
 
 
+def validated(world, batch):
+    assert world.load(batch, history_rows).success
+    return read(world, batch)
+
+
 def read(world, batch):
     return read_staged(
         world.postgres, world.store, pipeline="reading", batch_id=batch, reader="a test"
@@ -301,15 +307,69 @@ def test_a_merge_that_did_not_do_its_work_is_noticed(world, made, tmp_path, monk
         assert str(one.user_id) in lost.sample[0]
 
 
+def test_staged_rows_that_are_replaced_before_the_merge_are_missed(
+    world, made, tmp_path, monkeypatch
+):
+    """By rows of another day, of which nothing is asked."""
+    world.put(tmp_path / "history")
+    batch = world.tick()
+    merge = merges.run_merge
+
+    def late(warehouse, *arguments):
+        table = warehouse.table("user_interaction_history")
+        run(
+            warehouse.client,
+            f"UPDATE `{table}` SET updated_at = TIMESTAMP '2001-01-01 00:00:00+00' WHERE TRUE",
+        )
+        return merge(warehouse, *arguments)
+
+    monkeypatch.setattr(history_load, "run_merge", late)
+    with world.postgres.connect(autocommit=True) as conn:
+        _, found = history_load.write_events(
+            world.warehouse, conn, world.settings.bucket, validated(world, batch)
+        )
+    assert found.missing == found.expected > 0
+
+
+@pytest.mark.parametrize("sink", ["interaction_history", "content_meta_history"])
+def test_a_load_waits_for_the_one_that_its_dead_sender_left(
+    world, made, tmp_path, monkeypatch, sink
+):
+    """It would replace what the later one has loaded."""
+    world.put(tmp_path / "history")
+    batch = world.tick()
+    table = {"interaction_history": EVENTS, "content_meta_history": CATEGORIES}[sink].history.name
+    with world.postgres.connect() as conn:
+        conn.execute(
+            "INSERT INTO reading.merge_fence (table_name, job_id) VALUES (%s, 'of-a-dead-one')",
+            (world.warehouse.table(table),),
+        )
+    waited, settle = [], merges.settle
+
+    def settled(client, job_id, **further):
+        waited.append(job_id)
+        settle(client, job_id, **further)
+
+    monkeypatch.setattr(history_load, "settle", settled)
+    assert world.load(batch).success
+    assert waited == ["of-a-dead-one"]
+    assert world.ledger("SELECT * FROM reading.merge_fence") == []
+
+
 def test_a_load_that_brought_other_rows_than_were_staged_is_not_merged(
     world, made, tmp_path, monkeypatch
 ):
     world.put(tmp_path / "history")
     batch = world.tick()
     assert world.load(batch).success
-    monkeypatch.setattr(history_load, "_load_parts", lambda *_: 1)
+    load = history_load._load_parts
+
+    def twice(warehouse, conn, bucket, parts):
+        load(warehouse, conn, bucket, [*parts, *parts])
+
+    monkeypatch.setattr(history_load, "_load_parts", twice)
     with (
         world.postgres.connect(autocommit=True) as conn,
-        pytest.raises(TransientError, match="1 rows were loaded of"),
+        pytest.raises(TransientError, match="rows were loaded of"),
     ):
         history_load.write_events(world.warehouse, conn, world.settings.bucket, read(world, batch))

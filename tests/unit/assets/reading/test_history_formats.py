@@ -227,10 +227,12 @@ _USUAL_ROW = st.tuples(
     st.permutations([*HEADER.split(","), "further"]),
     st.lists(st.one_of(_USUAL_ROW, _USUAL_ROW, st.lists(_CELLS, max_size=6)), max_size=6),
     st.sampled_from(["\n", "\r\n"]),
-    st.sampled_from(["", "x", "1", "x,y"]),
+    st.sampled_from(["", "x", "1", "x,y", "x^2 abc", "x\x01"]),
 )
 @settings(max_examples=300, deadline=None)
 @example([*HEADER.split(","), "further"], [("1", "2", "3.5", "2022-03-04")] * 2, "\n", "x")
+@example(["further", *HEADER.split(",")], [("1", "2", "3.5", "2022-03-04")] * 2, "\n", "x^2 abc")
+@example(["further", *HEADER.split(",")], [("1", "2", "3.5", "2022-03-04")] * 2, "\n", "x\x01")
 def test_a_block_read_by_types_says_what_its_lines_say_one_by_one(header, rows, end, further):
     """Also lines that are blank, short or long, and columns that nobody asked for."""
     lines = [",".join(header)]
