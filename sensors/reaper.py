@@ -14,6 +14,7 @@ from resources.postgres import PostgresResource
 
 #: Seconds that a STARTED run may be without its lock: start-up, or a reconnect after a restart.
 GRACE = 30.0
+LOOK_SECONDS = 14
 
 
 def overdue(
@@ -33,7 +34,7 @@ def overdue(
 @dg.sensor(
     name="dead_run_reaper",
     description="Fails STARTED runs whose process no longer holds the run's advisory lock.",
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=LOOK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def dead_run_reaper(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-INTERVAL_SECONDS = 30
+INTERVAL_SECONDS = 59
 #: Batches that one tick tells of: more become a storm, of which so many are named anyway.
 _BATCHES = 100
 _ERROR_CHARACTERS = 500

@@ -21,7 +21,7 @@ from landing.stores.base import ObjectStore
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at a listing, at least, and between two at the events.
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.2
 EVENT_SECONDS = 0.2
 
 #: Seconds until a key is looked up again that may still change.
