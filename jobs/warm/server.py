@@ -171,9 +171,8 @@ class RunServer:
             if run_id is None:
                 continue
             code = os.waitstatus_to_exitcode(status)
-            if code == 0:
-                self._runs.remove(run_id)
-            else:
+            self._runs.remove(run_id)
+            if code:
                 log.warning("run_id=%s: process %d %s", run_id, pid, _ended(code))
                 self._tell(run_id, f"The run's process {pid} {_ended(code)}.")
         for run_id in self._runs:
