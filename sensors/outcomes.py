@@ -71,7 +71,7 @@ def _batch_named(connection: "psycopg.Connection[Any]", named: str | None) -> le
 
 def _record(
     context: dg.RunStatusSensorContext, postgres: PostgresResource, *, stopped: bool
-) -> dg.SkipReason:
+) -> str:
     """Write the outcome of a run that has a batch; runs without one are not the ledger's."""
     run = context.dagster_run
     # A run that no sensor asked for has the partition alone, which is the batch's id where a batch
@@ -81,11 +81,7 @@ def _record(
         taken = ledger.batches_in_run(connection, run.run_id)
         batches = taken or [*filter(None, [_batch_named(connection, named)])]
         if not batches:
-            return dg.SkipReason(
-                f"{named} is no landing batch."
-                if named
-                else "The run has no batch and no partition."
-            )
+            return f"{named} is no landing batch" if named else "no batch and no partition"
         key = run.tags.get("dagster/run_key")
         concerned = [
             batch
@@ -95,9 +91,9 @@ def _record(
             and (batch.state != "waiting" or named in {batch.batch_id, batch.partition_key})
         ]
         if not concerned:
-            return dg.SkipReason(f"{batches[0].batch_id} has moved on from run {run.run_id}.")
+            return f"{batches[0].batch_id} has moved on from run {run.run_id}"
         said = [_note(context, connection, batch, stopped=stopped) for batch in concerned]
-    return dg.SkipReason("; ".join(said))
+    return "; ".join(said)
 
 
 def _note(
@@ -127,6 +123,7 @@ def _note(
     return f"{batch_id}: {kind} failure {'recorded' if changed else 'known'}"
 
 
+# Neither returns anything: with an answer Dagster ends the tick after one run.
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.FAILURE,
     name="batch_run_failed",
@@ -134,11 +131,9 @@ def _note(
     minimum_interval_seconds=LOOK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
-def batch_run_failed(
-    context: dg.RunStatusSensorContext, postgres: PostgresResource
-) -> dg.SkipReason:
+def batch_run_failed(context: dg.RunStatusSensorContext, postgres: PostgresResource) -> None:
     """A run of a batch failed."""
-    return _record(context, postgres, stopped=False)
+    context.log.info(_record(context, postgres, stopped=False))
 
 
 @dg.run_status_sensor(
@@ -148,8 +143,6 @@ def batch_run_failed(
     minimum_interval_seconds=CANCELED_LOOK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
-def batch_run_canceled(
-    context: dg.RunStatusSensorContext, postgres: PostgresResource
-) -> dg.SkipReason:
+def batch_run_canceled(context: dg.RunStatusSensorContext, postgres: PostgresResource) -> None:
     """A run of a batch was cancelled."""
-    return _record(context, postgres, stopped=True)
+    context.log.info(_record(context, postgres, stopped=True))

@@ -1,5 +1,6 @@
 """From runs that ended to messages at Telegram's stand-in, through the sensors themselves."""
 
+import json
 from typing import Any
 
 import dagster as dg
@@ -90,16 +91,14 @@ def execute(instance, job="shop", error=""):
 
 
 def tell(instance, resources, run_id, ending):
-    """What the daemon does once it sees that the run has ended."""
-    records = instance.all_logs(run_id, of_type=ENDS[ending])
-    with dg.build_run_status_sensor_context(
-        sensor_name=f"run_{ending}_alert",
-        dagster_event=records[0].dagster_event,
-        dagster_instance=instance,
-        dagster_run=instance.get_run_by_id(run_id),
-        resources=resources,
+    """What the sensor says at its first tick after the run has ended."""
+    (record,) = instance.get_records_for_run(run_id, of_type=ENDS[ending]).records
+    with dg.build_sensor_context(
+        instance=instance, cursor=str(record.storage_id - 1), resources=resources
     ) as context:
-        return SENSORS[f"run_{ending}_alert"](context).skip_message
+        said = SENSORS[f"run_{ending}_alert"](context).skip_message
+        assert int(context.cursor or 0) >= record.storage_id
+        return said
 
 
 def send(instance, resources, telegram):
@@ -182,3 +181,24 @@ def test_telegram_away_fails_no_tick(instance, resources, env, openai_admin):
     with psycopg.connect(env["POSTGRES_URL"]) as conn:
         [(error,)] = conn.execute("SELECT error FROM alerts.outbox").fetchall()
     assert error.startswith("ConnectError")
+
+
+def test_runs_of_before_the_first_tick_are_passed_over_and_then_none_is_however_many(
+    instance, resources
+):
+    """One tick tells of all: one that told of a single run would fall behind where many end."""
+    sensor = SENSORS["run_success_alert"]
+    execute(instance, "other")
+    with dg.build_sensor_context(instance=instance, resources=resources) as context:
+        sensor(context)
+        cursor = context.cursor
+    for job in ("shop", "other", "shop"):
+        execute(instance, job)
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+        said = sensor(context).skip_message
+        after = context.cursor
+    assert said is not None
+    assert said.count("in the outbox") == 2
+    old = json.dumps({"__class__": "RunStatusSensorCursor", "record_id": int(after or 0)})
+    with dg.build_sensor_context(instance=instance, cursor=old, resources=resources) as context:
+        assert "Nobody waits" in str(sensor(context).skip_message)

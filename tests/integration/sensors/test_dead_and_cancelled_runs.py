@@ -215,8 +215,7 @@ def test_the_end_of_a_run_of_something_else_is_not_the_ledger_s(instance, postgr
         instance.report_run_canceling(instance.get_run_by_id(run.run_id))
         process.send_signal(signal.SIGINT)
         wait_until(lambda: status(instance, run) == dg.DagsterRunStatus.CANCELED)
-    told = tell_ledger(batch_run_canceled, instance, postgres, run.run_id)
-    assert told.skip_message == "2025-11 is no landing batch."
+    tell_ledger(batch_run_canceled, instance, postgres, run.run_id)
     assert ledger.batch(connection, BATCH).state == "requested"
 
 
