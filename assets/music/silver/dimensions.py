@@ -112,24 +112,27 @@ CREATE TEMP TABLE open_artist ON COMMIT DROP AS SELECT artist_key FROM touched_a
 CREATE TEMP TABLE open_album ON COMMIT DROP AS SELECT album_key FROM touched_album
 """
 
-# Songs that the batch did not touch, of the artists and of the albums to be looked at.
+# Songs that the batch did not touch, of the artists and of the albums to be looked at. EXCEPT, for
+# of "WHERE NOT EXISTS" the planner expects one row where a batch is as large as the catalogue, and
+# compares every other song with every artist.
 _OTHERS = f"""
 CREATE TEMP TABLE artist_other ON COMMIT DROP AS
 SELECT o.song_key, {listed(ARTIST, "s")}, s.rank, s.seq, s.record_key
 FROM (
-    SELECT DISTINCT b.song_key
-    FROM open_artist JOIN music.bridge_song_artist b USING (artist_key)
-    WHERE NOT EXISTS (SELECT FROM touched_song t WHERE t.song_key = b.song_key)
+    SELECT song_key FROM open_artist JOIN music.bridge_song_artist USING (artist_key)
+    EXCEPT SELECT song_key FROM touched_song
 ) AS o
 JOIN music.fact_song f USING (song_key)
 JOIN music.song_source s ON s.record_key = coalesce(f.provenance ->> 'artist', f.base_source);
 
 CREATE TEMP TABLE album_other ON COMMIT DROP AS
 SELECT f.album_key, {listed(ALBUM, "s")}, s.rank, s.seq, s.record_key
-FROM open_album a
-JOIN music.fact_song f USING (album_key)
+FROM (
+    SELECT song_key FROM open_album JOIN music.fact_song USING (album_key)
+    EXCEPT SELECT song_key FROM touched_song
+) AS o
+JOIN music.fact_song f USING (song_key)
 JOIN music.song_source s ON s.record_key = coalesce(f.provenance ->> 'album', f.base_source)
-WHERE NOT EXISTS (SELECT FROM touched_song t WHERE t.song_key = f.song_key)
 """
 
 # What each record says of each artist that it credits. Of a name that joins several artists, the

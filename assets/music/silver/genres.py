@@ -101,15 +101,18 @@ _OF_SONGS = """
 SELECT coalesce(s.own_genre, g.genre_key) FROM song s LEFT JOIN artist_genre g USING (artist_key)
 """
 
-# Songs that the batch did not touch and whose artist has another genre now.
+# Songs that the batch did not touch and whose artist has another genre now; EXCEPT as in
+# ``dimensions``.
 _FOLLOWERS = """
 CREATE TEMP TABLE follower ON COMMIT DROP AS
 SELECT f.song_key, f.genre_key AS old_genre, g.genre_key,
     (f.provenance - 'genre') || coalesce(g.origin, '{}') AS provenance
-FROM open_artist JOIN music.fact_song f USING (artist_key)
-LEFT JOIN artist_genre g USING (artist_key)
-WHERE NOT EXISTS (SELECT FROM touched_song t WHERE t.song_key = f.song_key)
-    AND (f.genre_key IS NULL OR split_part(f.provenance ->> 'genre', ':', 1) = ANY (%s))
+FROM (
+    SELECT song_key FROM open_artist JOIN music.fact_song USING (artist_key)
+    EXCEPT SELECT song_key FROM touched_song
+) AS o
+JOIN music.fact_song f USING (song_key) LEFT JOIN artist_genre g USING (artist_key)
+WHERE (f.genre_key IS NULL OR split_part(f.provenance ->> 'genre', ':', 1) = ANY (%s))
     AND (f.genre_key IS DISTINCT FROM g.genre_key
         OR f.provenance -> 'genre' IS DISTINCT FROM g.origin -> 'genre')
 """

@@ -16,22 +16,38 @@ if TYPE_CHECKING:
 _SONGS = """
 DELETE FROM music.fact_song f USING touched_song t WHERE t.sources = 0 AND f.song_key = t.song_key
 """
+# Only what lost a song can have lost its last one: looking at all that was touched would read the
+# tables whole.
+_LEFT = """
+CREATE TEMP TABLE left_artist ON COMMIT DROP AS SELECT DISTINCT artist_key FROM lost_credit;
+
+CREATE TEMP TABLE left_album ON COMMIT DROP AS
+SELECT DISTINCT o.album_key FROM old_fact o LEFT JOIN song s USING (song_key)
+WHERE o.album_key IS NOT NULL AND s.album_key IS DISTINCT FROM o.album_key;
+
+ANALYZE left_artist;
+ANALYZE left_album
+"""
 _ORPHANS = """
 DELETE FROM music.bridge_album_artist p
-USING (SELECT DISTINCT album_key FROM old_fact WHERE album_key IS NOT NULL) AS o
+USING (
+    SELECT album_key FROM left_album
+    UNION SELECT album_key FROM old_fact JOIN lost_credit USING (song_key)
+    WHERE album_key IS NOT NULL
+) AS o
 WHERE p.album_key = o.album_key AND NOT EXISTS (
     SELECT FROM music.fact_song f JOIN music.bridge_song_artist b USING (song_key)
     WHERE f.album_key = p.album_key AND b.artist_key = p.artist_key);
 
-DELETE FROM music.bridge_artist_term b USING touched_artist t
+DELETE FROM music.bridge_artist_term b USING left_artist t
 WHERE b.artist_key = t.artist_key AND NOT EXISTS (
     SELECT FROM music.bridge_song_artist s WHERE s.artist_key = t.artist_key);
 
-DELETE FROM music.dim_artist d USING touched_artist t
+DELETE FROM music.dim_artist d USING left_artist t
 WHERE d.artist_key = t.artist_key AND NOT EXISTS (
     SELECT FROM music.bridge_song_artist s WHERE s.artist_key = t.artist_key);
 
-DELETE FROM music.dim_album d USING touched_album t
+DELETE FROM music.dim_album d USING left_album t
 WHERE d.album_key = t.album_key AND NOT EXISTS (
     SELECT FROM music.fact_song f WHERE f.album_key = t.album_key);
 
@@ -63,6 +79,7 @@ def remove_songs(conn: psycopg.Connection[Any]) -> int:
 
 def remove_orphans(conn: psycopg.Connection[Any]) -> None:
     """Remove what no song refers to any more, among what the batch touched."""
+    conn.execute(_LEFT)
     conn.execute(_ORPHANS)
     remove_unused(conn, "SELECT genre_key FROM old_fact UNION SELECT old_genre FROM follower")
 

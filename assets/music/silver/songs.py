@@ -141,10 +141,15 @@ WHERE s.artist_id IS NULL
 """
 _INSERT_CREDITS = f"INSERT INTO music.bridge_song_artist (song_key, artist_key, position) {CREDITS}"
 _SAME_CREDIT = "x.song_key = y.song_key AND x.artist_key = y.artist_key AND x.position = y.position"
+_NO_LOST_CREDITS = "CREATE TEMP TABLE lost_credit (song_key text, artist_key text) ON COMMIT DROP"
 _DELETE_CREDITS = f"""
-DELETE FROM music.bridge_song_artist x USING touched_song t
-WHERE x.song_key = t.song_key AND NOT EXISTS (
-    SELECT FROM ({CREDITS}) AS y WHERE {_SAME_CREDIT})
+WITH deleted AS (
+    DELETE FROM music.bridge_song_artist x USING touched_song t
+    WHERE x.song_key = t.song_key AND NOT EXISTS (
+        SELECT FROM ({CREDITS}) AS y WHERE {_SAME_CREDIT})
+    RETURNING x.song_key, x.artist_key
+)
+INSERT INTO lost_credit SELECT song_key, artist_key FROM deleted
 """
 # Not "WHERE NOT EXISTS": on tables that were analyzed while empty that scans what it inserts.
 _INSERT_MISSING_CREDITS = f"{_INSERT_CREDITS} ON CONFLICT (song_key, artist_key) DO NOTHING"
@@ -171,7 +176,11 @@ def write_facts(conn: psycopg.Connection[Any], *, first: bool) -> Facts:
 
 
 def write_credits(conn: psycopg.Connection[Any], *, first: bool) -> None:
-    """Make ``music.bridge_song_artist`` say who made the songs of ``song``."""
+    """Make ``music.bridge_song_artist`` say who made the songs of ``song``.
+
+    Temporary table ``lost_credit`` (song_key, artist_key) has those that are no more.
+    """
+    conn.execute(_NO_LOST_CREDITS)
     if first:
         conn.execute(_INSERT_CREDITS)
         return

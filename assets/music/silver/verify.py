@@ -13,24 +13,19 @@ from assets.sinks.result import SAMPLE, Verification
 if TYPE_CHECKING:
     import psycopg
 
-_MISSING_RECORDS = """
-SELECT i.record_key FROM incoming i
-LEFT JOIN music.song_source s USING (record_key) WHERE s.record_key IS NULL
+# What is missing and what differs in one reading of the tables.
+_RECORDS = """
+SELECT i.record_key, s.record_key IS NULL FROM incoming i
+LEFT JOIN music.song_source s USING (record_key)
+WHERE s.row_hash IS DISTINCT FROM i.row_hash
 """
-_DIFFERING_RECORDS = """
-SELECT i.record_key FROM incoming i
-JOIN music.song_source s USING (record_key) WHERE s.row_hash <> i.row_hash
-"""
-_MISSING_SONGS = """
-SELECT t.song_key FROM touched_song t
+_SONGS = """
+SELECT t.song_key, f.song_key IS NULL OR l.song_key IS NULL FROM touched_song t
 LEFT JOIN music.fact_song f USING (song_key) LEFT JOIN music.song_lyrics l USING (song_key)
-WHERE t.sources > 0 AND (f.song_key IS NULL OR l.song_key IS NULL)
-"""
-_DIFFERING_SONGS = """
-SELECT t.song_key FROM touched_song t JOIN music.fact_song f USING (song_key)
-WHERE t.sources > 0 AND (f.sources <> t.sources OR (f.artist_key IS NOT NULL AND NOT EXISTS (
-    SELECT FROM music.bridge_song_artist b
-    WHERE b.song_key = f.song_key AND b.artist_key = f.artist_key AND b.position = 1)))
+LEFT JOIN music.bridge_song_artist b
+    ON b.song_key = f.song_key AND b.artist_key = f.artist_key AND b.position = 1
+WHERE t.sources > 0 AND (l.song_key IS NULL OR f.sources IS DISTINCT FROM t.sources
+    OR (f.artist_key IS NOT NULL AND b.song_key IS NULL))
 """
 _UNEXPECTED_SONGS = """
 SELECT t.song_key FROM touched_song t JOIN music.fact_song f USING (song_key) WHERE t.sources = 0
@@ -45,12 +40,12 @@ def verify(conn: psycopg.Connection[Any], intake: Intake) -> Verification:
     arrived = "music.song_source" if intake.first else "incoming"
     row = conn.execute(f"SELECT count(*) FROM {arrived}").fetchone()
     short = abs(intake.records - (row[0] if row else 0))
-    missing = _keys(conn, _MISSING_SONGS)
-    differing = _keys(conn, _DIFFERING_SONGS)
-    unexpected = _keys(conn, _UNEXPECTED_SONGS)
+    found = conn.execute(_SONGS).fetchall()
     if not intake.first:
-        missing += _keys(conn, _MISSING_RECORDS)
-        differing += _keys(conn, _DIFFERING_RECORDS)
+        found += conn.execute(_RECORDS).fetchall()
+    missing = [key for key, absent in found if absent]
+    differing = [key for key, absent in found if not absent]
+    unexpected = [key for (key,) in conn.execute(_UNEXPECTED_SONGS)]
     return Verification(
         expected=intake.records,
         missing=len(missing) + short,
@@ -58,7 +53,3 @@ def verify(conn: psycopg.Connection[Any], intake: Intake) -> Verification:
         unexpected=len(unexpected),
         sample=tuple([*missing, *differing, *unexpected][:SAMPLE]),
     )
-
-
-def _keys(conn: psycopg.Connection[Any], statement: str) -> list[str]:
-    return [key for (key,) in conn.execute(statement)]
