@@ -1,6 +1,6 @@
 """What music costs: all its benchmarks, one after another.
 
-Silver against a raw COPY, dlt and to_sql (``music_silver``), HDF5 files against bare h5py
+Silver against a raw COPY and dlt (``music_silver``), HDF5 files against bare h5py
 (``music_hdf5``), memory by the number of songs (``music_memory``), gold of what was touched against
 gold of all (``music_gold``); each can be run alone. Run:
 

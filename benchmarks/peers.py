@@ -1,6 +1,6 @@
 """Virtual environments for the programs that the pipelines are measured against.
 
-Belongs here: making one. Does not: the programs (``music_peers.py``, ``reading_beam.py``), which
+Belongs here: making one. Does not: the programs (``music_peer.py``, ``reading_beam.py``), which
 import nothing of the repository, for their libraries want other versions than ours.
 """
 
