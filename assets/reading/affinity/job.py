@@ -20,9 +20,10 @@ import dagster as dg
 
 from assets.frame.execution import WRITER_TAG
 from assets.reading.affinity.assets import COUNTS_KEY, SHARES_KEY
+from assets.reading.affinity.range_runs import RangeRunsSensor
 
 #: Seconds between two looks, which cost a few queries of Dagster's own records. The session reports
-#: its changed days once a minute; a backfill waits up to half a minute for Dagster's daemon.
+#: its changed days once a minute.
 LOOK_SECONDS = 9
 
 #: Also on the runs that the automation asks for: one at a time, however many days are scattered
@@ -40,13 +41,12 @@ reading_affinity_job = dg.define_asset_job(
     tags=AFFINITY_TAGS,
 )
 
-reading_affinity_automation = dg.AutomationConditionSensorDefinition(
+reading_affinity_automation = RangeRunsSensor(
     name="reading_affinity_automation",
     description="Counts the days anew that changed, then the shares of the dates that see them.",
     target=dg.AssetSelection.assets(COUNTS_KEY, SHARES_KEY),
     minimum_interval_seconds=LOOK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    # Several partitions of one look become one backfill: a run per range of days, not per day.
-    emit_backfills=True,
     run_tags=AFFINITY_TAGS,
+    use_user_code_server=True,
 )

@@ -10,14 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pytest
-from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
-from dagster._core.definitions.automation_tick_evaluation_context import (
-    build_run_requests,
-    build_run_requests_with_backfill_policies,
-)
-from dagster._core.definitions.events import AssetKeyPartitionKey
-from dagster._core.definitions.temporal_context import TemporalContext
 
 from assets.reading.affinity.assets import (
     COUNTS_KEY,
@@ -215,43 +208,59 @@ def test_partitions_of_a_failed_run_are_asked_for_again_after_a_while(looker):
 def test_many_days_become_one_run_per_range(looker):
     """A load of 23 days and one late event a year before: four runs in all, not 75."""
     late = OLD - timedelta(days=365)
-    looker.look()
+    sensor = Sensor(looker)
+    assert sensor.tick() == []
     looker.tell(*sorted(days_from(OLD, 23)), late)
-    counts, _ = looker.look()
-    assert counts == days_from(OLD, 23) | {str(late)}
-    runs = requested_runs(looker, COUNTS_KEY, counts)
-    assert runs == [(str(late), str(late)), (str(OLD), str(OLD + timedelta(days=22)))]
-    for first, last in runs:
-        looker.carry_out(COUNTS_KEY, {first, last})
-    _, shares = looker.look()
-    assert shares == days_from(OLD, 37) | days_from(late, 15)
-    assert requested_runs(looker, SHARES_KEY, shares) == [
-        (str(late), str(late + timedelta(days=14))),
-        (str(OLD), str(OLD + timedelta(days=36))),
+    counted = sensor.tick()
+    assert counted == [
+        (COUNTS_KEY, str(late), str(late)),
+        (COUNTS_KEY, str(OLD), str(OLD + timedelta(days=22))),
     ]
+    assert sensor.tick() == []
+    for key, first, last in counted:
+        looker.carry_out(key, {first, last})
+    assert sensor.tick() == [
+        (SHARES_KEY, str(late), str(late + timedelta(days=14))),
+        (SHARES_KEY, str(OLD), str(OLD + timedelta(days=36))),
+    ]
+    assert sensor.tick() == []
 
 
-def requested_runs(looker: Looker, key: dg.AssetKey, days: set[str]) -> list[tuple[str, str]]:
-    """First and last partition of the runs that the sensor's request leads to."""
-    graph = looker.defs.resolve_asset_graph()
-    view = AssetGraphView(
-        temporal_context=TemporalContext(effective_dt=datetime.now(UTC), last_event_id=None),
-        instance=looker.instance,
-        asset_graph=graph,
-    )
-    partitions = {AssetKeyPartitionKey(key, day) for day in days}
-    subset = view.get_asset_subset_from_asset_partitions(key, partitions)
-    (request,) = build_run_requests(
-        [subset],
-        graph,
-        reading_affinity_automation.run_tags,
-        reading_affinity_automation.emit_backfills,
-    )
-    backfill = request.asset_graph_subset
-    assert backfill is not None
-    assert request.tags.items() >= reading_affinity_automation.run_tags.items()
-    runs = build_run_requests_with_backfill_policies(
-        list(backfill.iterate_asset_partitions()), graph, looker.instance
-    )
-    ends = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-    return sorted((run.tags[ends[0]], run.tags[ends[1]]) for run in runs)
+def test_one_day_is_one_run(looker):
+    sensor = Sensor(looker)
+    sensor.tick()
+    looker.tell(OLD)
+    assert sensor.tick() == [(COUNTS_KEY, str(OLD), str(OLD))]
+
+
+class Sensor:
+    """The sensor's own ticks, as the code server makes them."""
+
+    def __init__(self, looker: Looker) -> None:
+        self.looker = looker
+        self.repository = looker.defs.get_repository_def()
+        self.cursor: str | None = None
+
+    def tick(self) -> list[tuple[dg.AssetKey, str, str]]:
+        """Asset, first and last partition of the runs that it asks for."""
+        context = dg.build_sensor_context(
+            instance=self.looker.instance, cursor=self.cursor, repository_def=self.repository
+        )
+        told = reading_affinity_automation.evaluate_tick(context)
+        self.cursor = told.cursor
+        runs = []
+        for request in told.run_requests or ():
+            assert not request.requires_backfill_daemon()
+            assert request.tags.items() >= reading_affinity_automation.run_tags.items()
+            assert told.automation_condition_evaluations, "Dagster's UI shows why"
+            (key,) = request.asset_selection or ()
+            checks = {check.asset_key for check in request.asset_check_keys or ()}
+            assert checks <= {key}
+            tags = request.tags
+            day = tags.get("dagster/partition")
+            first = tags.get("dagster/asset_partition_range_start", day)
+            last = tags.get("dagster/asset_partition_range_end", day)
+            assert first
+            assert last
+            runs.append((key, first, last))
+        return sorted(runs)
