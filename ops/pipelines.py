@@ -85,7 +85,6 @@ def _rows_back(
     """Rows of CSV files, compressed or not, in objects of their own under the prefix."""
 
     def put_back(rejects: Iterable[Reject], batch_id: str) -> Replayed:
-        from assets.formats.gzipped import plain
         from landing.arrival.arrivals import note_put_back
         from ops.rejects import put_back as put_rows_back
 
@@ -105,7 +104,6 @@ def _rows_back(
             suffix=".csv",
             batch_id=batch_id,
             reasons=reasons,
-            plain=plain,
         )
 
     return put_back

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from assets.formats.gzipped import plain
 from landing.batch.chunks import original_text
 from landing.batch.reasons import REJECTED_BY_SINK
 from landing.stores.base import ObjectNotCurrent, ObjectStore
-from ops.rejects import Reject, physical_lines
+from ops.rejects import Reject, physical_lines, text_of
 
 if TYPE_CHECKING:
     from landing.batch.refused import NotedRefusal
@@ -53,9 +52,9 @@ def _texts(
     if current is None or current.version != version:
         return dict.fromkeys(wanted, (_GONE, False))
     try:
-        with landing.open(current) as stream, plain(stream) as text:
+        with landing.open(current) as stream, text_of(stream) as (dialect, text):
             lines = (
-                (number, original_text(line))
+                (number, original_text(dialect.line_as_written(line)))
                 for number, line in physical_lines(text)
                 if number in wanted
             )

@@ -16,7 +16,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, BinaryIO
@@ -28,6 +28,8 @@ from ops.terminal import table
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from assets.formats.csv_dialect import Dialect
 
 _BLOCK_BYTES = 1024 * 1024
 #: Kept of a physical line: enough to see that it is longer than the quarantine's text.
@@ -102,14 +104,13 @@ def put_back(
     batch_id: str,
     reasons: Mapping[str, RejectReason],
     note: Note,
-    plain: Callable[[BinaryIO], AbstractContextManager[IO[bytes]]] = nullcontext,
 ) -> Replayed:
     """Write the rejects that can be as new objects, one per source object, under ``prefix``.
 
     Keys are ``<prefix>replay/<batch>-<n><suffix>``: the same call writes the same objects again.
     Each has the header of its source object, whose columns may stand in any order. ``reasons`` are
-    the pipeline's, by code. ``note`` is told of each object before it is put. ``plain`` turns
-    an object's stream into that of its text, where objects may be compressed.
+    the pipeline's, by code. ``note`` is told of each object before it is put. What was compressed
+    or in UTF-16 is neither any more.
     """
     result = Replayed()
     number = 0
@@ -126,7 +127,7 @@ def put_back(
         target = f"{prefix}replay/{batch_id}-{number}{suffix}"
         number += 1
         with tempfile.TemporaryFile(prefix="quintet-") as file:
-            refusal = _copy(landing, key, version, willing, file, plain=plain)
+            refusal = _copy(landing, key, version, willing, file)
             if refusal is not None:
                 result.refused[refusal] += len(willing)
                 continue
@@ -147,8 +148,6 @@ def _copy(
     version: str,
     rejects: list[Reject],
     file: IO[bytes],
-    *,
-    plain: Callable[[BinaryIO], AbstractContextManager[IO[bytes]]],
 ) -> str | None:
     """Write the source's header and these rows to ``file``; why not, if that is impossible."""
     current = landing.stat(key)
@@ -157,19 +156,33 @@ def _copy(
     if current.version != version:
         return f"{key} was replaced: its newer version arrives by itself"
     try:
-        with landing.open(current) as stream, plain(stream) as text:
-            return _cut_out(physical_lines(text), rejects, file)
+        with landing.open(current) as stream, text_of(stream) as (dialect, text):
+            return _cut_out(physical_lines(text), dialect, rejects, file)
     except ObjectNotCurrent:
         return f"{key} changed while it was read: its newer version arrives by itself"
 
 
+def text_of(stream: BinaryIO) -> AbstractContextManager[tuple[Dialect, BinaryIO]]:
+    """An object's text as CSV is read, whatever its columns are."""
+    from assets.formats.csv_dialect import read_as_usual
+
+    return read_as_usual(stream, len)
+
+
 def _cut_out(
-    lines: Iterator[tuple[int, bytes]], rejects: list[Reject], file: IO[bytes]
+    lines: Iterator[tuple[int, bytes]], dialect: Dialect, rejects: list[Reject], file: IO[bytes]
 ) -> str | None:
-    header = next((line for _, line in lines if line.strip(b"\r\n")), b"")
-    file.write(header)
+    from assets.formats.csv_dialect import SEPARATOR_LINE
+
+    for _, line in lines:
+        if not line.strip(b"\r\n"):
+            continue
+        file.write(dialect.line_as_written(line))
+        if not SEPARATOR_LINE.fullmatch(line):
+            break
+    line_end = "\r" if dialect.cr else "\n"
     for reject in rejects:
-        height = reject.text.count("\n") + 1
+        height = reject.text.count(line_end) + 1
         raw = b""
         for number, line in lines:
             if number >= (reject.line or 0):
@@ -177,9 +190,10 @@ def _cut_out(
                 height -= 1
             if height == 0:
                 break
+        raw = dialect.line_as_written(raw if raw.endswith(b"\n") else raw + b"\n")
         if original_text(raw)[0] != reject.text:
             return f"{reject.key} line {reject.line} is not what was rejected: upload it again"
-        file.write(raw if raw.endswith(b"\n") else raw + b"\n")
+        file.write(raw)
     return None
 
 

@@ -28,7 +28,7 @@ _OBJECTS = ("delivery times", "a refund", "winter shoes", "gift cards", "the loy
 _CLOSINGS = ("", ", please", " before the weekend", " for a friend", " - once more", "; it's late")
 _THEMES = ("Festive_Sale", "Seasonal_Promo", "Product_Recommendation", "Welcome", "Win_Back")
 _START = datetime(2025, 11, 3, 22, 34, 41)  # noqa: DTZ001 - the files carry no zone
-_LARGE_FIELD = 10 * 1024 * 1024
+_LARGE_FIELD = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

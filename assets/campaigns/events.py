@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from landing.batch.validation import RecordRules
 
 
-def read_events(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
-    """Validated chunks of one CSV object. Raises UnreadableObject (``bad_header``)."""
+def read_events(stream: BinaryIO, version: ObjectVersion) -> Iterator[Chunk]:
+    """Validated chunks of one CSV object. Raises UnreadableObject as read_records does."""
     from assets.campaigns.rules import COLUMNS, validated
     from assets.formats.csv_records import read_records
 
-    for chunk in read_records(stream, COLUMNS, anchor="timestamp"):
-        yield validated(chunk)
+    for chunk in read_records(stream, COLUMNS):
+        yield validated(chunk, version.modified_at)
 
 
 def rules() -> RecordRules:

@@ -14,6 +14,7 @@ label is walked from that label by some servers, whatever the other end is bound
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -285,19 +286,22 @@ def _delete_empty(batch: Touched, graph: Graph) -> int:
 
 
 def _reading(event: Mapping[str, Any]) -> str:
-    """What ``_read`` says of an event that is as it should be."""
-    return f"{event['row_hash']}/{event['user_id']}/{event['campaign']}"
+    """What ``_read`` says of an event that is as it should be.
+
+    JSON, for a campaign may be called None, and any name may hold what would stand between names.
+    """
+    return json.dumps([event["row_hash"], event["user_id"], event["campaign"]])
 
 
 def _read(graph: Graph, ids: list[str]) -> dict[str, str]:
-    """``hash/user/campaign`` by record id; an event with several of either reads as neither."""
-    campaigns: dict[str, str] = {}
+    """What is there by record id; an event with several users or campaigns reads as no other."""
+    campaigns: dict[str, list[str]] = {}
     for record in graph.run(READ_CAMPAIGNS, ids):
-        key = record["id"]
-        campaigns[key] = "several campaigns" if key in campaigns else record["campaign"]
+        campaigns.setdefault(record["id"], []).append(record["campaign"])
     found: dict[str, str] = {}
     for record in graph.run(READ_EVENTS, ids):
-        key = record["id"]
-        value = f"{record['row_hash']}/{record['user_id']}/{campaigns.get(key)}"
-        found[key] = "several users" if key in found else value
+        key, of_event = record["id"], campaigns.get(record["id"], [])
+        several = key in found or len(of_event) > 1
+        campaign = of_event[0] if of_event else None
+        found[key] = "several" if several else _reading({**record, "campaign": campaign})
     return found

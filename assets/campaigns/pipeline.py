@@ -32,7 +32,8 @@ CAMPAIGNS = LandedFiles(
     owners=("team:marketing-data",),
     partitions=batches("campaigns"),
     store="gcs",
-    pattern=r".*\.(?i:csv)",
+    # A zip archive is refused, not passed over.
+    pattern=r".*\.(?i:[ct]sv(\.gz)?|zip)",
     settings=CampaignsSettings,
     landing="gcs_landing",
     kinds={"csv"},

@@ -84,7 +84,7 @@ class Block:
         if not self._keep_nuls:
             nul[_lines_with(data, starts, _NUL, block)] = True
         commas = np.add.reduceat((data == _COMMA).view(np.uint8), starts, dtype=np.int32)
-        wanted = len(self._header.columns) - 1
+        wanted = len(self._header.order) - 1
         spilled = (commas > wanted) & self._header.spills
         fast = free & ~nul & ((commas == wanted) | spilled)
         for index in np.flatnonzero(free & ~fast).tolist():
@@ -99,8 +99,9 @@ class Block:
         return chunk, len(block) if used == len(starts) else int(starts[used])
 
     def _miscount(self, fields: int) -> tuple[str, str]:
-        reason = "too_few_fields" if fields < len(self._header.columns) else "too_many_fields"
-        return reason, f"{fields} fields, expected {len(self._header.columns)}"
+        count = len(self._header.order)
+        reason = "too_few_fields" if fields < count else "too_many_fields"
+        return reason, f"{fields} fields, expected {count}"
 
     def _fast_frame(
         self,
@@ -121,7 +122,7 @@ class Block:
         if b"\r" in block:
             text = text.str.strip_suffix("\r")
         numbers = pl.Series("line", np.flatnonzero(fast) + self._line, dtype=pl.Int64)
-        count = len(self._header.columns)
+        count = len(self._header.order)
         pieces = (
             text.str.splitn(",", count)
             if self._header.spills
@@ -137,11 +138,11 @@ class Block:
     def _special_records(self, special: np.ndarray[tuple[int], np.dtype[np.int64]]) -> _Found:
         """Records that begin in the ``special`` lines, one by one."""
         block, starts, ends = self._bytes, self._starts, self._ends
-        found, count, next_free = _Found(), len(starts), 0
+        found, next_free = _Found(), 0
         for first in special.tolist():
             if first < next_free:
                 continue
-            start, bound = int(starts[first]), first + self._limits.record_lines
+            start = int(starts[first])
             size = int(ends[first]) - start - 1
             if size > self._limits.line_bytes:
                 # As if the line had not fitted into a block: what is said must not depend on it.
@@ -151,20 +152,16 @@ class Block:
                     (self._line + first, "field_too_large", too_long(size, self._limits), raw)
                 )
                 continue
-            stop = int(ends[min(bound, count) - 1])
-            stop = min(stop, start + self._limits.record_bytes)
+            stop = min(len(block), start + self._limits.record_bytes)
             stop = max(stop, int(ends[first]))
             grows = (
                 not self._ended
                 and stop == len(block)
-                and bound > count
                 and self._available - start <= self._limits.record_bytes
             )
             try:
                 fields, end = scan_record(block, start, stop, grows=grows)
                 after = int(np.searchsorted(ends, end)) + 1
-                for inside in range(first + 1, after - 1):
-                    self._refuse_record_inside(int(starts[inside]), int(ends[inside]))
             except OpenRecordError:
                 found.carry_from = start
                 break
@@ -200,23 +197,8 @@ class Block:
 
     def _counts(self, fields: list[bytes]) -> bool:
         """Whether a record may have so many fields."""
-        count = len(self._header.columns)
+        count = len(self._header.order)
         return len(fields) == count or (self._header.spills and len(fields) > count)
-
-    def _refuse_record_inside(self, start: int, end: int) -> None:
-        """Raises UnclosedQuoteError when a line inside of a record is a record of its own."""
-        block = self._bytes
-        if block.count(b",", start, end) < len(self._header.columns) - 1:
-            return
-        try:
-            fields, _ = scan_record(block, start, end, grows=False)
-        except UnclosedQuoteError:
-            return
-        anchored = self._header.anchor_value.match
-        if self._counts(fields) and anchored(fields[self._header.anchor_at]):
-            raise UnclosedQuoteError(
-                "a quoted field is open at the end of the line, records follow"
-            )
 
 
 def _lines_with(

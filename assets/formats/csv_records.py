@@ -1,27 +1,28 @@
 """CSV with defects, read as a stream: every physical line ends as a record, a reject or a blank.
 
-Belongs here: what readers of a pipeline call, block after block. Does not: the stream
-(``csv_lines``), the first line (``csv_header``), a block's lines (``csv_blocks``, ``csv_plain``),
-quoted fields (``csv_quotes``), bounds and reasons (``csv_rules``), what a column or a value means.
-A line ends with LF or CRLF; a lone CR is data. A quote inside an unquoted field is data, too, as
-Python's csv module has it. Blank lines hold no record. Lines are numbered from 1, the header's.
+Belongs here: what readers of a pipeline call, block after block. Does not: how the file is written
+(``csv_dialect``), the stream (``csv_lines``), the first line (``csv_header``), a block's lines
+(``csv_blocks``, ``csv_plain``), quoted fields (``csv_quotes``), bounds and reasons (``csv_rules``),
+what a column or a value means.
 
-A quoted field may hold line breaks. That it was never closed is told by any of: text follows the
-closing quote; it is still open after ``Limits.record_lines`` lines or ``record_bytes`` bytes; a
-whole line inside it is a record of its own (right number of fields, and where the anchor column
-stands, what only stands there). Then only the line that opened it is rejected and reading goes on
-with the next.
+RFC 4180 comes first: a quoted field may hold line breaks, and what looks like a record in it is a
+part of it. Only where a quoted field cannot be one (text follows the closing quote, or there is
+none within ``Limits.record_bytes`` or before the file's end) is the line that opened it rejected,
+and reading goes on with the next. A quote inside an unquoted field is data, as Python's csv module
+has it; so is a CR alone where other lines end with LF. Blank lines hold no record. Lines are
+numbered from 1, the file's first.
 Imported lazily: needs polars, pyarrow and numpy.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 from assets.formats.csv_blocks import Block, record_frame, reject_frame, too_long
-from assets.formats.csv_header import Expected, Header, accepted
+from assets.formats.csv_dialect import SEPARATOR_LINE, Dialect, read_as_usual
+from assets.formats.csv_header import Expected, Header, accepted, lowered
 from assets.formats.csv_lines import Lines
 from assets.formats.csv_rules import Limits
 from landing.batch.chunks import Chunk
@@ -30,16 +31,12 @@ from landing.batch.chunks import Chunk
 #: own columns, or None to have them looked at one by one.
 Whole = Callable[[bytes, Header, int], Chunk | None]
 
-DATE = re.compile(rb'\s*"?\d{4}-\d\d-\d\d')
-
 
 def read_records(
     stream: BinaryIO,
     columns: Sequence[str],
     *,
-    anchor: str,
-    anchor_value: re.Pattern[bytes] = DATE,
-    named: Callable[[list[str]], Sequence[str]] | None = None,
+    named: Callable[[list[str]], Sequence[str]] = lowered,
     keep_nuls: bool = False,
     spilling: str | None = None,
     limits: Limits | None = None,
@@ -47,22 +44,47 @@ def read_records(
 ) -> Iterator[Chunk]:
     """Chunks of raw records: ``columns`` and ``text`` as strings, ``line`` of the first line.
 
-    ``anchor`` is the column that in every good record begins with what ``anchor_value`` matches.
-    ``named`` says what the columns are called, from the first line's fields, where they are not
-    called what stands there. ``keep_nuls`` takes NUL characters for data. ``spilling`` is a text
-    column whose commas were written without quotes: where it is the last one, it takes the fields
-    beyond the header's, and the chunks have a column ``repaired``, true for such a record. Blocks
-    that ``whole`` makes chunks of are theirs. Raises
-    UnreadableObject (``bad_header``) when the first line does not name exactly ``columns``, in any
-    order.
+    ``named`` says what the columns are called, from the first line's fields; whatever is not among
+    ``columns`` is ignored, with a note in the first chunk, as is how the file is written.
+    ``keep_nuls`` takes NUL characters for data. ``spilling`` is a text column whose commas were
+    written without quotes: where it is the last one, it takes the fields beyond the header's, and
+    the chunks have a column ``repaired``, true for such a record. Blocks that ``whole`` makes
+    chunks of are theirs.
+    Raises UnreadableObject before the first chunk: ``bad_header`` when a column is missing
+    or there twice, and as csv_dialect.read_as_usual does.
     """
     limits = limits or Limits()
-    lines = Lines(stream, limits)
-    first = lines.first()
-    if first is None:
-        return
-    expected = Expected(tuple(columns), anchor, anchor_value, named or list, spilling)
-    header = accepted(first, expected)
+    expected = Expected(tuple(columns), named, spilling)
+    with read_as_usual(stream, expected.known) as (dialect, text):
+        lines = Lines(text, limits)
+        first = lines.first()
+        if first is not None and SEPARATOR_LINE.fullmatch(first):
+            first = lines.first()
+        if first is None:
+            return
+        header = accepted(first, expected)
+        notes = _notes(dialect, header)
+        # What was exchanged would be in a chunk of the caller's own, too.
+        usual = None if dialect.exchanged else whole
+        for chunk in _chunks(lines, header, limits, usual, keep_nuls=keep_nuls):
+            yield replace(
+                chunk,
+                accepted=dialect.as_written(chunk.accepted),
+                rejected=dialect.as_written(chunk.rejected),
+                notes=notes,
+            )
+            notes = ()
+
+
+def _notes(dialect: Dialect, header: Header) -> tuple[str, ...]:
+    if not header.ignored:
+        return dialect.notes
+    return (*dialect.notes, f"ignored columns: {', '.join(header.ignored)}"[:500])
+
+
+def _chunks(
+    lines: Lines, header: Header, limits: Limits, whole: Whole | None, *, keep_nuls: bool
+) -> Iterator[Chunk]:
     while lines.rest or not lines.ended:
         lines.fill()
         cut = lines.rest.rfind(b"\n") + 1

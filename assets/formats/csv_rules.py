@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from assets.formats.gzipped import GZIP_REASONS
 from landing.batch.reasons import CORRECT_FILE, RejectReason
 
 #: What ``csv_records.read_records`` rejects lines, records and files for.
 CSV_REASONS = (
-    RejectReason(
-        "bad_header", "the first line does not name exactly the columns: the file", CORRECT_FILE
-    ),
-    RejectReason("bad_encoding", "not UTF-8"),
+    *GZIP_REASONS,
+    RejectReason("archive", "a zip archive or an Excel workbook: the file", CORRECT_FILE),
+    RejectReason("bad_header", "a column is missing or there twice: the file", CORRECT_FILE),
+    RejectReason("bad_encoding", "not UTF-8, nor UTF-16 with its mark"),
     RejectReason("nul_character", "a NUL in it"),
     RejectReason("too_few_fields", "fewer fields than the header has"),
     RejectReason("too_many_fields", "more fields than the header has"),
     RejectReason("field_too_large", "a field above 1 MiB, or a line above 8 MiB"),
     RejectReason(
         "unclosed_quote",
-        "a quote that is not closed within 1,000 lines or 2 MiB; the next line is read anew",
+        "text after a closing quote, or none within 2 MiB; the next line is read anew",
         final="unclosed quote: among other rows it could swallow the next one; correct it",
     ),
 )
@@ -29,7 +30,7 @@ CSV_REASONS = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what is held in memory, in bytes except ``record_lines``.
+    """Bounds on what is held in memory, in bytes.
 
     ``line_bytes`` is the longest physical line that is looked into at all.
     """
@@ -37,5 +38,4 @@ class Limits:
     block_bytes: int = 1024 * 1024
     field_bytes: int = 1024 * 1024
     record_bytes: int = 2 * 1024 * 1024
-    record_lines: int = 1_000
     line_bytes: int = 8 * 1024 * 1024

@@ -19,7 +19,7 @@ from landing.batch.reasons import CORRECT_FILE, RejectReason
 GZIP_REASONS = (
     RejectReason("bad_gzip", "a compressed file that is damaged or cut off", CORRECT_FILE),
 )
-_MAGIC = b"\x1f\x8b"
+MAGIC = b"\x1f\x8b"
 _COPY_BYTES = 1024 * 1024
 
 
@@ -30,9 +30,9 @@ def plain(stream: BinaryIO) -> Iterator[IO[bytes]]:
     A compressed file is copied to disk and tested to its end first. Raises UnreadableObject
     (``bad_gzip``) when it is damaged or cut off.
     """
-    head = sniffed.head(stream, len(_MAGIC))
+    head = sniffed.head(stream, len(MAGIC))
     whole = sniffed.Rejoined(head, stream)
-    if head != _MAGIC:
+    if head != MAGIC:
         yield cast("IO[bytes]", whole)
         return
     with tempfile.TemporaryFile(prefix="quintet-") as file:

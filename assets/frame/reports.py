@@ -56,6 +56,11 @@ def _figures(result: ValidationResult) -> dict[str, Any]:
             "\n".join(f"- `{o.uri}`: {o.outcome}" for o in result.objects[:_OBJECTS_SHOWN])
         ),
     }
+    if result.notes:
+        metadata["read_as"] = dg.MetadataValue.md(
+            "\n".join(f"- `{uri}`: {'; '.join(n)}" for uri, n in result.notes[:_OBJECTS_SHOWN])
+        )
+        metadata["objects_read_as"] = len(result.notes)
     if result.reasons:
         metadata["rejected_by_reason"] = dg.MetadataValue.json(dict(result.reasons))
     return metadata

@@ -31,13 +31,15 @@ class Chunk:
 
     ``accepted`` has the pipeline's columns, ``line`` (int64, the row's first line) and ``text``
     (the original); ``rejected`` has REJECT_SCHEMA. Both are in line order. ``lines`` counts the
-    physical lines used up, ``blank_lines`` those among them that hold no row.
+    physical lines used up, ``blank_lines`` those among them that hold no row. ``notes`` say of the
+    object what is not as usual and was read all the same.
     """
 
     accepted: pl.DataFrame
     rejected: pl.DataFrame
     lines: int = 0
     blank_lines: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class UnreadableObject(Exception):

@@ -75,6 +75,8 @@ class RowBuffer:
         self.decision = decision
         self.rejects = quarantine.QuarantineWriter(reasons)
         self.rows_read = 0
+        #: Of objects that were not as usual: URI and what was noted of each.
+        self.notes: list[tuple[str, tuple[str, ...]]] = []
         self._log = log
         self._files = staging.part_files(tally)
         self._full: list[ParquetFile] = []
@@ -209,6 +211,8 @@ class RowBuffer:
             )
             self.rejects.add(ledgered.version, chunk.rejected)
             self._add(accepted)
+            if chunk.notes:
+                self.notes.append((ledgered.version.uri, chunk.notes))
             read += len(chunk.accepted) + len(chunk.rejected)
             rejected += len(chunk.rejected)
             self.rows_read += len(chunk.accepted) + len(chunk.rejected)

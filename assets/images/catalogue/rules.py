@@ -9,7 +9,6 @@ Imported lazily: needs polars.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
@@ -18,7 +17,6 @@ import polars as pl  # noqa: TID253
 
 from assets.formats.csv_records import read_records
 from assets.formats.csv_rules import CSV_REASONS
-from assets.formats.gzipped import GZIP_REASONS, plain
 from assets.frame.rows import Rule, checked, hashed
 from assets.images.tables import FIRST_YEAR, LAST_YEAR
 from landing.arrival.identity import ObjectVersion
@@ -44,7 +42,6 @@ STAGED = (*COLUMNS, "repaired", "row_hash")
 _UNKNOWN = ("", "NA")
 #: Its commas are not always quoted.
 _SPILLING = "product_display_name"
-_ID = re.compile(rb'\s*"?\d+"?\s*\Z')
 _DETAIL_CHARACTERS = 100
 #: Characters of a value that people read and filter by.
 MOST_CHARACTERS = 500
@@ -76,25 +73,20 @@ RULES = (
         ),
     ),
 )
-REASONS = (*CSV_REASONS, *GZIP_REASONS, *(rule.reason for rule in RULES))
+REASONS = (*CSV_REASONS, *(rule.reason for rule in RULES))
 
 
 def read_products(stream: BinaryIO, _version: ObjectVersion) -> Iterator[Chunk]:
-    """Validated chunks of one file of CSV, compressed or not.
-
-    Raises UnreadableObject (``bad_header``, ``bad_gzip``).
-    """
-    with plain(stream) as text:
-        chunks = read_records(
-            text,  # type: ignore[arg-type]
-            COLUMNS,
-            anchor="id",
-            anchor_value=_ID,
-            named=lambda fields: [NAMES.get(name, name) for name in fields],
-            spilling=_SPILLING,
-        )
-        for chunk in chunks:
-            yield validated(chunk)
+    """Validated chunks of one file of CSV. Raises UnreadableObject as read_records does."""
+    names = {name.lower(): ours for name, ours in NAMES.items()}
+    chunks = read_records(
+        stream,
+        COLUMNS,
+        named=lambda fields: [names.get(name.lower(), name) for name in fields],
+        spilling=_SPILLING,
+    )
+    for chunk in chunks:
+        yield validated(chunk)
 
 
 def validated(chunk: Chunk) -> Chunk:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,19 +21,14 @@ from typing import BinaryIO, cast
 
 from assets.formats import sniffed
 from assets.formats.csv_header import Header
-from assets.formats.csv_records import DATE, read_records
+from assets.formats.csv_records import read_records
 from assets.formats.csv_rules import Limits
 from assets.formats.gzipped import plain
-from assets.reading.kinds import CATEGORIES, EVENTS, KINDS, Kind
+from assets.reading.kinds import KINDS, Kind
 from landing.batch.chunks import Chunk, UnreadableObject, original_text
 
 _OTHER_NAMES = {"pratilipi_id": "content_id"}
 
-#: The column that tells a record from the text of an open quote, and what stands in it.
-_ANCHORS: dict[Kind, tuple[str, re.Pattern[bytes]]] = {
-    EVENTS: ("updated_at", DATE),
-    CATEGORIES: ("content_id", re.compile(rb"\s*[+-]?\d{1,20}\s*$")),
-}
 #: Whole lines, the header and the first one's number to a chunk of rows that need no other look.
 Usual = Callable[[Kind, bytes, Header, int], Chunk | None]
 
@@ -66,12 +60,9 @@ def read_history_records(
         if not head.removeprefix(codecs.BOM_UTF8).strip(b"\r\n"):
             return
         found = layout(head)
-        anchor, anchor_value = _ANCHORS[found.kind]
         chunks = read_records(
             cast("BinaryIO", sniffed.Rejoined(head, text)),
             found.columns,
-            anchor=anchor,
-            anchor_value=anchor_value,
             named=_named,
             limits=LIMITS,
             whole=usual and partial(usual, found.kind),

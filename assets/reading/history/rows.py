@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -80,13 +81,12 @@ def validated(kind: Kind, chunk: Chunk, now: datetime) -> Chunk:
     is_usual = spelled.get_column("usual")
     accepted = _with_all_fields(spelled.filter(is_usual))
     if len(accepted) == len(raw):
-        return Chunk(accepted, chunk.rejected, chunk.lines, chunk.blank_lines)
+        return replace(chunk, accepted=accepted)
     good, bad = _one_by_one(kind, raw.filter(~is_usual), now)
-    return Chunk(
-        pl.concat([accepted, good]).sort("line"),
-        pl.concat([chunk.rejected, bad]).sort("line"),
-        chunk.lines,
-        chunk.blank_lines,
+    return replace(
+        chunk,
+        accepted=pl.concat([accepted, good]).sort("line"),
+        rejected=pl.concat([chunk.rejected, bad]).sort("line"),
     )
 
 

@@ -45,7 +45,6 @@ def tally(rows: pl.DataFrame) -> Counter[str]:
 def rules() -> FactRules:
     """What the history supplies to the shared validation: its rows are facts."""
     from assets.formats.csv_rules import CSV_REASONS
-    from assets.formats.gzipped import GZIP_REASONS
     from assets.reading.pipeline import HISTORY
     from assets.reading.reasons import VALUE_REASONS
     from assets.reading.tables import HISTORY_FIELDS
@@ -56,6 +55,6 @@ def rules() -> FactRules:
         columns=HISTORY_FIELDS,
         sinks=HISTORY.sinks,
         read=read_history,
-        reasons=(*GZIP_REASONS, *CSV_REASONS, *VALUE_REASONS),
+        reasons=(*CSV_REASONS, *VALUE_REASONS),
         tally=tally,
     )

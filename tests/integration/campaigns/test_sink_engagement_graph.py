@@ -127,6 +127,28 @@ def test_killed_in_the_middle(env, target):
     assert held(target) == expected(world)
 
 
+@pytest.mark.parametrize("campaign", ["None", "null", "several campaigns", "a/b"])
+def test_killed_between_the_events_and_their_edges(env, target, monkeypatch, campaign):
+    """Whatever the campaign is called: an event without its edge is not taken for one with it."""
+    pg = PostgresResource(url=env["POSTGRES_URL"])
+    world = World(pg.url)
+    events = [Event("r1", "u", "hello", campaign, at(1)), Event("r2", "u", "you", campaign, at(2))]
+    chunks = world.deliver("b1", events)
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "CREATE_CAMPAIGN_EVENTS", graph.CREATE_EVENTS)
+
+        def die(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(graph, "_write_participation", die)
+        with pytest.raises(KeyboardInterrupt):
+            graph.write(chunks, target, pg, batch_id="b1")
+    assert held(target)["part_of"] == []
+    assert graph.verify(chunks, target).differing == 2
+    graph.write(chunks, target, pg, batch_id="b1")
+    assert held(target) == expected(world)
+
+
 def test_verify_sees_wrong_edges(env, target):
     pg = PostgresResource(url=env["POSTGRES_URL"])
     world = World(pg.url)

@@ -13,7 +13,6 @@ Imported lazily: needs polars.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
@@ -34,7 +33,6 @@ _OTHER_NAMES = {
     "release_7digitalid": "album_release_id",
 }
 _IDS = ("track_id", "song_id")
-_ID_VALUE = re.compile(rb"(TR|SO)[0-9A-Z]{16}$")
 #: What a CSV file of something else hardly has beside an id of a track or song.
 _SONG_COLUMNS = frozenset(
     {"title", "artist_name", "tempo", "duration", "loudness", "song_hotttnesss", "album"}
@@ -59,10 +57,7 @@ def read_extract(stream: BinaryIO, columns: tuple[str, ...]) -> Iterator[Chunk]:
 
     ``columns`` is what :func:`header` found.
     """
-    anchor = next(name for name in _IDS if name in columns)
-    chunks = read_records(
-        stream, columns, anchor=anchor, anchor_value=_ID_VALUE, named=_named, keep_nuls=True
-    )
+    chunks = read_records(stream, columns, named=_named, keep_nuls=True)
     given = [name for name in columns if name in fields.GIVEN and name not in fields.LISTS]
     for chunk in chunks:
         yield _checked(chunk, given)

@@ -20,7 +20,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assets.formats.csv_header import Header
-from assets.formats.csv_records import DATE
 from assets.formats.csv_rules import Limits
 from assets.reading.history import formats as history_formats
 from assets.reading.history.formats import layout, read_history_records
@@ -260,7 +259,7 @@ def test_a_block_read_by_types_says_what_its_lines_say_one_by_one(header, rows, 
 
 def test_plain_events_are_read_by_types_and_a_block_with_anything_else_is_not():
     plain = b"1,2,3.5,2022-03-04 10:00:00\n" * 3
-    header = Header(tuple(HEADER.split(",")), tuple(HEADER.split(",")), 3, DATE)
+    header = Header(tuple(HEADER.split(",")), tuple(HEADER.split(",")))
     now = datetime(2026, 11, 1, tzinfo=UTC)
     chunk = usual(EVENTS, plain, header, 2, now)
     assert chunk is not None
