@@ -1,8 +1,13 @@
 """Embeddings of texts: asked of the API once per text, model and dimensions, then kept.
 
 Belongs here: the cache in Postgres and the calls that fill it. Does not: which texts, and where
-vectors go next. The model gets the first TEXT_CHARACTERS characters of a text. A text is known by
-its hash, the SHA-256 of its UTF-8 in hex.
+vectors go next. A text is known by its hash, the SHA-256 of its UTF-8 in hex.
+
+The API takes 8,192 tokens a text, 300,000 and 2,048 texts a call. How many tokens a text has only
+its model's table tells, which is not to be had offline; none has more tokens than bytes of UTF-8,
+for each token stands for one byte at least. So the model gets the first TEXT_BYTES bytes of a text,
+which in most languages are some 1,500 words or more, and calls hold CALL_BYTES.
+Source: https://platform.openai.com/docs/api-reference/embeddings/create
 """
 
 from __future__ import annotations
@@ -32,9 +37,10 @@ if TYPE_CHECKING:
     Vector = npt.NDArray[np.float32]
 
 DIMENSIONS = 1_024
-TEXT_CHARACTERS = 8_000
-#: Texts per call: 128 texts of the longest kind stay under the API's 300,000 tokens for most
-#: languages, and a call that is lost costs little.
+#: One less than the tokens that the API takes: some tokenizers put one before a text.
+TEXT_BYTES = 8_191
+#: Bytes of texts per call, and texts: a call that is lost costs little.
+CALL_BYTES = 290_000
 CALL_TEXTS = 128
 #: Attempts at a call, and seconds after which no further one begins.
 ATTEMPTS = 8
@@ -62,6 +68,10 @@ ON CONFLICT DO NOTHING
 
 class MissingVectorError(TransientError):
     """The API answered with fewer or more vectors than it was given texts."""
+
+
+class UnusableVectorError(TransientError):
+    """The API answered with a vector that has no direction: null, zero, or of no finite numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +155,10 @@ class Embedder:
         """Embed those of the texts, given by their hash, that no one has paid for yet.
 
         A text that the API refuses, while it takes others or in words that mean nothing else, is
-        put into ``refused``: the words by the text's hash. Without it the refusal is raised. The
-        answer of every call is in the cache before its thread makes the next. Raises openai
-        errors after ATTEMPTS attempts, MissingVectorError, PermanentError for wrong dimensions.
+        put into ``refused``: the words by the text's hash. So is one that it gives no usable vector
+        for, while it does for others. Without ``refused`` either is raised. The answer of every
+        call is in the cache before its thread makes the next. Raises openai errors after ATTEMPTS
+        attempts, MissingVectorError, UnusableVectorError, PermanentError for wrong dimensions.
         """
         if not texts:
             return EmbeddingResult()
@@ -156,7 +167,7 @@ class Embedder:
             known = self._connection.execute(_KNOWN, _parameters(self._space, list(texts)))
             have = {row[0] for row in known}
             new = [(key, text) for key, text in texts.items() if key not in have]
-            calls = [new[at : at + CALL_TEXTS] for at in range(0, len(new), CALL_TEXTS)]
+            calls = list(_calls(new))
             tokens = sum(self._in_parallel(calls, refused))
         embedded = len(new) - sum(key in (refused or ()) for key, _ in new)
         return EmbeddingResult(len(texts), embedded, len(calls), tokens)
@@ -213,7 +224,8 @@ def hash_of(text: str) -> str:
 def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[bytes], int]:
     """Vectors of the texts as little-endian float32, in their order, and the tokens used.
 
-    Raises openai errors, MissingVectorError, PermanentError for vectors of another length.
+    Each is of finite numbers, not all of which are zero. Raises openai errors, MissingVectorError,
+    UnusableVectorError, PermanentError for vectors of another length.
     """
     import numpy as np
     import stamina
@@ -221,7 +233,7 @@ def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[byte
     from resources.openai import retry_after
 
     def worth_it(error: Exception) -> bool | float:
-        return isinstance(error, MissingVectorError) or retry_after(error)
+        return isinstance(error, (MissingVectorError, UnusableVectorError)) or retry_after(error)
 
     for attempt in stamina.retry_context(
         on=worth_it, attempts=ATTEMPTS, timeout=CALL_SECONDS, wait_initial=0.2, wait_max=10.0
@@ -229,7 +241,7 @@ def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[byte
         with attempt:
             answer = client.embeddings.create(
                 model=space.model,
-                input=[text[:TEXT_CHARACTERS] for text in texts],
+                input=[beginning(text) for text in texts],
                 dimensions=space.dimensions,
                 encoding_format="float",
             )
@@ -238,20 +250,56 @@ def embed(client: OpenAI, space: Space, texts: Sequence[str]) -> tuple[list[byte
                 raise MissingVectorError(
                     f"model {space.model} gave {len(data)} vectors for {len(texts)} texts"
                 )
-    lengths = {len(item.embedding) for item in data}
-    if lengths != {space.dimensions}:
-        raise PermanentError(
-            f"model {space.model} gives vectors of {sorted(lengths)} numbers, not"
-            f" {space.dimensions}: choose a model that can (OPENAI_EMBEDDING_MODEL)"
-        )
-    vectors = [np.asarray(item.embedding, dtype="<f4").tobytes() for item in data]
-    return vectors, answer.usage.total_tokens if answer.usage else 0
+            vectors = [np.asarray(item.embedding or (), dtype="<f4") for item in data]
+            lengths = {len(vector) for vector in vectors}
+            if not lengths & {0, space.dimensions}:
+                raise PermanentError(
+                    f"model {space.model} gives vectors of {sorted(lengths)} numbers, not"
+                    f" {space.dimensions}: choose a model that can (OPENAI_EMBEDDING_MODEL)"
+                )
+            if bad := sum(not usable(vector, space) for vector in vectors):
+                raise UnusableVectorError(
+                    f"model {space.model} gave {bad} unusable vectors for {len(texts)} texts"
+                )
+    tokens = answer.usage.total_tokens if answer.usage else 0
+    return [vector.tobytes() for vector in vectors], tokens
+
+
+def usable(vector: Vector, space: Space) -> bool:
+    """Whether it has the space's length, and a direction: finite numbers that are not all zero."""
+    import numpy as np
+
+    return len(vector) == space.dimensions and bool(np.isfinite(vector).all() and vector.any())
+
+
+def beginning(text: str) -> str:
+    """What the model gets of a text: whole characters of its first TEXT_BYTES bytes."""
+    if len(text) * 4 <= TEXT_BYTES:
+        return text
+    return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+
+
+def _calls(texts: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Texts by their hashes, in calls that the API takes."""
+    call: list[tuple[str, str]] = []
+    size = 0
+    for one in texts:
+        more = min(len(one[1].encode()), TEXT_BYTES)
+        if call and (len(call) == CALL_TEXTS or size + more > CALL_BYTES):
+            yield call
+            call, size = [], 0
+        call.append(one)
+        size += more
+    if call:
+        yield call
 
 
 def _refusal(error: Exception) -> Refusal | None:
     """What the API says of texts. Of a model or a key that is wrong it says it to every text."""
     import openai
 
+    if isinstance(error, UnusableVectorError):
+        return Refusal(str(error))
     if not isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
         return None
     return Refusal(error.message, certain=any(words in error.message for words in _TOO_LONG))

@@ -27,7 +27,9 @@ BREAKS = frozenset(("hang", "late", "malformed", "disconnect", "empty", "truncat
 #: Chat answers that are whole and no good. wrong_number: a figure that the prompt lacks. bullets:
 #: several lines. other_domain: names another domain than the prompt.
 BAD_ANSWERS = frozenset(("refusal", "content_filter", "wrong_number", "bullets", "other_domain"))
-KINDS = STATUSES | BREAKS | BAD_ANSWERS | {"ok"}
+#: What is wrong with the first vector of an answer.
+BAD_VECTORS = frozenset(("null_vector", "nan_vector", "zero_vector", "short_vector"))
+KINDS = STATUSES | BREAKS | BAD_ANSWERS | BAD_VECTORS | {"ok"}
 
 #: What becomes of a batch's lines. mixed: every tenth fails. expired: the first half is answered.
 #: all_failed: completed, without an output file. no_error_file: as mixed, the failed are listed

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from assets.campaigns.message_embeddings import distinct_messages
 from assets.campaigns.tables import USER_PROFILES
 from assets.campaigns.touched import Touched, touched
-from assets.embeddings import Space, VectorCache, embedder
+from assets.embeddings import Space, VectorCache, embedder, usable
 from assets.sinks.milvus import BATCH_ROWS, IndexKind, VectorStore
 from assets.sinks.result import SinkResult, Verification, compared
 
@@ -84,7 +84,8 @@ def write(
     """Write the vector of every user that the batch touches; delete those left without a message.
 
     ``refuse`` is told of the batch's records whose text the API refuses, which is in no mean, and
-    of users whose row Milvus refuses while it takes others; those are added to ``left_out``, too.
+    of users whose row Milvus refuses while it takes others, or whose messages' vectors cancel out;
+    those are added to ``left_out``, too.
     ``unchanged`` are vectors whose inputs were the same. ``details``: embedded, refused_texts
     (distinct ones), and ``awaiting_embedding``: messages of batches that have not been embedded
     yet; their own batch computes the user again.
@@ -95,14 +96,14 @@ def write(
     refused_texts: dict[str, str] = {}
     refused: list[str] = []
 
-    def by_milvus(user: str, detail: str) -> None:
+    def leave_out(user: str, detail: str) -> None:
         refused.append(user)
         if left_out is not None:
             left_out.add(user)
         if refuse:
             refuse(user, detail)
 
-    isolating = collection.isolating(by_milvus if refuse else None)
+    isolating = collection.isolating(leave_out if refuse else None)
     with embedder(pg, openai) as (filler, cache), touched(pg, batch_id) as users:
         for chunk in users.passing(chunks):
             texts = distinct_messages(chunk)
@@ -113,10 +114,16 @@ def write(
         profiles = _profiles(users, collection.space, cache)
         while part := list(islice(profiles, BATCH_ROWS)):
             awaiting += sum(profile.unknown for profile in part)
-            rows = [_row(profile) for profile in part if profile.messages]
+            rows = []
+            for profile in part:
+                row = _row(profile) if profile.messages else None
+                if row and not usable(row["vector"], collection.space):
+                    leave_out(profile.user_id, "the mean of the messages has no direction")
+                elif row:
+                    rows.append(row)
             unchanged += _mark_changed(rows, collection, batch_id)
             isolating.write(rows, collection.upsert)
-            written += len(rows)
+            written += sum(bool(profile.messages) for profile in part)
             deleted += collection.delete([p.user_id for p in part if not p.messages])
     isolating.settle()
     deleted += collection.delete(refused)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import secrets
 from collections import defaultdict
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from local.embedder import Embedder
+from local.fault_plan import BAD_VECTORS
 from local.openai import admin, stored, telegram, webhook
 from local.openai.account import Account
 from local.openai.batches import Batches
@@ -108,11 +110,12 @@ class App:
     async def _embeddings(self, request: Request, account: Account) -> Response:
         body = parse(await request.body())
         fault = await begin(account, "embeddings")
-        if fault not in _SPOILT:
+        if fault not in _SPOILT | BAD_VECTORS:
             return await broken(fault, account.plan)
         made = embeddings(body, account, fault, self._embedder)
         account.answered["embeddings"] += fault == "ok"
-        return JSONResponse(made)
+        # Not JSONResponse, which refuses NaN: some servers send it.
+        return Response(json.dumps(made), media_type="application/json")
 
     async def _create_batch(self, request: Request, account: Account) -> Response:
         body = parse(await request.body())

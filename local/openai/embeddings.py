@@ -6,9 +6,11 @@ Belongs here: what one request is answered. Does not: HTTP, nor how a vector is 
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
 
 from local.embedder import DIMENSIONS, Embedder
+from local.fault_plan import BAD_VECTORS
 from local.openai.account import Account
 from local.openai.errors import invalid
 
@@ -39,7 +41,7 @@ def embeddings(
         raise invalid(f"at most {_MOST_TOKENS_IN_ALL} tokens a request", param="input")
     kept = {"empty": [], "truncated": texts[:-1]}.get(fault, texts)
     encode = _base64 if body.get("encoding_format") == "base64" else _floats
-    data = [
+    data: list[dict[str, Any]] = [
         {
             "object": "embedding",
             "index": index,
@@ -47,6 +49,8 @@ def embeddings(
         }
         for index, text in enumerate(kept)
     ]
+    if fault in BAD_VECTORS:
+        data[0]["embedding"] = _spoilt(fault, dimensions)
     if fault == "ok":
         account.inputs += len(texts)
         account.embedding_tokens += sum(counts)
@@ -63,6 +67,15 @@ def _texts(given: Any) -> list[str]:
     if len(texts) > _MOST_INPUTS:
         raise invalid(f"input: at most {_MOST_INPUTS} texts", param="input")
     return texts
+
+
+def _spoilt(fault: str, dimensions: int) -> list[float] | None:
+    return {
+        "null_vector": None,
+        "nan_vector": [math.nan] * dimensions,
+        "zero_vector": [0.0] * dimensions,
+        "short_vector": [1.0] * (dimensions - 1),
+    }[fault]
 
 
 def _base64(vector: Any) -> str:

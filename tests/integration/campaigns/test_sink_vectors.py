@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import psycopg
 import pytest
+from openai.resources.embeddings import Embeddings
 
 from assets import embeddings
 from assets.campaigns import message_embeddings, profiles
@@ -200,6 +201,81 @@ def test_transient_faults_are_outlived_and_paid_once(servers, openai_admin, monk
     assert result.details["embedded"] == 5
     openai_admin.end_faults()
     servers.assert_messages()
+
+
+@pytest.mark.parametrize("fault", ["null_vector", "nan_vector", "zero_vector", "short_vector"])
+def test_a_vector_without_a_direction_is_asked_for_again(servers, openai_admin, fault):
+    openai_admin.set_faults(script=[fault, fault])
+    chunks = servers.world.deliver("b1", small())
+    result = servers.write_messages(chunks)
+    assert result.details["embedded"] == 5
+    servers.assert_messages()
+
+
+def test_a_text_that_never_gets_a_usable_vector_costs_only_itself(servers, monkeypatch):
+    """As of a compatible server that divides by the length of an unknown word."""
+    monkeypatch.setattr(embeddings, "ATTEMPTS", 1)
+    create = Embeddings.create
+
+    def spoilt(self, **call):
+        answer = create(self, **call)
+        for text, item in zip(call["input"], answer.data, strict=True):
+            if text == "cancel my order":
+                item.embedding = [0.0] * 1024
+        return answer
+
+    monkeypatch.setattr(Embeddings, "create", spoilt)
+    chunks = servers.world.deliver("b1", small())
+    told: dict[str, str] = {}
+    message_embeddings.write(
+        chunks,
+        servers.messages,
+        servers.pg,
+        servers.openai,
+        lambda key, why: told.update({key: why}),
+    )
+    cancelled = {e.record_id for e in small() if e.message == "cancel my order"}
+    assert cancelled
+    assert told.keys() == cancelled
+    assert all("1 unusable vectors for 1 texts" in why for why in told.values())
+    stored = everything(servers.messages, ["vector"])
+    assert stored.keys() == {e.record_id for e in small() if e.message} - cancelled
+    assert all(any(row["vector"]) for row in stored.values())
+    with psycopg.connect(servers.pg.url) as connection:
+        held = connection.execute("SELECT vector FROM cache.embedding").fetchall()
+    assert len(held) == 4
+    assert all(np.frombuffer(raw, "<f4").any() for (raw,) in held)
+
+
+def test_messages_whose_vectors_cancel_out_give_no_profile(servers, monkeypatch):
+    chunks = servers.world.deliver("b1", small())
+    servers.write_messages(chunks)
+    row = profiles._row
+
+    def cancelled(profile):
+        made = row(profile)
+        return {**made, "vector": made["vector"] * 0} if profile.user_id == "user_2" else made
+
+    monkeypatch.setattr(profiles, "_row", cancelled)
+    told: list[str] = []
+    left: set[str] = set()
+    result = profiles.write(
+        chunks, servers.profiles, servers.pg, servers.openai, batch_id="b1",
+        refuse=lambda user, _: told.append(user), left_out=left,
+    )  # fmt: skip
+    assert (told, left, result.rows_written) == (["user_2"], {"user_2"}, 8)
+    assert "user_2" not in everything(servers.profiles, ["row_hash"])
+    assert profiles.verify(chunks, servers.profiles, servers.pg, batch_id="b1", refused=left).ok
+
+
+def test_long_texts_of_any_language_are_cut_and_packed_to_what_the_api_takes(servers, openai_admin):
+    long = [
+        Event(f"r{n}", "u", text * 8_000 + str(n), None, at(1 + n % 28))
+        for n, text in enumerate(["汉", "🙂", "é", "word ", "\U0001d518"] * 20)
+    ]
+    result = servers.write_messages(servers.world.deliver("b1", long))
+    assert (result.rows_written, result.details["embedded"]) == (100, 100)
+    assert openai_admin.counters()["statuses"] == {"embeddings": {"200": 3}}
 
 
 def test_what_was_answered_before_a_failure_is_not_paid_again(servers, openai_admin, monkeypatch):

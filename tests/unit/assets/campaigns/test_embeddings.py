@@ -5,7 +5,10 @@ import json
 import httpx2
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from assets.embeddings import TEXT_BYTES, _calls, beginning
 from assets.sinks.result import Verification, compared
 from resources.milvus import one_of
 from resources.openai import LONGEST_RETRY_AFTER, OpenAIResource, retry_after
@@ -39,6 +42,28 @@ def test_broken_answers():
     assert retry_after(openai.APITimeoutError(request)) is True
     assert retry_after(json.JSONDecodeError("x", "{", 1)) is True
     assert retry_after(TypeError("x")) is False
+
+
+@given(st.text(max_size=40), st.integers(1, 3_000))
+def test_the_beginning_of_a_text_is_whole_characters_of_so_many_bytes(text, times):
+    found = beginning(text * times)
+    whole = (text * times).encode()
+    assert (text * times).startswith(found)
+    assert len(found.encode()) <= TEXT_BYTES
+    assert len(found.encode()) > min(len(whole), TEXT_BYTES) - 4
+    assert found == text * times or len(whole) > TEXT_BYTES
+
+
+@given(
+    st.lists(st.tuples(st.text("x", min_size=1, max_size=3), st.integers(1, 9_000)), max_size=200)
+)
+def test_calls_hold_every_text_once_and_no_more_than_the_api_takes(shapes):
+    texts = [(str(n), word * times) for n, (word, times) in enumerate(shapes)]
+    calls = list(_calls(texts))
+    assert [one for call in calls for one in call] == texts
+    for call in calls:
+        assert 0 < len(call) <= 128
+        assert sum(len(beginning(text).encode()) for _, text in call) <= 300_000
 
 
 def test_the_key_is_not_shown():
