@@ -217,7 +217,7 @@ def load_bigquery(data: FloorData) -> Callable[[], None]:
 
     from assets.campaigns.analytics import NEWEST, warehouse_of
     from assets.campaigns.tables import USER_EVENTS, USER_EVENTS_STAGING
-    from assets.sinks.bigquery import merge_statement
+    from assets.sinks.bigquery_merging import merge_statement
     from resources.bigquery import BigQueryResource, run
 
     env = os.environ

@@ -22,6 +22,7 @@ from assets.campaigns.recommendations import (
 from assets.campaigns.tables import RECOMMENDATIONS, RECOMMENDATIONS_STAGING
 from assets.campaigns.touched import touched
 from assets.sinks import bigquery
+from assets.sinks.bigquery_merging import merge
 from resources.milvus import one_of
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def materialize(
     if found:
         frame = _frame(found, batch_id, computed_at)
         bigquery.stage(warehouse, RECOMMENDATIONS_STAGING, [frame], batch_id=batch_id)
-        bigquery.merge(
+        merge(
             warehouse, RECOMMENDATIONS, RECOMMENDATIONS_STAGING,
             batch_id=batch_id, newest=("computed_at",),
         )  # fmt: skip

@@ -218,20 +218,20 @@ def engagement_analytics(
     tally = Tally()
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        from assets.campaigns.analytics import verify_written, warehouse_of, write
+        from assets.campaigns.analytics import verify, verify_written, warehouse_of, write
 
         with bigquery.client() as client:
             warehouse = warehouse_of(client, campaigns.dataset)
-            return (
-                write(
-                    tally.passing(delivery.chunks()),
-                    warehouse,
-                    postgres,
-                    batch_id=delivery.batch_id,
-                    refuse=delivery.refuse,
-                ),
-                verify_written(delivery.taken, warehouse, delivery.batch_id),
+            result = write(
+                tally.passing(delivery.chunks()),
+                warehouse,
+                postgres,
+                batch_id=delivery.batch_id,
+                refuse=delivery.refuse,
             )
+            if not result.details["loads"]:
+                return result, verify(delivery.taken(), warehouse)
+            return result, verify_written(delivery.taken, warehouse, delivery.batch_id)
 
     yield from sink_events(
         CAMPAIGNS,

@@ -1,7 +1,8 @@
-"""Rows in BigQuery: loaded into a table's staging table, then merged, one row per key.
+"""Rows in BigQuery: loaded into a table's staging table, and read back.
 
-Belongs here: a dataset and its tables as they are declared, load jobs, the merge, reading back.
-Does not: the connection (``resources/bigquery.py``), any table, any other statement.
+Belongs here: a dataset and its tables as they are declared, load jobs, reading back. Does not: the
+connection (``resources/bigquery.py``), any table, merging what was loaded
+(``bigquery_merging.py``), any other statement.
 A staging table is shared by batches, one after the other: rows carry their batch, so that what
 another batch left there is never merged.
 """
@@ -81,17 +82,25 @@ class Warehouse:
     def ensure(self) -> None:
         """Create the dataset and the tables where they are missing, and columns that are new.
 
-        A column that is added to a table which has rows can only be nullable.
+        A column that is added to a table which has rows can only be nullable. What is there needs
+        no right to create it.
         """
+        from google.api_core.exceptions import NotFound
         from google.cloud import bigquery
 
-        self.client.create_dataset(self.dataset, exists_ok=True, timeout=REQUEST_TIMEOUT)
+        try:
+            self.client.get_dataset(self.dataset, timeout=REQUEST_TIMEOUT)
+        except NotFound:
+            self.client.create_dataset(self.dataset, exists_ok=True, timeout=REQUEST_TIMEOUT)
         for table in self.tables:
             made = bigquery.Table(self.table(table.name), schema=schema_fields(table.columns))
             made.description = table.description
             made.time_partitioning = _partitioning(table)
             made.clustering_fields = list(table.cluster) or None
-            found = self.client.create_table(made, exists_ok=True, timeout=REQUEST_TIMEOUT)
+            try:
+                found = self.client.get_table(made.reference, timeout=REQUEST_TIMEOUT)
+            except NotFound:
+                found = self.client.create_table(made, exists_ok=True, timeout=REQUEST_TIMEOUT)
             known = {field.name for field in found.schema}
             for one in (one for one in table.columns if one.name not in known):
                 where = {"table": self.table(table.name), "column": one.name}
@@ -243,31 +252,6 @@ def refusal(error: Exception) -> Refusal | None:
     return Refusal("; ".join(str(one.get("message")) for one in details[:3]))
 
 
-def merge_statement(table: Table, staging: Table, newest: Sequence[str]) -> str:
-    """The template of the merge of a batch: of rows with one key, the last by ``newest``.
-
-    With partitions, ``@days`` hold every place where a row of one of the keys may be: no other
-    partition is read. The source is made unique here, since a second row for a key would fail it.
-    """
-    columns = ", ".join(table.names)
-    keys = ", ".join(table.key)
-    order = ", ".join(f"{name} DESC" for name in newest)
-    changes = ", ".join(f"{name} = s.{name}" for name in table.names if name not in table.key)
-    values = ", ".join(f"s.{name}" for name in table.names)
-    return f"""
-MERGE `{{{table.name}}}` AS t
-USING (
-    SELECT {columns}
-    FROM `{{{staging.name}}}`
-    WHERE batch_id = @batch_id
-    QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {order}) = 1
-) AS s
-ON {same_row(table)}
-WHEN MATCHED THEN UPDATE SET {changes}
-WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})
-"""
-
-
 def insert_statement(table: Table, source: str) -> str:
     """The template of a merge that adds those rows of the query ``source`` whose key is not there.
 
@@ -289,11 +273,11 @@ def same_row(table: Table) -> str:
     return " AND ".join([*keys, *([within(table, "t.")] if table.partition else [])])
 
 
-def within(table: Table, row: str = "") -> str:
-    """The condition that a row of the table is on one of ``@days``; always true without days."""
+def within(table: Table, row: str = "", *, days: str = "@days") -> str:
+    """The condition that a row of the table is on one of ``days``; always true without days."""
     if not table.partition:
         return "TRUE"
-    return f"TIMESTAMP_TRUNC({row}{table.partition}, DAY) IN UNNEST(@days)"
+    return f"TIMESTAMP_TRUNC({row}{table.partition}, DAY) IN UNNEST({days})"
 
 
 def hashes_statement(table: Table) -> str:
@@ -332,22 +316,6 @@ LEFT JOIN (
 """
 
 
-def merge(
-    warehouse: Warehouse,
-    table: Table,
-    staging: Table,
-    *,
-    batch_id: str,
-    newest: Sequence[str],
-    days: Sequence[datetime] = (),
-) -> None:
-    """Merge what the batch staged, in one statement; ``days`` are for a table with partitions."""
-    from google.cloud.bigquery import ScalarQueryParameter
-
-    batch = ScalarQueryParameter(BATCH_ID.name, "STRING", batch_id)
-    warehouse.run(merge_statement(table, staging, newest), [batch, *_days(table, days)])
-
-
 def verify_staged(
     warehouse: Warehouse,
     table: Table,
@@ -372,7 +340,7 @@ def verify_staged(
         return Verification()
     batch = ScalarQueryParameter(BATCH_ID.name, "STRING", batch_id)
     statement = agreement_statement(table, staging, newest)
-    (found,) = warehouse.run(statement, [batch, *_days(table, sorted(days))])
+    (found,) = warehouse.run(statement, [batch, *days_parameter(table, sorted(days))])
     if found.staged == found.there == expected:
         return Verification(expected)
     return verify(warehouse, table, rows())
@@ -392,7 +360,7 @@ def verify(warehouse: Warehouse, table: Table, chunks: Iterable[pl.DataFrame]) -
             days = day.unique().sort().to_list() if day is not None else []
             ids = ArrayQueryParameter("ids", kind, list(expected))
             found: dict[str, str] = {}
-            for row in warehouse.run(statement, [ids, *_days(table, days)]):
+            for row in warehouse.run(statement, [ids, *days_parameter(table, days)]):
                 once = row.copies == 1 and row.key not in found
                 found[row.key] = row.row_hash if once else "several rows"
             total = total.plus(compared(expected, found))
@@ -417,7 +385,8 @@ def _mode(column: Column) -> str:
     return "NULLABLE" if column.nullable else "REQUIRED"
 
 
-def _days(table: Table, days: Sequence[datetime]) -> list[Any]:
+def days_parameter(table: Table, days: Sequence[datetime]) -> list[Any]:
+    """``@days``, for a table that has partitions."""
     from google.cloud.bigquery import ArrayQueryParameter
 
     return [ArrayQueryParameter("days", "TIMESTAMP", list(days))] if table.partition else []

@@ -8,7 +8,8 @@ from sqlglot import exp
 
 from assets.campaigns import answers, recommendation_table, recommendations, tables
 from assets.campaigns.analytics import NEWEST
-from assets.sinks.bigquery import hashes_statement, merge_statement
+from assets.sinks.bigquery import hashes_statement
+from assets.sinks.bigquery_merging import merge_statement, statement_of_rows
 from resources.bigquery import table_id
 
 NAMES = {table.name: table_id("my-project", "marketing", table.name) for table in tables.WAREHOUSE}
@@ -16,6 +17,10 @@ STATEMENTS = {
     name: template.format(**NAMES)
     for name, template in {
         "merge": merge_statement(tables.USER_EVENTS, tables.USER_EVENTS_STAGING, NEWEST),
+        "merge_of_some_days": merge_statement(
+            tables.USER_EVENTS, tables.USER_EVENTS_STAGING, NEWEST, some_days=True
+        ),
+        "merge_of_rows": statement_of_rows(tables.USER_EVENTS, ("timestamp", "seq", "line")),
         "hashes": hashes_statement(tables.USER_EVENTS),
         "recommendation_merge": merge_statement(
             tables.RECOMMENDATIONS, tables.RECOMMENDATIONS_STAGING, ["computed_at"]
@@ -68,7 +73,7 @@ def test_merge_writes_every_column(name, key, columns):
     assert all(value.name == name and value.table == "s" for name, value in updated.items())
 
 
-@pytest.mark.parametrize("name", ["merge", "hashes"])
+@pytest.mark.parametrize("name", ["merge", "merge_of_some_days", "merge_of_rows", "hashes"])
 def test_only_the_days_of_the_batch_are_read(name):
     sql = STATEMENTS[name]
     assert "timestamp, DAY) IN UNNEST(@days)" in sql
