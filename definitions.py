@@ -80,7 +80,9 @@ def build_resources() -> dict[str, Any]:
             password=env("NEO4J_PASSWORD"),
             database=env("NEO4J_DATABASE"),
         ),
-        "milvus": MilvusResource(uri=env("MILVUS_URI"), token=env("MILVUS_TOKEN")),
+        "milvus": MilvusResource(
+            uri=env("MILVUS_URI"), token=env("MILVUS_TOKEN"), index=env("MILVUS_INDEX")
+        ),
         "openai": OpenAIResource(
             base_url=env("OPENAI_BASE_URL"),
             api_key=env("OPENAI_API_KEY"),

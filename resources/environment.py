@@ -33,6 +33,7 @@ DEFAULTS: dict[str, str] = {
     "QUINTET_UI_URL": "http://127.0.0.1:3000",
     "NEO4J_DATABASE": "neo4j",
     "MILVUS_TOKEN": "",
+    "MILVUS_INDEX": "auto",
     "BIGQUERY_API_ENDPOINT": "",
     "BIGQUERY_GRPC_ENDPOINT": "",
     "PUBSUB_EMULATOR_HOST": "",

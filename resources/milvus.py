@@ -55,11 +55,13 @@ def sdk() -> ModuleType:
 class MilvusResource(dg.ConfigurableResource[Any]):
     """One Milvus, at ``http(s)://host:port``.
 
-    ``token`` is ``user:password``, an API key or empty.
+    ``token`` is ``user:password``, an API key or empty. ``index`` says which index vectors get, see
+    ``assets/sinks/milvus_index.py``.
     """
 
     uri: str
     token: str = ""
+    index: str = "auto"
     timeout: float = TIMEOUT
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from assets.campaigns.tables import MESSAGE_EMBEDDINGS
 from assets.embeddings import EmbeddingResult, Space, embedder
-from assets.sinks.milvus import BATCH_ROWS, IndexKind, Row, VectorStore
+from assets.sinks.milvus import BATCH_ROWS, Row, VectorStore
+from assets.sinks.milvus_index import Index
 from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from resources.postgres import PostgresResource
 
 
-def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLAT") -> VectorStore:
+def store(client: MilvusClient, name: str, space: Space, index: str = "auto") -> VectorStore:
     """The collection: record_id, user_id, row_hash, vector."""
-    return VectorStore(client, name, space, MESSAGE_EMBEDDINGS, index)
+    return VectorStore(client, name, space, MESSAGE_EMBEDDINGS, Index.parse(index))
 
 
 def distinct_messages(chunk: pl.DataFrame) -> dict[str, str]:

@@ -19,7 +19,8 @@ from assets.campaigns.message_embeddings import distinct_messages
 from assets.campaigns.tables import USER_PROFILES
 from assets.campaigns.touched import Touched, touched
 from assets.embeddings import Space, VectorCache, embedder, usable
-from assets.sinks.milvus import BATCH_ROWS, IndexKind, VectorStore
+from assets.sinks.milvus import BATCH_ROWS, VectorStore
+from assets.sinks.milvus_index import Index
 from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class _Profile:
     total: npt.NDArray[np.float64] | None = None
 
 
-def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLAT") -> VectorStore:
+def store(client: MilvusClient, name: str, space: Space, index: str = "auto") -> VectorStore:
     """The collection: user_id, row_hash, changed_in, message_count, vector.
 
     ``row_hash`` is that of the vector's inputs, ``changed_in`` the batch that changed them last.
     """
-    return VectorStore(client, name, space, USER_PROFILES, index)
+    return VectorStore(client, name, space, USER_PROFILES, Index.parse(index))
 
 
 def write(

@@ -91,7 +91,7 @@ def message_embeddings(
 
         with closing(milvus.client()) as client:
             space = Space(openai.embedding_model)
-            collection = collection_of(client, campaigns.milvus_messages, space)
+            collection = collection_of(client, campaigns.milvus_messages, space, milvus.index)
             return (
                 write(delivery.chunks(), collection, postgres, openai, delivery.refuse),
                 verify(delivery.taken(), collection, postgres),
@@ -138,7 +138,7 @@ def user_profiles(
         batch_id, left_out = delivery.batch_id, set[str]()
         with closing(milvus.client()) as client:
             space = Space(openai.embedding_model)
-            collection = collection_of(client, campaigns.milvus_profiles, space)
+            collection = collection_of(client, campaigns.milvus_profiles, space, milvus.index)
             return (
                 write(
                     delivery.chunks(),

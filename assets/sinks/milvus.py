@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from assets.embeddings import Space
 from assets.frame.tables import ROW_HASH, Table
 from assets.sinks.isolating import Isolating, Refusal
+from assets.sinks.milvus_index import Index
 from assets.sinks.result import Verification
 from landing.batch.failures import PermanentError, classify
 from resources.milvus import one_of, sdk
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
     from assets.embeddings import VectorCache
 
-#: FLAT is exact and free to build; from about 20,000 searched vectors on HNSW answers faster.
-IndexKind = Literal["FLAT", "HNSW", "AUTOINDEX"]
 Row = dict[str, Any]
 
-#: Rows per call: 1,000 vectors of 1,024 numbers are 4 MB, a sixteenth of what a server takes.
+#: Rows per call, and bytes of their values: 1,000 vectors of 1,024 numbers are 4 MB, a server takes
+#: 64 MB, and a text may have 64 KB.
 BATCH_ROWS = 1_000
+BATCH_BYTES = 16 * 1024 * 1024
 VECTOR = "vector"
 #: The function field beside a text: what BM25 searches.
 SPARSE = "sparse"
@@ -39,11 +40,11 @@ _KEY_BYTES = 512
 _OF_ONE_VALUE = ("exceeds max length", "exceeds max_length", "is not a number or infinity")
 _OF_DATA = (*_OF_ONE_VALUE, "row number", "exceeds", "expected", "should be", "invalid")
 _MODEL = "quintet.model"
+_AUTO = Index()
 _HASH = ROW_HASH.name
 #: Vectors of a page that a verification compares number by number.
 _COMPARED_VECTORS = 3
 _TOLERANCE = 1e-6
-_INDEX_PARAMS: dict[str, dict[str, int]] = {"HNSW": {"M": 16, "efConstruction": 200}}
 
 
 class AnotherModelError(PermanentError):
@@ -81,7 +82,7 @@ class VectorStore:
     name: str
     space: Space
     table: Table
-    index: IndexKind = "FLAT"
+    index: Index = _AUTO
     text: str | None = None
 
     @property
@@ -91,6 +92,9 @@ class VectorStore:
 
     def ensure(self) -> None:
         """Create the collection or what a kill left out of it, and load it.
+
+        Where the vectors' index is not the one that they should have, they get another; until it is
+        built nobody finds any.
 
         Raises AnotherModelError when it belongs to another model or size, AnotherSchemaError when
         it has other fields.
@@ -109,8 +113,8 @@ class VectorStore:
 
     def upsert(self, rows: Sequence[Row]) -> None:
         """Write rows, each with every field."""
-        for at in range(0, len(rows), BATCH_ROWS):
-            self.client.upsert(self.name, list(rows[at : at + BATCH_ROWS]))
+        for part in self._parts(rows):
+            self.client.upsert(self.name, part)
 
     def isolating(self, refuse: Callable[[str, str], None] | None) -> Isolating[list[Row]]:
         """To write rows through, of which those that Milvus refuses are told by key.
@@ -193,6 +197,21 @@ class VectorStore:
         finally:
             iterator.close()
 
+    def _parts(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """Rows in calls that a server takes."""
+        part: list[Row] = []
+        size = 0
+        for row in rows:
+            texts = sum(len(value.encode()) for value in row.values() if isinstance(value, str))
+            more = 4 * self.space.dimensions + texts
+            if part and (len(part) == BATCH_ROWS or size + more > BATCH_BYTES):
+                yield part
+                part, size = [], 0
+            part.append(row)
+            size += more
+        if part:
+            yield part
+
     @property
     def _model(self) -> str:
         return f"{self.space.model}/{self.space.dimensions}"
@@ -229,17 +248,27 @@ class VectorStore:
 
     def _index(self) -> None:
         params = self.client.prepare_index_params()
-        if not self.client.list_indexes(self.name, VECTOR):
-            params.add_index(
-                VECTOR,
-                index_type=self.index,
-                metric_type="COSINE",
-                params=_INDEX_PARAMS.get(self.index, {}),
-            )
+        rows = int(self.client.get_collection_stats(self.name)["row_count"])
+        kind, settings = self.index.of(rows)
+        held = self.client.list_indexes(self.name, VECTOR)
+        if held and self._outgrown(held[0], kind):
+            self.client.release_collection(self.name)
+            self.client.drop_index(self.name, held[0])
+            held = []
+        if not held:
+            params.add_index(VECTOR, index_type=kind, metric_type="COSINE", params=dict(settings))
         if self.text and not self.client.list_indexes(self.name, SPARSE):
             params.add_index(SPARSE, index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
         if len(params):
             self.client.create_index(self.name, params)
+
+    def _outgrown(self, index: str, kind: str) -> bool:
+        """Whether the vectors' index is of another kind than it should be.
+
+        One that was chosen by their number stays when some are removed.
+        """
+        held = self.client.describe_index(self.name, index)["index_type"]
+        return held != kind and not (self.index.kind == "auto" and held == "HNSW")
 
     def _check(self) -> None:
         described: Mapping[str, Any] = self.client.describe_collection(self.name)

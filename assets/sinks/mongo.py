@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+#: Documents per write, and bytes of their texts: a message may have 48 MB, a document 16 MB.
 BATCH_ROWS = 1_000
+BATCH_BYTES = 16 * 1024 * 1024
 #: Ids per ``$in``: short lists cost a round trip each, which is little next to what long ones
 #: cost servers that walk the list for every document.
 VERIFY_IDS = 50
@@ -71,11 +73,13 @@ def write(
     pymongo.errors.PyMongoError; what was acknowledged before stays and is replaced by the same when
     the batch is written again.
     """
+    from assets.sinks.slices import slices
+
     started = time.monotonic()
     upserts = _Upserts(collection, refuse)
     written = 0
     for chunk in chunks:
-        for rows in chunk.iter_slices(BATCH_ROWS):
+        for rows in slices(chunk, rows=BATCH_ROWS, size=BATCH_BYTES):
             upserts.isolating.write(list(_documents(rows, table, exact)), upserts.write)
             written += rows.height
     upserts.isolating.settle()

@@ -101,7 +101,8 @@ def lyrics_vectors(
 
         pages = TouchedPages(postgres, delivery.batch_id)
         with closing(milvus.client()) as client:
-            collection = store(client, music.milvus_lyrics, Space(openai.embedding_model))
+            space = Space(openai.embedding_model)
+            collection = store(client, music.milvus_lyrics, space, milvus.index)
             refuse = refusing(postgres, delivery, lyrics=True)
             return (
                 write(pages, collection, postgres, openai, refuse),

@@ -19,7 +19,8 @@ from assets.embeddings import EmbeddingResult, Space, VectorCache, embedder, has
 from assets.music.registry.search import PASSAGES
 from assets.music.search.passages import passages
 from assets.music.search.song_rows import Song, read_songs
-from assets.sinks.milvus import BATCH_ROWS, SPARSE, VECTOR, IndexKind, Row, VectorStore
+from assets.sinks.milvus import BATCH_ROWS, SPARSE, VECTOR, Row, VectorStore
+from assets.sinks.milvus_index import Index
 from assets.sinks.result import SinkResult, Verification, compared
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ class Passage:
         return hash_of(self.text)
 
 
-def store(client: MilvusClient, name: str, space: Space, index: IndexKind = "FLAT") -> VectorStore:
+def store(client: MilvusClient, name: str, space: Space, index: str = "auto") -> VectorStore:
     """The collection: chunk_id, song_key, kind (text or words), row_hash, passage, text, vector."""
-    return VectorStore(client, name, space, PASSAGES, index, TEXT)
+    return VectorStore(client, name, space, PASSAGES, Index.parse(index), TEXT)
 
 
 def write(

@@ -10,6 +10,7 @@ from openai.resources.embeddings import Embeddings
 from assets import embeddings
 from assets.campaigns import message_embeddings, profiles
 from assets.embeddings import Space
+from assets.sinks import milvus
 from assets.sinks.milvus import AnotherModelError
 from landing.batch.failures import PermanentError, classify
 from resources.milvus import MilvusResource
@@ -175,6 +176,47 @@ def test_collection_without_its_index_is_completed(servers):
     servers.messages.client.release_collection(servers.messages.name)
     servers.messages.client.drop_index(servers.messages.name, "vector")
     servers.write_messages(servers.world.deliver("b1", small()))
+    servers.assert_messages()
+
+
+def test_another_index_is_built_once_there_are_many_vectors(servers):
+    """And stays: the vectors that were there are found all the same."""
+    client, name = servers.messages.client, servers.messages.name
+
+    def kind() -> str:
+        (index,) = client.list_indexes(name, "vector")
+        return client.describe_index(name, index)["index_type"]
+
+    chunks = servers.world.deliver("b1", small())
+    servers.write_messages(chunks)
+    assert kind() == "FLAT"
+    for setting, expected in (
+        ("auto from=5", "HNSW"), ("auto from=500", "HNSW"), ("FLAT", "FLAT"), ("auto", "FLAT"),
+    ):  # fmt: skip
+        again = message_embeddings.store(client, name, servers.space, setting)
+        message_embeddings.write(chunks, again, servers.pg, servers.openai)
+        assert kind() == expected
+        assert message_embeddings.verify(chunks, again, servers.pg).ok
+        hits = client.search(
+            name, data=[[1.0] * 1024], limit=20, anns_field="vector", output_fields=["record_id"],
+            search_params={"metric_type": "COSINE"},
+        )  # fmt: skip
+        assert len(hits[0]) == sum(bool(event.message) for event in small())
+
+
+def test_rows_go_in_calls_that_a_server_takes(servers, monkeypatch):
+    monkeypatch.setattr(milvus, "BATCH_BYTES", 3 * 4_096 + 300)
+    calls: list[int] = []
+    upsert = servers.messages.client.upsert
+
+    def counted(name, rows, **kwargs):
+        calls.append(len(rows))
+        return upsert(name, rows, **kwargs)
+
+    monkeypatch.setattr(servers.messages.client, "upsert", counted)
+    servers.write_messages(servers.world.deliver("b1", small()))
+    assert max(calls) <= 3
+    assert sum(calls) == sum(bool(event.message) for event in small())
     servers.assert_messages()
 
 
