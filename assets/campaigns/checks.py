@@ -5,6 +5,7 @@ every pipeline of files has (``assets/frame/checks.py``).
 """
 
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -13,6 +14,38 @@ from assets.campaigns.settings import CampaignsSettings
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
+
+#: How long an answer may be called in question: a refresh runs every minute, a full pass over many
+#: users takes longer.
+LONGEST_STALE = timedelta(hours=1)
+
+
+@dg.asset_check(
+    asset=CAMPAIGNS.key("campaign_recommendations"),
+    description="Every user with a vector has a recommendation that is as it would be computed "
+    "now, or is not stale for longer than an hour.",
+)
+def recommendations_are_fresh(postgres: PostgresResource) -> dg.AssetCheckResult:
+    """Asks the list in Postgres; the refresh is started by a sensor."""
+    from assets.campaigns import staleness
+
+    with postgres.connect(autocommit=True) as connection:
+        now = staleness.standing(connection)
+    late = now.stale_since is not None and datetime.now(UTC) - now.stale_since > LONGEST_STALE
+    return dg.AssetCheckResult(
+        passed=not late,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "users": now.users,
+            "stale": now.stale,
+            "stale_since": now.stale_since.isoformat() if now.stale_since else "none",
+        },
+        description=(
+            "Is `campaigns_recommendations_sensor` running, and do its runs succeed?"
+            if late
+            else None
+        ),
+    )
 
 
 @dg.asset_check(

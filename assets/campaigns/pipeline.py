@@ -59,10 +59,16 @@ events = validation_asset(
 
 def _definitions() -> dg.Definitions:
     from assets.campaigns import checks, sinks
+    from assets.campaigns.refresh_job import (
+        campaigns_recommendations_refresh_job,
+        campaigns_recommendations_sensor,
+    )
 
     return dg.Definitions(
         assets=[events, *dg.load_assets_from_modules([sinks])],
         asset_checks=dg.load_asset_checks_from_modules([checks]),
+        jobs=[campaigns_recommendations_refresh_job],
+        sensors=[campaigns_recommendations_sensor],
     )
 
 

@@ -1,17 +1,18 @@
-"""Recommendations kept in BigQuery, one row per user, for those whom a batch concerns most.
+"""Recommendations kept in BigQuery, one row per user with a vector.
 
-Belongs here: whom, the table, how it is written. Does not: the computation
-(``recommendations.py``).
+Belongs here: whose answers are computed when, the table, how it is written. Does not: the
+computation (``recommendations.py``), whose answers are called in question (``staleness.py``).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
+from assets.campaigns import staleness
 from assets.campaigns.recommendations import (
     DEFAULT_K,
     Recommendation,
@@ -27,29 +28,38 @@ from resources.milvus import one_of
 
 if TYPE_CHECKING:
     import polars as pl
+    import psycopg
 
     from assets.sinks.bigquery import Warehouse
     from resources.postgres import PostgresResource
 
+#: Users whose answers a batch's own run computes; the others' are left to the refresh.
 MOST_USERS = 500
+#: Seconds between two writes of batches' runs: a table takes 1,500 load jobs a day.
+PACE = 60.0
+#: Users that are asked for together.
+_PART = 500
 _CALL_IDS = 1_000
+#: Answers that are shown of a run.
+_SHOWN = 10
 
 DELETE = "DELETE FROM `{campaign_recommendations}` WHERE user_id IN UNNEST(@users)"
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """``users`` rows were written, ``left_out`` users of the batch wait for their next event.
+    """``users`` rows were written; ``stale`` is how many users wait for theirs, of all.
 
-    ``removed``: users who have no vector any more. ``recommendations`` are those written.
+    ``removed``: users who have no vector any more. ``recommendations`` are some of those written.
     """
 
-    users: int
-    left_out: int
-    removed: int
-    tie_limit_reached: int
-    seconds: float
-    recommendations: tuple[Recommendation, ...]
+    users: int = 0
+    removed: int = 0
+    tie_limit_reached: int = 0
+    stale: int = 0
+    stale_since: datetime | None = None
+    seconds: float = 0.0
+    recommendations: tuple[Recommendation, ...] = ()
 
 
 def materialize(
@@ -58,41 +68,108 @@ def materialize(
     pg: PostgresResource,
     *,
     batch_id: str,
-    computed_at: datetime,
-    k: int = DEFAULT_K,
     most: int = MOST_USERS,
+    pace: float = PACE,
 ) -> Kept:
-    """Compute and merge the rows of at most ``most`` users that the batch touches.
+    """Call in question what the batch concerns, then compute the answers of at most ``most`` users.
 
-    Users whose vector the batch changed come first, each kind in natural order. Rows of users
-    without a vector are removed. Raises what ``recommend`` and the clients raise.
+    Users whose vector the batch changed come first, then the others that it touches, each kind in
+    natural order, then whoever else is stale. Rows of users without a vector are removed. Nothing
+    is computed within ``pace`` seconds of the last write. Raises what ``recommend`` and the clients
+    raise.
     """
     started = time.monotonic()
-    warehouse = stores.warehouse
-    warehouse.ensure()
     with touched(pg, batch_id) as batch:
         for _ in batch.passing(chunks):
             pass
         users = [row[0] for row in batch.stream("SELECT DISTINCT user_id FROM touched")]
     held = _held(stores, users)
-    order = sorted(held, key=lambda user: (held[user] != batch_id, natural(user)))
-    found = recommend(stores, order[:most], k)
-    if found:
-        frame = _frame(found, batch_id, computed_at)
-        bigquery.stage(warehouse, RECOMMENDATIONS_STAGING, [frame], batch_id=batch_id)
+    with pg.connect(autocommit=True) as conn:
+        staleness.mark(conn, stores, batch_id, users, held)
+        last = staleness.standing(conn).computed_at
+        if last and (datetime.now(UTC) - last).total_seconds() < pace:
+            return _told(_Written(), conn, started)
+        order = sorted(users, key=lambda user: (held.get(user) != batch_id, natural(user)))
+        left = [one for one in staleness.stale_users(conn, most) if one not in set(order[:most])]
+        chosen = [*order[:most], *left][:most]
+        return _told(_write(conn, stores, [chosen], batch_id), conn, started)
+
+
+def refresh(stores: Stores, pg: PostgresResource, *, seconds: float, most: int) -> Kept:
+    """Compute stale answers, at most ``most`` and for ``seconds``, the surest first.
+
+    Batches that were loaded by runs which died before they called anything in question do so now.
+    Raises as :func:`materialize`.
+    """
+    started = time.monotonic()
+    with pg.connect(autocommit=True) as conn:
+        for batch_id in staleness.unmarked(conn):
+            users = staleness.users_of(conn, batch_id)
+            staleness.mark(conn, stores, batch_id, users, _held(stores, users))
+
+        def parts() -> Iterator[Sequence[str]]:
+            users = staleness.stale_users(conn, most)
+            for at in range(0, len(users), _PART):
+                if time.monotonic() - started > seconds:
+                    return
+                yield users[at : at + _PART]
+
+        return _told(_write(conn, stores, parts(), "refresh"), conn, started)
+
+
+@dataclass(slots=True)
+class _Written:
+    """What one write has come to."""
+
+    marks: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    found: list[Recommendation] = field(default_factory=list)
+
+
+def _write(
+    conn: psycopg.Connection[Any],
+    stores: Stores,
+    parts: Iterable[Sequence[str]],
+    batch_id: str,
+) -> _Written:
+    """Compute the users' answers, keep them, and note that they are."""
+    warehouse, written = stores.warehouse, _Written()
+    warehouse.ensure()
+    at = datetime.now(UTC)
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for part in parts:
+            marks = staleness.marks_of(conn, part)
+            held = _held(stores, part)
+            written.removed |= {user: marks[user] for user in part if user not in held}
+            found = recommend(stores, [user for user in part if user in held], DEFAULT_K)
+            written.marks |= marks
+            written.found += found
+            if found:
+                yield _frame(found, batch_id, at)
+
+    staged = bigquery.stage(warehouse, RECOMMENDATIONS_STAGING, frames(), batch_id=batch_id)
+    if staged.rows:
         merge(
             warehouse, RECOMMENDATIONS, RECOMMENDATIONS_STAGING,
             batch_id=batch_id, newest=("computed_at",),
         )  # fmt: skip
-    removed = [user for user in users if user not in held]
-    _delete(removed, warehouse)
+    _delete(list(written.removed), warehouse)
+    staleness.answered(conn, written.found, written.marks, at)
+    staleness.gone(conn, written.removed)
+    return written
+
+
+def _told(written: _Written, conn: psycopg.Connection[Any], started: float) -> Kept:
+    now = staleness.standing(conn)
     return Kept(
-        users=len(found),
-        left_out=len(order) - len(found),
-        removed=len(removed),
-        tie_limit_reached=sum(one.tie_limit_reached for one in found),
+        users=len(written.found),
+        removed=len(written.removed),
+        tie_limit_reached=sum(one.tie_limit_reached for one in written.found),
+        stale=now.stale,
+        stale_since=now.stale_since,
         seconds=time.monotonic() - started,
-        recommendations=found,
+        recommendations=tuple(written.found[:_SHOWN]),
     )
 
 

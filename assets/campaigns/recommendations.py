@@ -181,7 +181,17 @@ def ranked(
     return tuple(sorted(found, key=lambda item: (-item.events, item.campaign)))
 
 
-def _vectors(stores: Stores, users: Sequence[str]) -> dict[str, Any]:
+def hits_of(stores: Stores, users: Sequence[str], limit: int) -> Iterator[list[tuple[str, float]]]:
+    """The nearest of each user's vector, at most ``limit``, best first, the user among them.
+
+    Users with equal vectors share one; those without a vector have none.
+    """
+    vectors = _held_vectors(stores, users)
+    for _, hits in _search(stores, vectors, _sharing(vectors), limit):
+        yield hits
+
+
+def _held_vectors(stores: Stores, users: Sequence[str]) -> dict[str, Any]:
     import numpy as np
 
     vectors: dict[str, Any] = {}
@@ -193,6 +203,11 @@ def _vectors(stores: Stores, users: Sequence[str]) -> dict[str, Any]:
             consistency_level="Strong",
         )
         vectors |= {row["user_id"]: np.asarray(row["vector"], dtype="f4") for row in rows}
+    return vectors
+
+
+def _vectors(stores: Stores, users: Sequence[str]) -> dict[str, Any]:
+    vectors = _held_vectors(stores, users)
     if missing := [user for user in users if user not in vectors]:
         known = {row["user_id"] for row in stores.graph.run(KNOWN_USERS, missing)}
         if unknown := [user for user in missing if user not in known]:
@@ -208,11 +223,8 @@ def _similar(
 
     Users with equal vectors share one search.
     """
-    sharing: defaultdict[bytes, list[str]] = defaultdict(list)
-    for user, vector in vectors.items():
-        sharing[vector.tobytes()].append(user)
     similar: dict[str, tuple[SimilarUser, ...]] = {}
-    open_users = list(sharing.values())
+    open_users = _sharing(vectors)
     limit = FIRST_LIMIT
     while open_users:
         waiting: list[list[str]] = []
@@ -225,6 +237,14 @@ def _similar(
             break
         limit = min(limit * 2, LAST_LIMIT)
     return similar, {user for group in open_users for user in group}
+
+
+def _sharing(vectors: dict[str, Any]) -> list[list[str]]:
+    """Users by vector."""
+    sharing: defaultdict[bytes, list[str]] = defaultdict(list)
+    for user, vector in vectors.items():
+        sharing[vector.tobytes()].append(user)
+    return list(sharing.values())
 
 
 def _search(

@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
 
 def recommendation_metadata(kept: Kept, table: str) -> dict[str, Any]:
-    """Counts, and at most 10 answers as a table."""
+    """Counts, and some answers as a table."""
     lines = ["| user | most similar users | their campaigns (events) |", "|---|---|---|"]
-    for one in kept.recommendations[:10]:
+    for one in kept.recommendations:
         similar = ", ".join(f"{markdown.cell(s.user_id)} ({s.score:.4f})" for s in one.similar)
         campaigns = ", ".join(f"{markdown.cell(c.campaign)} ({c.events})" for c in one.campaigns)
         lines.append(f"| {markdown.cell(one.user_id)} | {similar} | {campaigns} |")
+    since = {"stale_since": kept.stale_since.isoformat()} if kept.stale_since else {}
     return {
+        **since,
         "dagster/table_name": table,
         "dagster/partition_row_count": kept.users,
         "users": kept.users,
-        "left_out": kept.left_out,
+        "stale": kept.stale,
         "removed": kept.removed,
         "tie_limit_reached": kept.tie_limit_reached,
         "seconds": round(kept.seconds, 3),

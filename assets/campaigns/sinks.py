@@ -267,9 +267,11 @@ def campaign_recommendations(
     neo4j: Neo4jResource,
     bigquery: BigQueryResource,
 ) -> dg.MaterializeResult[Any]:
-    """For the users of the batch: the 5 most similar users and their campaigns by engagement."""
-    from datetime import UTC, datetime
+    """The 5 most similar users of each user, and their campaigns by engagement.
 
+    A batch's run computes those of 500 users whom it concerns most; a refresh follows until none is
+    stale.
+    """
     from assets.campaigns import recommendation_table
     from assets.campaigns.analytics import warehouse_of
     from assets.campaigns.recommendations import Stores
@@ -301,12 +303,12 @@ def campaign_recommendations(
             if not batch.row_count:
                 return None
             return recommendation_table.materialize(
-                batch.chunks(), stores, postgres, batch_id=batch_id, computed_at=datetime.now(UTC)
+                batch.chunks(), stores, postgres, batch_id=batch_id
             )
 
         def metadata_of(kept: recommendation_table.Kept | None) -> dict[str, Any]:
             if kept is None:
-                return {"users": 0, "left_out": 0}
+                return {"users": 0}
             table = f"{bigquery.project}.{campaigns.dataset}.{tables.RECOMMENDATIONS.name}"
             return recommendation_metadata(kept, table)
 

@@ -60,7 +60,8 @@ def test_the_code_location_is_found(tree):
 
 def test_sensors_are_found_and_run_by_default(tree):
     names = (
-        "campaigns_gcs_sensor", "music_minio_sensor", "reading_session_sensor",
+        "campaigns_gcs_sensor", "campaigns_recommendations_sensor", "music_minio_sensor",
+        "reading_session_sensor",
         "reading_history_gcs_sensor", "reading_affinity_automation", "dead_run_reaper",
         "batch_run_failed", "batch_run_canceled", "alert_delivery", "trouble_alerts",
         "schedule_watch", "domains_s3_sensor",
