@@ -173,7 +173,7 @@ def build_defs(
             dead_run_reaper,
             schedule_watch,
             *run_alerts([one.name for one in chosen]),
-            trouble_alerts(landed),
+            trouble_alerts(chosen),
             alert_delivery,
         ],
         resources={**build_resources(), **settings, **(resource_overrides or {})},

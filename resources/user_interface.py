@@ -15,6 +15,11 @@ class UserInterfaceResource(dg.ConfigurableResource[Any]):
 
     url: str
 
+    @property
+    def home(self) -> str:
+        """Where the UI begins."""
+        return self.url.rstrip("/")
+
     def asset(self, key: dg.AssetKey) -> str:
         """The page of an asset."""
         return f"{self.url.rstrip('/')}/assets/{'/'.join(key.path)}"

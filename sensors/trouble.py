@@ -15,7 +15,7 @@ import dagster as dg
 from assets.frame import outbox
 from assets.frame.alert_channels import Alert, channels, names
 from assets.frame.alert_text import escaped, shortened
-from assets.frame.declared import LandedFiles
+from assets.frame.declared import LandedFiles, Pipeline
 from assets.pipelines import without_secrets
 from landing.arrival import outages, standing
 from landing.arrival.outages import Outage
@@ -106,13 +106,14 @@ def troubles(
             yield alert
 
 
-def trouble_alerts(landed: Sequence[LandedFiles]) -> dg.SensorDefinition:
-    """The sensor that looks after these sources."""
+def trouble_alerts(pipelines: Sequence[Pipeline]) -> dg.SensorDefinition:
+    """The sensor that looks after these pipelines."""
+    landed = [files for pipeline in pipelines for files in pipeline.landed]
 
     @dg.sensor(
         name="trouble_alerts",
         description="Puts into the outbox what needs a person: batches that failed for good, "
-        "sinks that are away, objects that wait for too long.",
+        "sinks that are away, objects that wait for too long, streams that do not get on.",
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
@@ -126,7 +127,16 @@ def trouble_alerts(landed: Sequence[LandedFiles]) -> dg.SensorDefinition:
         now = datetime.now(UTC)
         told = names(channels(telegram, webhook))
         with postgres.connect() as connection:
-            found = [_clean(alert) for alert in troubles(connection, landed, ui, now)]
+            all_troubles = [
+                *troubles(connection, landed, ui, now),
+                *(
+                    alert
+                    for one in pipelines
+                    if one.troubles
+                    for alert in one.troubles(connection, now, ui.home)
+                ),
+            ]
+            found = [_clean(alert) for alert in all_troubles]
             new = [alert for alert in found if outbox.enqueue(connection, alert, now, told)]
         return dg.SkipReason(f"{len(found)} troubles, {len(new)} new")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -27,6 +27,11 @@ from landing.arrival.source import Source
 from landing.batch.reasons import RejectReason
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from assets.frame.alert_channels import Alert
     from landing.batch.object_reading import Reader
     from landing.batch.records import RecordTable
     from landing.batch.validation import Rules
@@ -306,7 +311,8 @@ class Pipeline:
     and sensors; it is called when the location loads. ``requires`` are the variables without which
     it cannot run, ``servers`` those of the embedded stack that it talks to. ``reasons`` are those
     for which it rejects what does not land in files; files' are beside their rules.
-    ``audit_minute`` is the minute of the hour at which its audits run.
+    ``audit_minute`` is the minute of the hour at which its audits run. ``troubles`` gives what, of
+    what does not land in files, needs a person: of a connection to Postgres, the time and a link.
     """
 
     name: str
@@ -317,3 +323,4 @@ class Pipeline:
     servers: tuple[str, ...]
     reasons: tuple[RejectReason, ...] = ()
     audit_minute: int = 20
+    troubles: Callable[[psycopg.Connection[Any], datetime, str], Iterable[Alert]] | None = None

@@ -6,7 +6,7 @@ gets. Does not: the assets (``sources.py``, and ``assets.py`` of each part).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -17,6 +17,12 @@ from assets.reading.settings import ReadingSettings
 from assets.reading.tables import HISTORY_ROWS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    import psycopg
+
+    from assets.frame.alert_channels import Alert
     from landing.batch.validation import Rules
 
 #: One partition per UTC day: of events, of what is counted of them, of the dates that are asked.
@@ -96,6 +102,12 @@ def _definitions() -> dg.Definitions:
     )
 
 
+def _troubles(connection: psycopg.Connection[Any], now: datetime, link: str) -> Iterator[Alert]:
+    from assets.reading.session.troubles import troubles
+
+    yield from troubles(connection, now, link)
+
+
 PIPELINE = Pipeline(
     name="reading",
     settings=ReadingSettings,
@@ -105,4 +117,5 @@ PIPELINE = Pipeline(
     servers=("postgres", "gcs", "bigquery", "pubsub"),
     reasons=MESSAGE_REASONS,
     audit_minute=50,
+    troubles=_troubles,
 )

@@ -7,6 +7,10 @@ Imported lazily: needs google.cloud.bigquery_storage_v1.
 The default stream commits each request as a whole before it answers, and at least once: a request
 that is sent again because its answer got lost appends its rows again.
 https://cloud.google.com/bigquery/docs/write-api#default_stream
+
+BigQuery says the same of a row that it will not have and of a table that has not the columns of the
+rows: "invalid argument". A row is at fault only where another one got through; where none does, one
+that did before is sent once more, which does no harm, to tell the two apart.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from google.protobuf import (  # noqa: TID253
 )
 
 from assets.reading.stream.requests import in_requests
+from landing.batch.failures import TransientError
 
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1.services.big_query_write import BigQueryWriteClient
@@ -58,6 +63,10 @@ _CONNECTION_ERRORS = (
     exceptions.Cancelled,
     exceptions.TooManyRequests,
 )
+
+
+class TableAtFaultError(TransientError):
+    """BigQuery takes no row at all: it is the table's fault, or nothing says that it is a row's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +110,16 @@ class RowAppender:
         row.DESCRIPTOR.CopyToProto(self._descriptor)
         self._requests: queue.SimpleQueue[AppendRowsRequest | None] = queue.SimpleQueue()
         self._call: Any = None
+        #: The last row that got through.
+        self._known: bytes | None = None
 
     def append(self, rows: Sequence[bytes], *, isolate: bool = False) -> Appended:
         """Append rows; returns which of them BigQuery refuses, the others are in the table.
 
         With ``isolate``, a failure that is not the connection's is looked for in ever smaller
         parts, down to the rows that have it. Raises google.api_core.exceptions errors when nothing
-        or not everything was appended: the rows are to be sent again.
+        or not everything was appended, and TableAtFaultError when BigQuery refuses every row: they
+        are to be sent again.
         """
         result = Appended()
         parts = list(
@@ -127,22 +139,22 @@ class RowAppender:
                 result.refused.update((part[index], text) for index, text in error.rows.items())
                 parts.append([index for index in part if index not in result.refused])
             except exceptions.InvalidArgument as error:
-                if len(part) == 1:
-                    result.refused[part[0]] = error.message
-                else:
-                    parts += _halves(part)
+                failed += 1
+                if failed > _FAILED_PARTS and not done:
+                    self._require_table(error.message)
+                parts += _parted(part, result.refused, error)
             except exceptions.GoogleAPICallError as error:
                 failed += 1
                 hopeless = failed > _FAILED_PARTS and not done
                 if not isolate or hopeless or isinstance(error, _CONNECTION_ERRORS):
                     raise
-                if len(part) == 1:
-                    result.troubled[part[0]] = error.message
-                else:
-                    parts += _halves(part)
+                parts += _parted(part, result.troubled, error)
             else:
                 done += 1
+                self._known = rows[part[-1]]
             parts = [part for part in parts if part]
+        if result.refused and not done:
+            self._require_table(next(iter(result.refused.values())))
         if result.troubled and not done:
             # Nothing got through: that is BigQuery's trouble, not these rows'.
             raise exceptions.ServiceUnavailable(next(iter(result.troubled.values())))
@@ -154,6 +166,15 @@ class RowAppender:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+
+    def _require_table(self, said: str) -> None:
+        """Send a row that got through once; raises TableAtFaultError when it does not now."""
+        if self._known is None:
+            raise TableAtFaultError(said)
+        try:
+            self._send([self._known])
+        except (_RowsRefused, exceptions.InvalidArgument) as error:
+            raise TableAtFaultError(said) from error
 
     def _send(self, rows: list[bytes]) -> None:
         # A call that nothing was sent on for ten minutes is ended by BigQuery.
@@ -221,6 +242,12 @@ class _RowsRefused(Exception):
         self.rows = rows
 
 
-def _halves(part: list[int]) -> list[list[int]]:
+def _parted(
+    part: list[int], found: dict[int, str], error: exceptions.GoogleAPICallError
+) -> list[list[int]]:
+    """The halves of a part that has failed; a row that is left alone is ``found``."""
+    if len(part) == 1:
+        found[part[0]] = error.message
+        return []
     middle = len(part) // 2
     return [part[:middle], part[middle:]]

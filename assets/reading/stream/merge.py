@@ -11,7 +11,7 @@ it starts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -66,6 +66,14 @@ class Appending:
             ScalarQueryParameter("first_published", "TIMESTAMP", self.first_published),
             ScalarQueryParameter("last_published", "TIMESTAMP", self.last_published),
         ]
+
+    def spanning(self, first: datetime, last: datetime) -> Appending:
+        """The same with messages that were published between these two times, too."""
+        return replace(
+            self,
+            first_published=min(first, self.first_published),
+            last_published=max(last, self.last_published),
+        )
 
     def written_at(self) -> Any:
         """The time that the micro-batch's rows carry in the target."""

@@ -33,7 +33,8 @@ class StreamReport:
     """What a session did with the deliveries of one subscription, so far.
 
     ``written``: rows that were new; ``lag``: age of the oldest message in hand; latencies: from
-    publish to merged, over the last minute. All in seconds; None before there was any.
+    publish to merged, over the last minute. All in seconds; None before there was any. ``waiting``
+    says which step is being repeated, since when and why, if one is.
     """
 
     subscription: str
@@ -47,6 +48,7 @@ class StreamReport:
     lag: float | None
     latency_p50: float | None
     latency_p95: float | None
+    waiting: str | None = None
 
     @property
     def pending(self) -> int:
@@ -112,7 +114,7 @@ class StreamCounts:
             while self._latencies[0][0] < clock - LATENCY_SECONDS:
                 self._latencies.popleft()
 
-    def report(self, received: Callable[[], int]) -> StreamReport:
+    def report(self, received: Callable[[], int], waiting: str | None = None) -> StreamReport:
         """The counts now; ``received`` is asked after them, so that none is pending less than 0."""
         with self._lock:
             clock = time.monotonic()
@@ -130,6 +132,7 @@ class StreamCounts:
                 lag=lag,
                 latency_p50=percentile(latencies, 0.50),
                 latency_p95=percentile(latencies, 0.95),
+                waiting=waiting.replace("\0", "") if waiting else None,
                 **counts,
             )
 

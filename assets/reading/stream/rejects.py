@@ -5,20 +5,24 @@ Belongs here: both, in that order, each message once. Does not: why a message is
 
 A session that dies in between leaves the row without the dead letter's id: the message comes again,
 and only what is missing is done. A dead letter can come twice, when the session dies between the
-publication and the row's update; its attribute ``message_id`` tells.
+publication and the row's update; its attribute ``message_id`` tells. Where the topic is missing or
+forbidden the stream goes on, for Postgres has the message; it is passed on once the topic is there.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from assets.reading.reasons import MESSAGE_REASONS
 from assets.reading.rules import Rejection
 from assets.reading.stream.micro_batch import Delivery
 from assets.reading.stream.requests import in_requests
+from landing.batch.failures import classify
 from landing.batch.reasons import warn_of_unknown
 
 if TYPE_CHECKING:
@@ -36,6 +40,10 @@ _DATA_BYTES = 9_000_000
 #: Pub/Sub takes 100 attributes with values of 1,024 bytes; ours are among them.
 _ATTRIBUTES = 90
 _DETAIL_CHARACTERS = 250
+#: Rejected messages of earlier that are passed on beside new ones.
+_LEFT_OVER = 500
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,17 @@ class Rejected:
     delivery: Delivery
     rejection: Rejection
     attempts: int = 1
+
+
+#: What another session may be about to pass on is left to it.
+_NOT_PASSED_ON = """
+SELECT message_id, publish_time, ordering_key, attributes, data, reason, detail,
+    attempts
+FROM reading.rejected_message
+WHERE subscription = %s AND dead_letter_id IS NULL
+    AND rejected_at < clock_timestamp() - interval '1 minute'
+ORDER BY rejected_at LIMIT %s
+"""
 
 
 def store(
@@ -148,11 +167,55 @@ def reject(
     subscription: str,
     session_id: str,
 ) -> None:
-    """Store, pass on, mark: may be repeated as a whole after an error, or by another session."""
+    """Store, pass on, mark: may be repeated as a whole after an error, or by another session.
+
+    A topic that takes nothing for good costs nothing but the dead letters, which are sent with
+    those of a later call.
+    """
     missing = store(conn, subscription, session_id, rejected)
     waiting = [one for one in rejected if one.delivery.message_id in missing]
-    for letters in pass_on(publisher, topic, subscription, waiting):
+    try:
+        for letters in pass_on(publisher, topic, subscription, waiting):
+            mark(conn, subscription, letters)
+        pass_on_left_over(conn, publisher, topic=topic, subscription=subscription)
+    except Exception as error:
+        if classify(error) != "permanent":
+            raise
+        log.error("not_passed_on topic=%s messages=%d error=%s", topic, len(waiting), error)  # noqa: TRY400
+
+
+def pass_on_left_over(
+    conn: psycopg.Connection[Any], publisher: PublisherClient, *, topic: str, subscription: str
+) -> int:
+    """Pass on some messages that were kept and never got to the topic; how many."""
+    rows = conn.execute(_NOT_PASSED_ON, (subscription, _LEFT_OVER)).fetchall()
+    left = [Rejected(_Kept(*row[:5]), Rejection(row[5], row[6]), row[7]) for row in rows]
+    for letters in pass_on(publisher, topic, subscription, left):
         mark(conn, subscription, letters)
+    return len(left)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What Postgres has of a delivery."""
+
+    message_id: str
+    publish_time: datetime
+    ordering_key: str
+    attributes: Mapping[str, str]
+    data: bytes
+    ack_id: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message, about."""
+        return len(self.data) + sum(map(len, self.attributes.values()))
+
+    def drop(self) -> None:
+        """It has no lease."""
+
+    def nack(self) -> None:
+        """It has no lease."""
 
 
 def _letter(one: Rejected, subscription: str) -> PubsubMessage:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from landing.batch.failures import classify
@@ -20,6 +21,8 @@ T = TypeVar("T")
 FIRST_WAIT, LONGEST_WAIT = 0.25, 5.0
 #: Seconds between two words about the same trouble.
 SAY_SECONDS = 10.0
+#: Characters that are said of it.
+WAITING = 500
 
 
 class Abandoned(Exception):
@@ -38,6 +41,8 @@ class RetryBudget:
         self._abandoned = abandoned
         self._log = log
         self._about = " ".join(f"{name}={value}" for name, value in about.items())
+        #: The step that has to be repeated now, since when, and why; None while all is well.
+        self.waiting: str | None = None
 
     def until_done(
         self, what: str, attempt: Callable[[], T], start_over: Callable[[], None] = lambda: None
@@ -48,6 +53,7 @@ class RetryBudget:
         attempt would change.
         """
         wait, said_at, began = FIRST_WAIT, float("-inf"), time.monotonic()
+        since = datetime.now(UTC)
         while True:
             try:
                 result = attempt()
@@ -55,6 +61,7 @@ class RetryBudget:
                 start_over()
                 if classify(error) == "permanent":
                     raise
+                self.waiting = f"{what} since {since:%Y-%m-%dT%H:%M:%SZ}: {error}"[:WAITING]
                 now = time.monotonic()
                 if now - said_at >= SAY_SECONDS:
                     said_at = now
@@ -68,6 +75,7 @@ class RetryBudget:
                 if self._abandoned.wait(wait):
                     raise Abandoned(f"{what} did not succeed before the session ended") from error
             else:
+                self.waiting = None
                 if said_at > 0:
                     self._log.info(
                         "passed step=%s %s seconds=%d", what, self._about, time.monotonic() - began

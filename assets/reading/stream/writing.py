@@ -7,7 +7,9 @@ google.cloud.bigquery_storage_v1, google.cloud.pubsub_v1 and msgspec.
 Append to the raw table, MERGE into the target, note what has changed, acknowledge: a session that
 dies anywhere in between leaves its messages unacknowledged, and whoever gets them goes through the
 steps again; the MERGE finds the events that are there already. A step that fails for a reason that
-passes is repeated until it passes, with the micro-batch in hand and its leases kept.
+passes is repeated until it passes, with the micro-batch in hand and its leases kept. Messages that
+come meanwhile join an append which no row gets through: one of theirs may, and tells whose fault it
+is.
 """
 
 from __future__ import annotations
@@ -18,15 +20,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from google.api_core.exceptions import NotFound  # noqa: TID253
 
 from assets.reading.fact_statements import days_parameters
 from assets.reading.merges import ask, run_merge
 from assets.reading.routes import Route
 from assets.reading.rules import Rejection, Row
-from assets.reading.stream.append import RowAppender, microseconds, row_class
+from assets.reading.stream.append import (
+    RowAppender,
+    TableAtFaultError,
+    microseconds,
+    row_class,
+)
 from assets.reading.stream.merge import GAINED, INSERTED, MERGE, Appending
 from assets.reading.stream.messages import parse
 from assets.reading.stream.micro_batch import BatchLimits, Delivery, Inbox
@@ -34,6 +43,7 @@ from assets.reading.stream.progress import StreamCounts, StreamReport
 from assets.reading.stream.rejects import Rejected, reject
 from assets.reading.stream.retry_budget import RetryBudget
 from assets.reading.stream.seen import SeenIds
+from landing.batch.failures import TransientError
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
@@ -143,8 +153,8 @@ class StreamWriter:
             self._disconnect()
 
     def report(self) -> StreamReport:
-        """The counts now."""
-        return self.counts.report(lambda: self.inbox.received)
+        """The counts now, and what is waited for."""
+        return self.counts.report(lambda: self.inbox.received, self.retries.waiting)
 
     def _write(self, deliveries: Sequence[Delivery]) -> None:
         batch = self._sorted(deliveries)
@@ -168,16 +178,22 @@ class StreamWriter:
     def _sorted(self, deliveries: Sequence[Delivery]) -> MicroBatch:
         now = datetime.now(UTC)
         self._batches += 1
-        published = [one.publish_time for one in deliveries]
+        published = deliveries[0].publish_time
         batch = MicroBatch(
             Appending(
                 # Session first in no id: they are to rise with time, whoever makes them.
                 f"{now:%Y%m%dT%H%M%S.%fZ}-{self.session_id[:8]}-{self._batches:06d}",
                 now,
-                min(published),
-                max(published),
+                published,
+                published,
             )
         )
+        self._sort(batch, deliveries)
+        return batch
+
+    def _sort(self, batch: MicroBatch, deliveries: Sequence[Delivery]) -> None:
+        published = [one.publish_time for one in deliveries]
+        batch.appending = batch.appending.spanning(min(published), max(published))
         known = self._seen.among([one.message_id for one in deliveries])
         for delivery in deliveries:
             message_id = delivery.message_id
@@ -192,23 +208,39 @@ class StreamWriter:
                     batch.rejected.append(Rejected(delivery, row))
                 else:
                     batch.rows[message_id] = row
-        return batch
 
     def _append(self, batch: MicroBatch) -> None:
-        ids = list(batch.rows)
-        rows = [self._encoded(batch, message_id) for message_id in ids]
         failures = 0
 
         def attempt() -> None:
             nonlocal failures
             failures += 1
-            appended = append(self, rows, isolate=failures > _ISOLATE_AFTER)
+            ids = list(batch.rows)
+            rows = [self._encoded(batch, message_id) for message_id in ids]
+            try:
+                appended = append(self, rows, isolate=failures > _ISOLATE_AFTER)
+            except TableAtFaultError:
+                self._join(batch)
+                raise
+            except NotFound as error:
+                # Somebody has dropped the table; what was in it is in the target.
+                self.outside.warehouse.ensure()
+                raise TransientError(f"the raw table was made anew: {error}") from error
             for index, detail in appended.refused.items():
                 self._give_up(batch, ids[index], Rejection("refused_by_bigquery", detail))
             for index, detail in appended.troubled.items():
                 self._try_later(batch, ids[index], detail)
 
         self.retries.until_done("append", attempt, self.appender.close)
+
+    def _join(self, batch: MicroBatch) -> None:
+        """Take up what has come meanwhile."""
+        left = self._limits.rows - len(batch.rows)
+        if left <= 0:
+            return
+        limits = replace(self._limits, rows=left, seconds=0.0)
+        if deliveries := self.inbox.gather(limits, wait=0.0, not_before=float("-inf")):
+            self._sort(batch, deliveries)
 
     def _encoded(self, batch: MicroBatch, message_id: str) -> bytes:
         delivery = batch.first(message_id)

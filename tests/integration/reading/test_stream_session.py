@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import NotFound, ServiceUnavailable
+from google.api_core.exceptions import (
+    Aborted,
+    Cancelled,
+    InvalidArgument,
+    NotFound,
+    ServiceUnavailable,
+)
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.types import PubsubMessage
 
 from assets.reading.stream import pulling, writing
-from assets.reading.stream.append import Appended
+from assets.reading.stream.append import Appended, RowAppender
 from local.services.pubsub import kept_subscription
 from tests.reading_stream import (
     Systems,
@@ -188,6 +196,130 @@ def test_messages_that_fail_alone(systems: Systems, monkeypatch: pytest.MonkeyPa
     assert balanced(report)
     found = counts([report], systems.reading.interaction_subscription)
     assert (found["accepted"], found["rejected"], found["released"]) == (20, 2, 2)
+
+
+def test_a_table_without_a_column_is_waited_for_and_costs_no_message(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a newer session writes to a table that nobody has migrated yet."""
+    exchange, refused = RowAppender._exchange, threading.Event()
+    refused.set()
+    tried: list[int] = []
+
+    def behind(self: Any, rows: list[bytes]) -> None:
+        if refused.is_set():
+            tried.append(len(rows))
+            raise InvalidArgument("Schema mismatch: extra field session_id")
+        exchange(self, rows)
+
+    monkeypatch.setattr(RowAppender, "_exchange", behind)
+    events = made_events(120)
+    systems.publish(systems.reading.interaction_topic, map(payload, events[:60]))
+    with session(systems) as one:
+        wait_until(lambda: one.errors or len(tried) > 20)
+        systems.publish(systems.reading.interaction_topic, map(payload, events[60:]))
+        stream = "SELECT waiting FROM reading.session_stream WHERE waiting IS NOT NULL"
+        wait_until(lambda: one.errors or systems.rows(stream))
+        [(waiting,)] = systems.rows(stream)
+        assert re.fullmatch(r"append since \S+Z: Schema mismatch: extra field session_id", waiting)
+        assert systems.events() == []
+        refused.clear()
+        wait_until(lambda: one.errors or all_in(systems, one.id, 120))
+        report = one.end()
+    assert systems.events() == sorted(events)
+    assert rejected(systems) == []
+    assert systems.rows(stream) == []
+    found = counts([report], systems.reading.interaction_subscription)
+    assert (found["accepted"], found["rejected"], found["released"]) == (120, 0, 0)
+
+
+def test_the_first_message_of_all_is_bad_and_waits_for_one_that_tells(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = RowAppender._exchange
+    tried: list[int] = []
+
+    def picky(self: Any, rows: list[bytes]) -> None:
+        if any(b"unwanted" in row for row in rows):
+            tried.append(len(rows))
+            raise InvalidArgument("too odd")
+        exchange(self, rows)
+
+    monkeypatch.setattr(RowAppender, "_exchange", picky)
+    with systems.pubsub.publisher() as client:
+        PublisherClient.publish(
+            client,
+            topic=systems.pubsub.topic_path(systems.reading.interaction_topic),
+            messages=[PubsubMessage(data=event().encode(), attributes={"unwanted": "yes"})],
+        )
+    with session(systems) as one:
+        wait_until(lambda: one.errors or len(tried) > 3)
+        assert rejected(systems) == []
+        systems.publish(systems.reading.interaction_topic, [event(user_id=n) for n in range(5)])
+        wait_until(lambda: one.errors or all_in(systems, one.id, 6))
+        one.end()
+    assert [reason for _, reason, _ in rejected(systems)] == ["refused_by_bigquery"]
+    assert sorted(user for user, *_ in systems.events()) == list(range(5))
+
+
+def test_a_dead_letter_topic_that_is_missing_holds_nothing_up(systems: Systems) -> None:
+    """Postgres has the message; it is passed on once the topic is there, with a later one."""
+    reading = systems.reading
+    topic = systems.pubsub.topic_path(reading.interaction_dead_topic)
+    with systems.pubsub.publisher() as client:
+        PublisherClient.delete_topic(client, topic=topic)
+    events = made_events(30)
+    systems.publish(reading.interaction_topic, ["no json", *map(payload, events)])
+    letters = "SELECT reason, dead_letter_id IS NULL FROM reading.rejected_message ORDER BY 1"
+    with session(systems) as one:
+        wait_until(lambda: one.errors or all_in(systems, one.id, 31))
+        assert systems.rows(letters) == [("not_json", True)]
+        with systems.pubsub.publisher() as client:
+            PublisherClient.create_topic(client, name=topic)
+        systems.rows(
+            "UPDATE reading.rejected_message SET rejected_at = now() - interval '1 hour'"
+            " RETURNING 1"
+        )
+        systems.publish(reading.interaction_topic, ["[]"])
+        wait_until(lambda: one.errors or all_in(systems, one.id, 32))
+        one.end()
+    assert systems.events() == sorted(events)
+    assert systems.rows(letters) == [("not_an_object", False), ("not_json", False)]
+
+
+def test_a_raw_table_that_is_dropped_is_made_anew(systems: Systems) -> None:
+    events = made_events(60)
+    systems.publish(systems.reading.interaction_topic, map(payload, events[:30]))
+    with session(systems) as one:
+        wait_until(lambda: one.errors or all_in(systems, one.id, 30))
+        with systems.bigquery.client() as client:
+            client.delete_table(f"{client.project}.{systems.reading.dataset}.user_interaction_raw")
+        systems.publish(systems.reading.interaction_topic, map(payload, events[30:]))
+        wait_until(lambda: one.errors or all_in(systems, one.id, 60), seconds=90)
+        one.end()
+    assert systems.events() == sorted(events)
+
+
+@pytest.mark.parametrize("fault", [Aborted("try again"), Cancelled("it hung")], ids=str)
+def test_an_append_that_is_aborted_or_hangs_is_sent_again(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    exchange, faults = RowAppender._exchange, [fault] * 5
+
+    def faulty(self: Any, rows: list[bytes]) -> None:
+        exchange(self, rows)  # it took effect, and nobody was told
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(RowAppender, "_exchange", faulty)
+    events = made_events(50)
+    systems.publish(systems.reading.interaction_topic, map(payload, events))
+    with session(systems) as one:
+        wait_until(lambda: one.errors or all_in(systems, one.id, 50))
+        report = one.end()
+    assert systems.events() == sorted(events)
+    assert rejected(systems) == []
+    assert balanced(report)
 
 
 def test_the_answer_to_a_merge_gets_lost(systems: Systems, monkeypatch: pytest.MonkeyPatch) -> None:

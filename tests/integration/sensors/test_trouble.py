@@ -6,7 +6,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from assets.pipelines import landed_files
+from assets.pipelines import PIPELINES as NAMES
+from assets.pipelines import declaration, landed_files
 from landing.arrival.standing import LATE, Late, Unloaded
 from resources.postgres import PostgresResource
 from resources.telegram import TelegramResource
@@ -18,6 +19,7 @@ from sensors.trouble import objects_late, trouble_alerts
 pytestmark = pytest.mark.servers("postgres", "openai")
 
 LANDED = landed_files()
+PIPELINES = [declaration(name) for name in NAMES]
 [CAMPAIGNS] = [files for files in LANDED if files.job == "campaigns"]
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -36,7 +38,7 @@ def resources(env):
 
 def look(resources):
     with dg.build_sensor_context(resources=resources) as context:
-        return trouble_alerts(LANDED)(context).skip_message
+        return trouble_alerts(PIPELINES)(context).skip_message
 
 
 def send(resources):
@@ -142,3 +144,44 @@ def test_the_words_for_late_objects():
     )
     tomorrow = objects_late(CAMPAIGNS, Late((oldest,), 1), NOW + timedelta(days=1), "link")
     assert tomorrow.dedupe_key != alert.dedupe_key
+
+
+def test_a_stream_that_waits_or_rejects_is_told_of_once(env, resources):
+    def stream(session, subscription, accepted, rejected, waiting):
+        fill(
+            env,
+            "INSERT INTO reading.session (session_id, state, started_at, updated_at)"
+            " VALUES (%s, 'serving', now(), now()) ON CONFLICT DO NOTHING",
+            session,
+        )
+        fill(
+            env,
+            "INSERT INTO reading.session_stream (session_id, subscription, received, redelivered,"
+            " accepted, rejected, released, written, micro_batches, pending, waiting)"
+            " VALUES (%s, %s, 0, 0, %s, %s, 0, 0, 0, 0, %s)",
+            session, subscription, accepted, rejected, waiting,
+        )  # fmt: skip
+
+    long_ago = datetime.now(UTC) - timedelta(minutes=5)
+    just_now = datetime.now(UTC) - timedelta(seconds=5)
+    stream("s1", "events", 1_000, 100, f"append since {long_ago:%Y-%m-%dT%H:%M:%SZ}: no <column>")
+    stream("s1", "meta", 10, 19, f"merge since {just_now:%Y-%m-%dT%H:%M:%SZ}: no")
+    stream("s2", "events", 70, 30, None)
+    fill(
+        env,
+        "INSERT INTO reading.rejected_message (subscription, message_id, publish_time,"
+        " ordering_key, attributes, data, reason, detail, attempts, session_id, rejected_at)"
+        " VALUES ('events', '1', now(), '', '{}', '', 'wrong_type', 'user_id is a JSON string', 1,"
+        " 's2', now() - interval '10 minutes')",
+    )
+    assert look(resources) == "3 troubles, 3 new"
+    assert look(resources) == "3 troubles, 0 new"
+    with psycopg.connect(env["POSTGRES_URL"]) as conn:
+        told = dict(conn.execute("SELECT title, body_html FROM alerts.outbox").fetchall())
+    assert told.keys() == {
+        f"reading: events waits to append since {long_ago:%Y-%m-%dT%H:%M:%SZ}",
+        "reading: 30 of 100 messages of events rejected",
+        "reading: 1 rejected messages of events are not passed on",
+    }
+    assert any("no &lt;column&gt;" in body for body in told.values())
+    assert any("wrong_type: user_id is a JSON string" in body for body in told.values())

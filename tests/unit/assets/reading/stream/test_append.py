@@ -13,8 +13,14 @@ from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1.types import AppendRowsResponse, RowError
 
 from assets.reading.stream import append as module
-from assets.reading.stream.append import RowAppender, microseconds, row_class
+from assets.reading.stream.append import (
+    RowAppender,
+    TableAtFaultError,
+    microseconds,
+    row_class,
+)
 from assets.reading.tables import INTERACTIONS_RAW
+from landing.batch.failures import classify
 
 ROW = row_class(INTERACTIONS_RAW)
 INVALID, INTERNAL = 3, 13
@@ -124,6 +130,43 @@ def test_rows_that_bigquery_does_not_name_are_found_by_halves() -> None:
     assert result.refused.keys() == {7, 30}
     assert sorted(server.kept, key=int) == [row for row in ROWS if row not in {b"7", b"30"}]
     assert len(server.requests) < 30
+
+
+def test_a_table_that_takes_no_row_is_no_rows_fault() -> None:
+    """The schema of the rows is ahead of the table's: BigQuery says INVALID_ARGUMENT to each."""
+    server = BigQuery(lambda _rows: failed(INVALID))
+    one = appender(server)
+    for rows in (ROWS, ROWS[:1]):
+        with pytest.raises(TableAtFaultError, match="no"):
+            one.append(rows)
+    assert len(server.requests) < 25
+    assert classify(TableAtFaultError("no")) == "transient"
+
+
+def test_nor_is_one_of_which_every_row_is_named() -> None:
+    def fault(rows: list[bytes]) -> Any:
+        errors = [
+            RowError(index=index, code=RowError.RowErrorCode.FIELDS_ERROR, message="no column")
+            for index in range(len(rows))
+        ]
+        return AppendRowsResponse(row_errors=errors, error={"code": INVALID})
+
+    with pytest.raises(TableAtFaultError, match="no column"):
+        appender(BigQuery(fault)).append(ROWS)
+
+
+def test_a_row_alone_is_told_from_the_table_by_one_that_got_through_before() -> None:
+    broken: list[bool] = []
+    server = BigQuery(lambda rows: failed(INVALID) if broken or b"bad" in rows else None)
+    one = appender(server)
+    with pytest.raises(TableAtFaultError):
+        one.append([b"bad"])  # nothing says yet whose fault it is
+    one.append(ROWS)
+    assert one.append([b"bad"]).refused == {0: "no"}
+    assert server.kept == [*ROWS, ROWS[-1]]
+    broken.append(True)
+    with pytest.raises(TableAtFaultError):
+        one.append([b"bad"])
 
 
 def test_a_row_in_trouble_is_found_only_when_it_is_looked_for() -> None:
