@@ -13,7 +13,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -74,6 +74,8 @@ class Inbox:
         self._waiting: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._late: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        #: Told the ordering key of a delivery that was gathered: the next of it may come.
+        self.next_of_key: Callable[[str], None] = lambda _key: None
 
     def put(self, delivery: Delivery) -> None:
         """Take a delivery; called by the one thread of the subscriber."""
@@ -105,6 +107,7 @@ class Inbox:
             first = self._waiting.get(timeout=0 if self._closed.is_set() else wait)
         except queue.Empty:
             return []
+        self._taken(first)
         batch, size = [first], first.size
         closes_at = max(time.monotonic() + limits.seconds, not_before)
         while len(batch) < limits.rows and size < limits.bytes:
@@ -115,9 +118,14 @@ class Inbox:
                 )
             except queue.Empty:
                 break
+            self._taken(delivery)
             batch.append(delivery)
             size += delivery.size
         return batch
+
+    def _taken(self, delivery: Delivery) -> None:
+        if delivery.ordering_key and not self._closed.is_set():
+            self.next_of_key(delivery.ordering_key)
 
 
 def _emptied(waiting: queue.SimpleQueue[Delivery]) -> list[Delivery]:

@@ -322,6 +322,27 @@ def test_an_append_that_is_aborted_or_hangs_is_sent_again(
     assert balanced(report)
 
 
+def test_ordering_keys_share_micro_batches(systems: Systems) -> None:
+    """500 messages on 5 keys: not one message of a key per MERGE, which were 100."""
+    events = made_events(500)
+    messages = [
+        PubsubMessage(data=payload(one).encode(), ordering_key=f"key {number % 5}")
+        for number, one in enumerate(events)
+    ]
+    with systems.pubsub.publisher() as client:
+        topic = systems.pubsub.topic_path(systems.reading.interaction_topic)
+        for at in range(0, len(messages), 100):
+            PublisherClient.publish(client, topic=topic, messages=messages[at : at + 100])
+    with session(systems) as one:
+        wait_until(lambda: one.errors or all_in(systems, one.id, 500))
+        report = one.end()
+    assert systems.events() == sorted(events)
+    assert balanced(report)
+    assert sum(stream.micro_batches for stream in report.streams) <= 10
+    keys = systems.query("SELECT ordering_key, count(*) FROM {d}.user_interaction_raw GROUP BY 1")
+    assert sorted(keys) == [(f"key {number}", 100) for number in range(5)]
+
+
 def test_the_answer_to_a_merge_gets_lost(systems: Systems, monkeypatch: pytest.MonkeyPatch) -> None:
     """It took effect, is sent again, and everything is counted and noted once."""
     original, lost = writing.merge, []
