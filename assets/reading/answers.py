@@ -25,10 +25,12 @@ __all__ = [
 # Reads the window's day partitions and, in each, the blocks that hold the user.
 ANSWER = f"""
 SELECT m.category_name, COUNT(*) AS events
-FROM `{{user_interaction}}` AS i
+FROM (
+    SELECT DISTINCT content_id, updated_at FROM `{{user_interaction}}`
+    WHERE updated_at >= @start AND updated_at < @finish
+        AND user_id = @user_id AND read_percent > {READ_BEYOND}
+) AS i
 JOIN `{{content_meta}}` AS m ON m.content_id = i.content_id
-WHERE i.updated_at >= @start AND i.updated_at < @finish
-    AND i.user_id = @user_id AND i.read_percent > {READ_BEYOND}
 GROUP BY m.category_name
 """
 

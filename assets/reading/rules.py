@@ -15,7 +15,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal, NamedTuple
 
 Reason = Literal[
@@ -38,6 +38,8 @@ FIRST_DAY = "2000-01-01"
 FIRST = datetime.fromisoformat(f"{FIRST_DAY}T00:00:00+00:00")
 #: How many minutes a publisher's clock may be ahead of Pub/Sub's.
 CLOCK_SKEW_MINUTES = 5
+#: How many days a day alone may be: it is that day somewhere, up to 14 hours before UTC has it.
+DAYS_AHEAD = 1
 #: Bytes of a whole message; what is larger is no event.
 MAX_BYTES = 64 * 1024
 #: Characters of a category's name.
@@ -55,12 +57,13 @@ READ_BEYOND = 90
 WINDOW_DAYS = 14
 
 # A day of the years from 1000 on, alone or with a time: to the minute at least, to a microsecond
-# at most, with an offset where it is not UTC. The ranges stand here since every reader has its own:
-# BigQuery takes the second 60 for the next minute, Python takes offsets of up to a day.
+# at most, with an offset or UTC, as BigQuery's exports have it, where it is not local. The ranges
+# stand here since every reader has its own: BigQuery takes the second 60 for the next minute,
+# Python takes offsets of up to a day.
 _DAY = r"[1-9]\d\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _SECOND = r":[0-5]\d(?:\.\d\d?\d?\d?\d?\d?)?"
-_OFFSET = r"Z|[+-](?:(?:0\d|1[0-3]):?[0-5]\d|14:?00)"
+_OFFSET = r"Z| UTC|[+-](?:(?:0\d|1[0-3])(?::?[0-5]\d)?|14(?::?00)?)"
 #: Without braces, which templates of statements would take for names.
 TIME = rf"{_DAY}(?:[ T]{_CLOCK}(?:{_SECOND})?(?:{_OFFSET})?)?"
 _IS_TIME = re.compile(TIME, re.ASCII)
@@ -100,13 +103,19 @@ class Rejection(NamedTuple):
 Row = Interaction | Category
 
 
-def interaction(
-    user_id: int, content_id: int, read_percent: float, updated_at: str, at_most: datetime
+def interaction(  # noqa: PLR0917  the fields, then what is known
+    user_id: int,
+    content_id: int,
+    read_percent: float,
+    updated_at: str,
+    at_most: datetime,
+    zone: tzinfo = UTC,
 ) -> Interaction | Rejection:
     """The event that these values are, if it may have happened ``at_most`` then (UTC).
 
     ``read_percent`` has no upper bound, for readers come back to a text; it is finite and not
-    negative. A time without an offset is UTC, a day alone its midnight.
+    negative. A time without an offset is of the ``zone``. A day alone is that day, whatever the
+    zone: its midnight in UTC.
     """
     if not updated_at:
         return Rejection("missing_field", "updated_at is empty")
@@ -115,8 +124,8 @@ def interaction(
         return Rejection("out_of_range", f"{name} is no number of 64 bits")
     if not 0.0 <= read_percent < math.inf:
         return Rejection("out_of_range", f"read_percent is {read_percent}")
-    at = _utc(updated_at)
-    if at is None or at < FIRST or (at > at_most and at > latest(at_most)):
+    at = _utc(updated_at, zone)
+    if at is None or at < FIRST or (at > at_most and at > _latest_of(updated_at, at_most)):
         return _wrong_time(updated_at, at, at_most)
     # Adding zero makes -0.0 what it equals.
     return Interaction(user_id, content_id, read_percent + 0.0, at)
@@ -132,7 +141,10 @@ def _wrong_time(text: str, at: datetime | None, at_most: datetime) -> Rejection:
 
 
 def category(
-    content_id: int, category_name: str, _at_most: datetime | None = None
+    content_id: int,
+    category_name: str,
+    _at_most: datetime | None = None,
+    _zone: tzinfo = UTC,
 ) -> Category | Rejection:
     """The category that these values are; its name in NFC, without blanks around it."""
     if content_id not in INT64:
@@ -156,6 +168,12 @@ def latest(now: datetime) -> datetime:
     return max(ahead, datetime.combine(now.date(), time.max, UTC))
 
 
+def _latest_of(text: str, now: datetime) -> datetime:
+    if len(text) == len(FIRST_DAY):
+        return midnight(now.date() + timedelta(days=DAYS_AHEAD))
+    return latest(now)
+
+
 def beyond_64_bits(number: float) -> bool:
     """Whether a number in place of an id, written with a fraction or a power, is out of range.
 
@@ -170,12 +188,14 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def _utc(text: str) -> datetime | None:
+def _utc(text: str, zone: tzinfo) -> datetime | None:
     """A time in UTC; None for anything that is not written as such, or not in the calendar."""
     if not _IS_TIME.fullmatch(text):
         return None
     try:
-        at = datetime.fromisoformat(text)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        at = datetime.fromisoformat(text.removesuffix(" UTC") + "Z" * text.endswith(" UTC"))
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC if len(text) == len(FIRST_DAY) else zone)
+        return at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

@@ -6,7 +6,9 @@ Belongs here: names and limits. Does not: addresses and secrets (``resources/``)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from typing import ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from assets.frame.settings import Settings
 
@@ -18,7 +20,8 @@ class ReadingSettings(Settings):
     ingestion, which is ``dataflow`` or ``bigquery_subscription`` (the job ``reading_dataflow``).
     ``merge_milliseconds`` is the least time between two MERGEs of a session into one table,
     ``session_seconds`` how long a session serves before it hands over, ``max_attempts`` after how
-    many deliveries a message that cannot be written by itself is given up.
+    many deliveries a message that cannot be written by itself is given up. ``zone`` is that of
+    times which name none, as the IANA database calls it.
     """
 
     pipeline = "reading"
@@ -38,6 +41,17 @@ class ReadingSettings(Settings):
     merge_milliseconds: int = 400
     session_seconds: int = 3_600
     max_attempts: int = 5
+    zone: str = "UTC"
+
+    @property
+    def time_zone(self) -> tzinfo:
+        """The zone of times that name none. Raises ValueError for one that there is not."""
+        if self.zone == "UTC":
+            return UTC
+        try:
+            return ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"READING_ZONE is {self.zone!r}, no zone like Asia/Kolkata") from error
 
     @property
     def staging_bucket(self) -> str:

@@ -5,7 +5,8 @@ Does not: when they run (``automation.py``), one user's answer straight from the
 (``answer.py``).
 
 The days of a window are whole and both ends belong to it: a query date D is answered from the
-events of [D - WINDOW_DAYS, D], UTC. A pair is an event read beyond READ_BEYOND together with one of
+events of [D - WINDOW_DAYS, D], UTC. What a user read of a content at one time counts once, by its
+largest percentage (docs/adr/0010). A pair is an event read beyond READ_BEYOND together with one of
 its content's categories; an event whose content has no category yet counts nowhere until it has.
 
 Partitions are replaced, never emptied first: one MERGE takes what has gone, adds what is new and
@@ -46,9 +47,11 @@ TOLERANCE = 1e-9
 # What is counted: pairs of an event of which enough was read, and a category.
 _PAIRS = f"""
     SELECT DATE(i.updated_at) AS day, i.user_id, m.category_name, COUNT(*) AS events
-    FROM `{{user_interaction}}` AS i
+    FROM (
+        SELECT DISTINCT user_id, content_id, updated_at FROM `{{user_interaction}}`
+        WHERE updated_at >= @start AND updated_at < @finish AND read_percent > {READ_BEYOND}
+    ) AS i
     JOIN `{{content_meta}}` AS m ON m.content_id = i.content_id
-    WHERE i.updated_at >= @start AND i.updated_at < @finish AND i.read_percent > {READ_BEYOND}
     GROUP BY day, i.user_id, m.category_name
 """
 

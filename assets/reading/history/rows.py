@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 
 import polars as pl  # noqa: TID253
@@ -56,19 +56,21 @@ _NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _SHOWN_CHARACTERS = 100
 
 
-def usual(kind: Kind, block: bytes, header: Header, line: int, now: datetime) -> Chunk | None:
+def usual(  # noqa: PLR0917  what the reader gives, then what is known
+    kind: Kind, block: bytes, header: Header, line: int, now: datetime, zone: tzinfo = UTC
+) -> Chunk | None:
     """Whole lines as :func:`validated` has them, if all are events whose values are as usual."""
     frame = typed(block, header, _READ_AS, LIMITS) if kind is EVENTS else None
     if frame is None:
         return None
     numbers = pl.int_range(line, line + len(frame), dtype=pl.Int64, eager=True).alias("line")
-    events = _usual_events(frame.with_columns(numbers), now)
+    events = _usual_events(frame.with_columns(numbers), now, zone)
     if not events.get_column("usual").all():
         return None
     return Chunk(_with_all_fields(events), pl.DataFrame(schema=REJECT_SCHEMA), lines=len(frame))
 
 
-def validated(kind: Kind, chunk: Chunk, now: datetime) -> Chunk:
+def validated(kind: Kind, chunk: Chunk, now: datetime, zone: tzinfo = UTC) -> Chunk:
     """The chunk with the columns of both kinds and ``line``; rows that break a rule are rejects.
 
     Of the chunk's rows the kind's own columns are read; what :func:`usual` made is so already.
@@ -77,12 +79,12 @@ def validated(kind: Kind, chunk: Chunk, now: datetime) -> Chunk:
     if "text" not in chunk.accepted.columns:
         return chunk
     raw = chunk.accepted.select(*kind.names, "line", "text")
-    spelled = _usual_events(raw, now) if kind is EVENTS else _usual_categories(raw)
+    spelled = _usual_events(raw, now, zone) if kind is EVENTS else _usual_categories(raw)
     is_usual = spelled.get_column("usual")
     accepted = _with_all_fields(spelled.filter(is_usual))
     if len(accepted) == len(raw):
         return replace(chunk, accepted=accepted)
-    good, bad = _one_by_one(kind, raw.filter(~is_usual), now)
+    good, bad = _one_by_one(kind, raw.filter(~is_usual), now, zone)
     return replace(
         chunk,
         accepted=pl.concat([accepted, good]).sort("line"),
@@ -90,7 +92,7 @@ def validated(kind: Kind, chunk: Chunk, now: datetime) -> Chunk:
     )
 
 
-def _usual_events(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def _usual_events(raw: pl.DataFrame, now: datetime, zone: tzinfo) -> pl.DataFrame:
     """The fields, ``line``, and whether the row is ``usual``: surely good, its values being these.
 
     A row that is not usual here is read again by itself, so that this may be stricter than the
@@ -100,7 +102,8 @@ def _usual_events(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
     typed = raw.select(
         pl.col("user_id", "content_id").cast(pl.Int64, strict=False),
         _positive_zero(percent.cast(pl.Float64, strict=False)).alias("read_percent"),
-        _usual_time(at).alias("updated_at"),
+        # Local times are few enough to be looked at one by one.
+        _usual_time(at, day_only=zone is not UTC).alias("updated_at"),
         "line",
     )
     usual = (
@@ -112,13 +115,15 @@ def _usual_events(raw: pl.DataFrame, now: datetime) -> pl.DataFrame:
     return typed.with_columns(usual.alias("usual"))
 
 
-def _usual_time(text: pl.Expr) -> pl.Expr:
+def _usual_time(text: pl.Expr, *, day_only: bool) -> pl.Expr:
     """The time in UTC, null for what is spelled in any other way or is not in the calendar.
 
     The parser alone would take more than what is usual.
     """
     usual = pl.when(text.str.contains(_USUAL_TIME)).then(text)
     at = usual.str.to_datetime(_TIME_FORMAT, time_unit="us", strict=False)
+    if day_only:
+        at = pl.lit(None, pl.Datetime("us"))
     day_alone = pl.when(text.str.len_bytes() == len("2022-03-04")).then(usual)
     day = day_alone.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
     return at.fill_null(day).dt.replace_time_zone("UTC")
@@ -157,12 +162,14 @@ def _positive_zero(number: pl.Expr) -> pl.Expr:
     return pl.when(number == 0).then(pl.lit(0.0)).otherwise(number)
 
 
-def _one_by_one(kind: Kind, raw: pl.DataFrame, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _one_by_one(
+    kind: Kind, raw: pl.DataFrame, now: datetime, zone: tzinfo
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows of any other spelling: those that are good after all, and the rejects."""
     good: list[tuple[object, ...]] = []
     bad: list[tuple[int, str, str, str, bool]] = []
     for *cells, line, text in raw.iter_rows():
-        found = _row(kind, [cell.strip() for cell in cells], now)
+        found = _row(kind, [cell.strip() for cell in cells], now, zone)
         if isinstance(found, Rejection):
             bad.append((line, *found, *original_text(text.encode())))
         else:
@@ -174,7 +181,7 @@ def _one_by_one(kind: Kind, raw: pl.DataFrame, now: datetime) -> tuple[pl.DataFr
     )
 
 
-def _row(kind: Kind, cells: Sequence[str], now: datetime) -> Row | Rejection:
+def _row(kind: Kind, cells: Sequence[str], now: datetime, zone: tzinfo) -> Row | Rejection:
     # By defect, then by field, as messages are looked at: a row with two is rejected for the same.
     fields = list(zip(kind.fields, cells, strict=True))
     for field, text in fields:
@@ -186,7 +193,7 @@ def _row(kind: Kind, cells: Sequence[str], now: datetime) -> Row | Rejection:
         if value is None:
             return Rejection("wrong_type", f"{field.name}: {text[:_SHOWN_CHARACTERS]}")
         values.append(value)
-    return kind.accept(*values, now)
+    return kind.accept(*values, now, zone)
 
 
 def _value(field: Column, text: str) -> int | float | str | None:

@@ -26,10 +26,11 @@ def read_history(stream: BinaryIO, _version: ObjectVersion | None = None) -> Ite
     """Validated chunks of one file. Raises UnreadableObject (``bad_header``, ``bad_gzip``)."""
     from assets.reading.history.formats import read_history_records
     from assets.reading.history.rows import usual, validated
+    from assets.reading.settings import ReadingSettings
 
-    now = datetime.now(UTC)
-    for kind, chunk in read_history_records(stream, partial(usual, now=now)):
-        yield validated(kind, chunk, now)
+    now, zone = datetime.now(UTC), ReadingSettings.current().time_zone
+    for kind, chunk in read_history_records(stream, partial(usual, now=now, zone=zone)):
+        yield validated(kind, chunk, now, zone)
 
 
 def tally(rows: pl.DataFrame) -> Counter[str]:

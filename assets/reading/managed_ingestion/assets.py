@@ -143,6 +143,7 @@ def reading_landed_messages(
                 connection,
                 since=_last_began(context.instance),
                 now=now,
+                zone=str(reading.time_zone),
                 publisher=publisher,
                 dead_letters={
                     route.kind: (route.subscription, pubsub.topic_path(route.dead_topic))

@@ -84,6 +84,7 @@ def merge_landed(
     *,
     since: datetime | None,
     now: datetime,
+    zone: str,
     publisher: PublisherClient,
     dead_letters: Mapping[Kind, tuple[str, str]],
 ) -> Merged:
@@ -92,9 +93,9 @@ def merge_landed(
     None means that this is the first, or that it is not known: everything is looked at. ``conn``
     must be in autocommit mode. Changed days and contents are noted, and bad messages set aside and
     passed on to ``dead_letters``, before this returns: of each kind the subscription's short name
-    and the topic's full one. Raises what run_merge raises.
+    and the topic's full one. Times that name no zone are of ``zone``. Raises what run_merge raises.
     """
-    merge = _Merge(warehouse, conn, since, now)
+    merge = _Merge(warehouse, conn, since, now, zone)
     messages, days, rejected = merge.count()
     events, categories = merge.facts(EVENTS, days), merge.facts(CATEGORIES, days)
     if rejected:
@@ -107,7 +108,12 @@ class _Merge:
     """The steps of one merge."""
 
     def __init__(
-        self, warehouse: Warehouse, conn: Connection, since: datetime | None, now: datetime
+        self,
+        warehouse: Warehouse,
+        conn: Connection,
+        since: datetime | None,
+        now: datetime,
+        zone: str,
     ) -> None:
         from google.cloud.bigquery import ScalarQueryParameter as Parameter
 
@@ -116,6 +122,7 @@ class _Merge:
         self._new = [
             Parameter("arrived", "TIMESTAMP", arrived),
             Parameter("blanks", "STRING", BLANKS),
+            Parameter("zone", "STRING", zone),
         ]
         self._since = Parameter("since", "TIMESTAMP", since or FIRST)
         self._began = now

@@ -12,7 +12,14 @@ from __future__ import annotations
 from assets.frame.tables import Column
 from assets.reading.fact_statements import gained, merge
 from assets.reading.kinds import KINDS, Kind
-from assets.reading.rules import CLOCK_SKEW_MINUTES, FIRST_DAY, MAX_BYTES, MAX_CATEGORY, TIME
+from assets.reading.rules import (
+    CLOCK_SKEW_MINUTES,
+    DAYS_AHEAD,
+    FIRST_DAY,
+    MAX_BYTES,
+    MAX_CATEGORY,
+    TIME,
+)
 from assets.sinks.bigquery import INGESTION_HOUR
 
 #: Rejected rows that one merge copies to Postgres, of each topic.
@@ -22,8 +29,18 @@ MOST_REJECTS = 10_000
 _WHOLE, _NUMBER, _STRING = "r'^-?[0-9]+$'", "r'^-?[0-9]'", "r'^\"'"
 
 
+_OLDER = {"content_id": "pratilipi_id"}
+_DAY = len(FIRST_DAY)
+
+
+def _member(field: Column) -> str:
+    older = _OLDER.get(field.name)
+    named = f"document.{field.name}"
+    return f"COALESCE({named}, document.{older})" if older else named
+
+
 def _written(field: Column) -> str:
-    return f"TO_JSON_STRING(document.{field.name})"
+    return f"TO_JSON_STRING({_member(field)})"
 
 
 def _beyond_64_bits(field: Column) -> str:
@@ -32,9 +49,14 @@ def _beyond_64_bits(field: Column) -> str:
 
 
 def _spelled(time: str) -> str:
-    """A time as BigQuery wants it: with seconds, and a colon in an offset."""
-    seconds = rf"REGEXP_REPLACE({time}, r'([ T]\d\d:\d\d)(Z|[+-].*)?$', r'\1:00\2')"
-    return rf"REGEXP_REPLACE({seconds}, r'([+-]\d\d)(\d\d)$', r'\1:\2')"
+    """A time as BigQuery wants it: with seconds, a colon in an offset, and its zone."""
+    offset = rf"REGEXP_REPLACE({time}, r' UTC$', 'Z')"
+    seconds = rf"REGEXP_REPLACE({offset}, r'([ T]\d\d:\d\d)(Z|[+-].*)?$', r'\1:00\2')"
+    whole = rf"REGEXP_REPLACE({seconds}, r'([ T].*[+-]\d\d)$', r'\1:00')"
+    spelled = rf"REGEXP_REPLACE({whole}, r'([+-]\d\d)(\d\d)$', r'\1:\2')"
+    zoned = rf"REGEXP_REPLACE({spelled}, r'([ T]\d\d:\d\d:[0-9.]+)$', CONCAT(r'\1 ', @zone))"
+    # A day would be UTC's anyway, but the stand-in takes the zone of the row before it.
+    return rf"REGEXP_REPLACE({zoned}, r'^([0-9-]+)$', r'\1 00:00:00Z')"
 
 
 def _value(field: Column) -> str:
@@ -49,7 +71,7 @@ def _value(field: Column) -> str:
 
 
 def _missing(field: Column) -> str:
-    absent = f"document.{field.name} IS NULL"
+    absent = f"{_member(field)} IS NULL"
     empty = f" OR {_written(field)} = '\"\"'" if field.type == "timestamptz" else ""
     return absent + empty
 
@@ -75,10 +97,12 @@ def _of_value(field: Column) -> list[tuple[str, str]]:
         known = "COALESCE(publish_time, CURRENT_TIMESTAMP())"
         ahead = f"TIMESTAMP_ADD({known}, INTERVAL {CLOCK_SKEW_MINUTES} MINUTE)"
         text = f"JSON_VALUE(document.{name})"
+        late = f"DATE({name}) > DATE({known}) AND {name} > {ahead}"
+        late_day = f"DATE({name}) > DATE_ADD(DATE({known}), INTERVAL {DAYS_AHEAD} DAY)"
         return [
             (f"NOT REGEXP_CONTAINS({text}, r'^(?:{TIME})$') OR {name} IS NULL", "bad_date"),
             (f"{name} < TIMESTAMP '{FIRST_DAY} 00:00:00+00'", "before_2000"),
-            (f"DATE({name}) > DATE({known}) AND {name} > {ahead}", "future_date"),
+            (f"IF(LENGTH({text}) = {_DAY}, {late_day}, {late})", "future_date"),
         ]
     if field.type == "text":
         return [(f"{name} = ''", "empty"), (f"CHAR_LENGTH({name}) > {MAX_CATEGORY}", "too_long")]

@@ -3,9 +3,10 @@
 Belongs here: reading JSON. Does not: what a value must be (``rules.py``), what is done with a
 message that is not taken (``rejects.py``). Imported lazily: needs msgspec.
 
-A message is one JSON object in UTF-8; members that are not named here are ignored, and of two
-members of one name the last counts. Ids are whole numbers of 64 bits with their sign, and never go
-through a float. What not every reader of JSON takes is none: NaN, a number that no float holds,
+A message is one JSON object in UTF-8; members that are not named here are ignored, whatever they
+hold, and of two members of one name the last counts. The old systems wrote pratilipi_id for
+content_id. Ids are whole numbers of 64 bits with their sign, and never go through a float. What not
+every reader of JSON takes is none: NaN, a number that no float holds in a member that counts,
 half of a surrogate pair.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from typing import Any
 
@@ -31,6 +32,7 @@ from assets.reading.rules import (
     beyond_64_bits,
 )
 
+_OLDER = {"content_id": "pratilipi_id"}
 _JSON_NAMES = {
     type(None): "null",
     bool: "boolean",
@@ -42,21 +44,29 @@ _JSON_NAMES = {
 }
 
 
-def parse(kind: Kind, data: bytes, published: datetime) -> Row | Rejection:
-    """The row of a message that was published at ``published`` (UTC), or why there is none."""
+def parse(kind: Kind, data: bytes, published: datetime, zone: tzinfo = UTC) -> Row | Rejection:
+    """The row of a message that was published at ``published`` (UTC), or why there is none.
+
+    Times without an offset are of the ``zone``.
+    """
     if len(data) > MAX_BYTES:
         return Rejection("too_long", f"the message has {len(data)} bytes")
-    exact, tolerant = _decoders(kind)
-    values = _tried(lambda: msgspec.structs.astuple(exact(data)))
-    row = kind.accept(*values, published) if values else None
-    if row is not None and not isinstance(row, Rejection):
-        return row
-    # The decoders take numbers that no float holds, for an id or in members without a name here.
+    exact, tolerant, older = _decoders(kind)
+    for decode in (exact, tolerant):
+        values = _tried(lambda: msgspec.structs.astuple(decode(data)))  # noqa: B023  called here
+        row = kind.accept(*values, published, zone) if values else None
+        if row is not None and not isinstance(row, Rejection):
+            return row
+    if b"pratilipi_id" in data:
+        document = _tried(lambda: _document(data))
+        if isinstance(document, dict) and not document.keys() & {"content_id"}:
+            tolerant = older
+    # The decoders take numbers that no float holds for an id.
     values = _tried(lambda: _document(data) and msgspec.structs.astuple(tolerant(data)))
-    return kind.accept(*values, published) if values else _explained(kind, data)
+    return kind.accept(*values, published, zone) if values else _explained(kind, data)
 
 
-def _tried(read: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...] | None:
+def _tried(read: Callable[[], Any]) -> Any:
     try:
         return read()
     except (msgspec.DecodeError, RecursionError, ValueError):
@@ -65,13 +75,12 @@ def _tried(read: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...] | None:
 
 @cache
 def _decoders(kind: Kind) -> tuple[Callable[[bytes], msgspec.Struct], ...]:
-    """For messages of the kind's own members, and for those with others."""
+    """For messages of the kind's own members, for those with others, and for older names."""
     members = [(field.name, JSON_TYPES[field.type]) for field in kind.fields]
+    shapes: tuple[dict[str, Any], ...] = ({"forbid_unknown_fields": True}, {}, {"rename": _OLDER})
     return tuple(
-        msgspec.json.Decoder(
-            msgspec.defstruct(kind.name, members, forbid_unknown_fields=exact)
-        ).decode
-        for exact in (True, False)
+        msgspec.json.Decoder(msgspec.defstruct(kind.name, members, **shape)).decode
+        for shape in shapes
     )
 
 
@@ -83,6 +92,9 @@ def _explained(kind: Kind, data: bytes) -> Rejection:
         return Rejection("not_json", f"{error}"[:200])
     if not isinstance(document, dict):
         return Rejection("not_an_object", f"a JSON {_JSON_NAMES[type(document)]}")
+    for name, older in _OLDER.items():
+        if older in document:
+            document.setdefault(name, document[older])
     defects = dict(reversed(list(_defects(kind, document))))
     for reason in ("missing_field", "wrong_type", "out_of_range"):
         if reason in defects:

@@ -192,6 +192,7 @@ class _Session:
             ),
             merge_seconds=limits.merge_milliseconds / 1000,
             max_attempts=limits.max_attempts,
+            zone=self.reading.time_zone,
             abandoned=self.abandoned,
             log=self.log,
         )

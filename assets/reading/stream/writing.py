@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.api_core.exceptions import NotFound  # noqa: TID253
@@ -111,10 +111,12 @@ class StreamWriter:
         limits: BatchLimits,
         merge_seconds: float,
         max_attempts: int,
+        zone: tzinfo,
         abandoned: threading.Event,
         log: logging.Logger,
     ) -> None:
         self.route = route
+        self._zone = zone
         self.outside = outside
         self.inbox = inbox
         self.counts = counts
@@ -203,7 +205,7 @@ class StreamWriter:
                 batch.deliveries[message_id].append(delivery)
             else:
                 batch.deliveries[message_id] = [delivery]
-                row = parse(self.route.kind, delivery.data, delivery.publish_time)
+                row = parse(self.route.kind, delivery.data, delivery.publish_time, self._zone)
                 if isinstance(row, Rejection):
                     batch.rejected.append(Rejected(delivery, row))
                 else:

@@ -73,9 +73,9 @@ class World:
         for content, name in self.categories:
             names[content].append(name)
         found: dict[date, Counter[tuple[int, str]]] = defaultdict(Counter)
-        for user, content, percent, at in self.events:
-            if percent > 90:
-                found[at.date()].update((user, name) for name in names[content])
+        read = {(user, content, at) for user, content, percent, at in self.events if percent > 90}
+        for user, content, at in read:
+            found[at.date()].update((user, name) for name in names[content])
         return {day: rows for day, rows in found.items() if rows}
 
     def shares(self, query_date: date) -> dict[int, dict[str, float]]:

@@ -295,17 +295,35 @@ def test_the_real_month_equals_a_recount(world, conn):
             )
 
 
+def test_a_percentage_that_progresses_counts_once(world, conn):
+    """The largest of each user, content and time; the others are kept, and count nowhere."""
+    moment = at(LAST, hours=10)
+    world.add_events(
+        [
+            (1, 2, 50.0, moment), (1, 2, 92.0, moment), (1, 2, 93.0, moment),
+            (1, 2, 95.0, at(LAST, hours=11)), (1, 3, 80.0, moment), (1, 3, 89.0, moment),
+            (2, 2, 91.0, moment),
+        ]
+    )  # fmt: skip
+    world.add_categories([(2, "drama"), (2, "life"), (3, "horror")])
+    assert replace_counts(world.warehouse, conn, Days(LAST, LAST)).days[LAST].events == 6
+    assert not replace_shares(world.warehouse, conn, Days(LAST, LAST)).wrong
+    found = category_shares(world.warehouse.client, world.warehouse.dataset, 1, LAST)
+    assert [(one.category, one.events) for one in found.categories] == [("drama", 2), ("life", 2)]
+    assert world.shares(LAST)[1] == found.shares
+
+
 def test_what_is_read_grows_with_the_window_not_with_the_table(world):
     """Counts the day partitions, and their rows, that the bounds of the direct question admit."""
-    where = sqlglot.parse_one(ANSWER, dialect="bigquery").args["where"].this
+    where = sqlglot.parse_one(ANSWER, dialect="bigquery").find(exp.Where).this
     bounds = " AND ".join(
         part.sql(dialect="bigquery")
         for part in where.flatten()
         if any(column.name == "updated_at" for column in part.find_all(exp.Column))
     )
     admitted = world.warehouse.sql(
-        "SELECT COUNT(DISTINCT DATE(i.updated_at)) AS days, COUNT(*) AS n "
-        f"FROM `{{user_interaction}}` AS i WHERE {bounds}"
+        "SELECT COUNT(DISTINCT DATE(updated_at)) AS days, COUNT(*) AS n "
+        f"FROM `{{user_interaction}}` WHERE {bounds}"
     )
     held = world.warehouse.sql(
         "SELECT COUNT(DISTINCT DATE(updated_at)) AS days FROM `{user_interaction}`"

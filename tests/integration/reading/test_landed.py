@@ -145,6 +145,7 @@ def merge(warehouse, env, since, now):
             connection,
             since=since,
             now=now,
+            zone="UTC",
             publisher=publisher,
             dead_letters={EVENT: ("events", dead[0]), CATEGORY: ("categories", dead[1])},
         )
@@ -239,6 +240,7 @@ def test_the_asset_remembers_when_it_began(warehouse, env):
     settings = {name: 1 if field.annotation is int else "name" for name, field in names.items()} | {
         "dataset": env["READING_DATASET"],
         "stream": "dataflow",
+        "zone": "UTC",
         "interaction_dead_topic": env["READING_INTERACTION_DEAD_TOPIC"],
         "meta_dead_topic": env["READING_META_DEAD_TOPIC"],
     }

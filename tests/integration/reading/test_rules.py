@@ -18,6 +18,7 @@ from assets.reading.history.validation import read_history
 from assets.reading.kinds import CATEGORIES, EVENTS
 from assets.reading.managed_ingestion import landed_rows
 from assets.reading.rules import BLANKS, Rejection
+from assets.reading.settings import ReadingSettings
 from assets.reading.stream.messages import parse
 from assets.reading.tables import LANDED, warehouse_of
 from resources.bigquery import BigQueryResource
@@ -54,6 +55,13 @@ EVENT_CASES = [
     ("12", "2", "3", '"2000-01-01"', (12, 2, 3.0, FIRST)),
     ("13", "2", "3", '"2020-02-29 23:59:59"', (13, 2, 3.0, at(23, 59, 59, day=LEAP))),
     ("14", "2", "3", f'"{TODAY} 23:59:59"', (14, 2, 3.0, at(23, 59, 59, day=PUBLISHED))),
+    # as BigQuery exports them
+    ("15", "2", "3", '"2022-03-04 10:00:00 UTC"', (15, 2, 3.0, at(10))),
+    ("16", "2", "3", '"2022-03-04 10:00:00.123456 UTC"', (16, 2, 3.0, at(10, micro=123_456))),
+    ("17", "2", "3", '"2022-03-04 10:00:00+00"', (17, 2, 3.0, at(10))),
+    ("18", "2", "3", '"2022-03-04 10:00-05"', (18, 2, 3.0, at(15))),
+    # a day that it is already somewhere east of UTC
+    ("19", "2", "3", f'"{TOMORROW}"', (19, 2, 3.0, at(day=PUBLISHED + timedelta(days=1)))),
     # a type
     ("1.5", "2", "3", '"2022-03-04"', "wrong_type"),
     ("1.0", "2", "3", '"2022-03-04"', "wrong_type"),
@@ -89,12 +97,15 @@ EVENT_CASES = [
     ("1", "2", "3", '"2022-03-04 10:20:30+14:01"', "bad_date"),
     ("1", "2", "3", '"2022-03-04 10:20:30-15:00"', "bad_date"),
     ("1", "2", "3", '"2022-03-04 10:20:30+05:60"', "bad_date"),
-    ("1", "2", "3", '"2022-03-04 10:20:30 UTC"', "bad_date"),
+    ("1", "2", "3", '"2022-03-04 10:20:30 CET"', "bad_date"),
+    ("1", "2", "3", '"2022-03-04 10:20:30+15"', "bad_date"),
+    ("1", "2", "3", '"2022-03-04 UTC"', "bad_date"),
     ("1", "2", "3", '"2022-03-04Z"', "bad_date"),
     ("1", "2", "3", '"now"', "bad_date"),
     ("1", "2", "3", '"1999-12-31 23:59:59.999999"', "before_2000"),
     ("1", "2", "3", '"2000-01-01T00:30:00+01:00"', "before_2000"),
     ("1", "2", "3", f'"{TOMORROW} 00:00:00"', "future_date"),
+    ("1", "2", "3", f'"{PUBLISHED + timedelta(days=2):%Y-%m-%d}"', "future_date"),
     ("1", "2", "3", '"9999-12-31 23:59:59"', "future_date"),
     ("1", "2", "3", '""', "missing_field"),
     ("1", "2", "-3", '""', "missing_field"),
@@ -113,8 +124,16 @@ CATEGORY_CASES = [
     (str(10**30), '""', "out_of_range"),
 ]
 _OTHERS = '"read_percent": 3, "updated_at": "2022-03-04"'
+_MORE = '{"user_id": 1, "content_id": 2, ' + _OTHERS + ', "more": '
+#: Members without a name here, of which only BigQuery wants that its JSON can hold them.
+ODD_MEMBERS = [f"{_MORE}1e400}}", f"{_MORE}{HUGE}}}"]
 #: What only a message can be.
 EVENT_MESSAGES = [
+    (_MORE + "[" * 10 + "1" + "]" * 10 + "}", (1, 2, 3.0, DAY)),
+    (f'{{"user_id": 1, "pratilipi_id": 3, {_OTHERS}}}', (1, 3, 3.0, DAY)),
+    (f'{{"user_id": 1, "pratilipi_id": 3, "content_id": 2, {_OTHERS}}}', (1, 2, 3.0, DAY)),
+    (f'{{"user_id": 1, "pratilipi_id": "3", {_OTHERS}}}', "wrong_type"),
+    (f'{{"user_id": 1, "pratilipi_id": 3, "content_id": "2", {_OTHERS}}}', "wrong_type"),
     (f'{{"more": [{{"user_id": 7}}], "user_id": 1, "content_id": 2, {_OTHERS}}}', (1, 2, 3.0, DAY)),
     (f'{{"user_id": null, "content_id": 2, {_OTHERS}}}', "wrong_type"),
     (f'{{"user_id": true, "content_id": 2, {_OTHERS}}}', "wrong_type"),
@@ -135,8 +154,6 @@ EVENT_MESSAGES = [
     ('"text"', "not_an_object"),
     ('{"user_id": 1, "pad": "' + "x" * 70_000 + '"}', "too_long"),
     # BigQuery's JSON has none of these numbers.
-    (f'{{"user_id": 1, "content_id": 2, {_OTHERS}, "more": 1e400}}', "not_json"),
-    (f'{{"user_id": 1, "content_id": 2, {_OTHERS}, "more": {HUGE}}}', "not_json"),
     ('{"user_id": 1, "content_id": 2, "read_percent": 1e400, "updated_at": ""}', "not_json"),
     (f'{{"user_id": {HUGE}, "content_id": 2, {_OTHERS}}}', "not_json"),
     (
@@ -145,6 +162,7 @@ EVENT_MESSAGES = [
     ),
 ]
 CATEGORY_MESSAGES = [
+    ('{"pratilipi_id": 6, "category_name": "life"}', (6, "life")),
     ('{"content_id": 6, "category_name": null}', "wrong_type"),
     ('{"content_id": 6, "category_name": 4}', "wrong_type"),
     ('{"content_id": "6", "category_name": "life"}', "wrong_type"),
@@ -240,6 +258,7 @@ def test_what_landed_in_bigquery(kind, env):
         bound = [
             ScalarQueryParameter("arrived", "TIMESTAMP", PUBLISHED - timedelta(days=2)),
             ScalarQueryParameter("blanks", "STRING", BLANKS),
+            ScalarQueryParameter("zone", "STRING", "UTC"),
         ]
         values = ", ".join(f"IF(reason IS NULL, {name}, NULL) AS {name}" for name in kind.names)
         statement = f"SELECT message_id, reason, {values} FROM ({landed_rows.JUDGED[kind]})"
@@ -248,3 +267,63 @@ def test_what_landed_in_bigquery(kind, env):
             for row in warehouse.run(statement, bound)
         }
     assert found == {n: expected for n, (_, expected) in enumerate(cases)}
+
+
+def test_odd_values_of_other_members_cost_a_session_nothing():
+    found = [parse(EVENTS, text.encode(), PUBLISHED) for text in ODD_MEMBERS]
+    assert found == [(1, 2, 3.0, DAY)] * len(ODD_MEMBERS)
+
+
+LOCAL = [
+    ("2022-03-04 05:06:07", at(23, 36, 7, day=DAY - timedelta(days=1))),
+    ("2022-03-04T05:06", at(23, 36, day=DAY - timedelta(days=1))),
+    ("2022-03-04 05:06:07.5", at(23, 36, 7, 500_000, day=DAY - timedelta(days=1))),
+    ("2022-03-04 05:06:07Z", at(5, 6, 7)),
+    ("2022-03-04 05:06:07 UTC", at(5, 6, 7)),
+    ("2022-03-04 05:06:07+01:00", at(4, 6, 7)),
+    ("2022-03-04", DAY),
+]
+
+
+def test_times_without_an_offset_are_of_the_configured_zone(env, monkeypatch):
+    from google.cloud.bigquery import ScalarQueryParameter
+
+    monkeypatch.setenv("READING_ZONE", "Asia/Kolkata")
+    texts = [
+        f'{{"user_id": {n}, "content_id": 2, "read_percent": 3, "updated_at": "{text}"}}'
+        for n, (text, _) in enumerate(LOCAL)
+    ]
+    expected = [moment for _, moment in LOCAL]
+    zone = ReadingSettings.current().time_zone
+    assert [parse(EVENTS, one.encode(), PUBLISHED, zone).updated_at for one in texts] == expected
+    file = "user_id,content_id,read_percent,updated_at\n" + "".join(
+        f"{n},2,3,{text}\n" for n, (text, _) in enumerate(LOCAL)
+    )
+    for whole in (file, file + "7,2,3,2022-03-04\n" * 3):
+        frames = [chunk.accepted for chunk in read_history(io.BytesIO(whole.encode()))]
+        assert [row["updated_at"] for row in frames[0].to_dicts()][: len(LOCAL)] == expected
+    bigquery = BigQueryResource(
+        project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env["BIGQUERY_API_ENDPOINT"]
+    )
+    with bigquery.client() as client:
+        warehouse = warehouse_of(client, env["READING_DATASET"], *LANDED)
+        warehouse.ensure()
+        landed = [
+            {"data": text, "message_id": str(n), "publish_time": PUBLISHED.isoformat()}
+            for n, text in enumerate(texts)
+        ]
+        assert client.insert_rows_json(warehouse.table(EVENTS.landed.name), landed) == []
+        bound = [
+            ScalarQueryParameter("arrived", "TIMESTAMP", FIRST),
+            ScalarQueryParameter("blanks", "STRING", BLANKS),
+            ScalarQueryParameter("zone", "STRING", "Asia/Kolkata"),
+        ]
+        found = {
+            row.user_id: row.updated_at for row in warehouse.run(landed_rows.JUDGED[EVENTS], bound)
+        }
+    assert [found[n] for n in range(len(LOCAL))] == expected
+
+
+def test_a_zone_that_there_is_not_is_said():
+    with pytest.raises(ValueError, match="READING_ZONE is 'IST2'"):
+        _ = ReadingSettings(zone="IST2").time_zone
