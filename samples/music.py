@@ -162,14 +162,13 @@ class _Files:
         for song in (*single, again):
             key = f"hdf5/{_folders(song.track_id)}/{song.track_id}.h5"
             self._put(key, formats.hdf5([song]), FileFigures("hdf5", rows=1))
-        # The last row of the aggregate has a key that no scale has.
-        bad = replace(
-            many[-1], song_id=identifier(rng, "SO"), track_id=identifier(rng, "TR"), key=13
-        )
+        # The last row of the aggregate names no song; the one before has a key that no scale has.
+        bad = replace(many[-1], song_id="", track_id="", title="")
+        many = [*many[:-1], replace(many[-1], key=13)]
         self._put(
             "hdf5/aggregate.h5",
             formats.hdf5([*many, bad]),
-            FileFigures("hdf5", len(many) + 1, Counter(out_of_range=1)),
+            FileFigures("hdf5", len(many) + 1, Counter(no_identity=1)),
         )
         self._manifest.tell("hdf5", *single, *many)
         whole = formats.hdf5(single[:1])
@@ -195,10 +194,10 @@ class _Files:
             text += formats.extract_row(number, song, bars)
         data = text.encode()
         row = formats.extract_row(len(songs) + 1, songs[0]).encode()
-        data += row.replace(f",{songs[0].tempo!r},".encode(), b",fast,")
+        data += row.replace(songs[0].track_id.encode(), b"no id")
         data += row.replace(b'"Rock"', b'"R\xf6ck"').replace(b'"Pop"', b'"P\xf6p"')
         data += b'"1","TRSHORTROW"\n'
-        rejects = Counter(bad_number=1, bad_encoding=1, too_few_fields=1)
+        rejects = Counter(bad_id=1, bad_encoding=1, too_few_fields=1)
         self._put("extract/extract.csv", data, FileFigures("extract", len(songs) + 3, rejects))
         self._manifest.tell("extract", *songs)
 
@@ -224,10 +223,10 @@ class _Files:
         entries: list[object] = [formats.song_entry(song) for song in songs]
         again = formats.song_entry(songs[-1])
         again["title"] = f"  {again['title'].upper()} "
-        half = {**formats.song_entry(songs[0]), "key": 6.5}
+        half = {**formats.song_entry(songs[0]), "title": 6.5}
         nameless = {**formats.song_entry(songs[0]), "title": " \x00", "artist": ""}
         entries += [again, half, nameless, 7]
-        rejects = Counter(bad_number=1, no_identity=1, unknown_entry=1)
+        rejects = Counter(bad_text=1, no_identity=1, unknown_entry=1)
         figures = FileFigures("song_list", len(entries), rejects)
         self._put("song_list/songs.json", json.dumps(entries, indent=1).encode(), figures)
         self._manifest.tell("song_list", *songs)

@@ -73,13 +73,14 @@ def read_records(
                 rejected=dialect.as_written(chunk.rejected),
                 notes=notes,
             )
-            notes = ()
+            notes = {}
 
 
-def _notes(dialect: Dialect, header: Header) -> tuple[str, ...]:
-    if not header.ignored:
-        return dialect.notes
-    return (*dialect.notes, f"ignored columns: {', '.join(header.ignored)}"[:500])
+def _notes(dialect: Dialect, header: Header) -> dict[str, int]:
+    notes = dict.fromkeys(dialect.notes, 1)
+    if header.ignored:
+        notes[f"ignored columns: {', '.join(header.ignored)}"[:500]] = 1
+    return notes
 
 
 def _chunks(

@@ -1,4 +1,4 @@
-"""JSON as a stream: one object, or the entries of an array one after another.
+"""JSON as a stream: one object, the entries of an array, or objects one after another (NDJSON).
 
 Belongs here: syntax, positions, bounds on memory. Does not: what an entry means.
 The grammar is RFC 8259's, read as leniently as Python's json module can: NaN and Infinity are
@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
 BLOCK_BYTES = 1024 * 1024
@@ -51,7 +52,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """``array`` tells an array's entries from the one entry that the document is."""
+    """``array`` tells several entries from the one that the document is."""
 
     array: bool
     entries: Iterator[Entry]
@@ -64,8 +65,10 @@ class _Unfinished(Exception):
 def read_document(stream: BinaryIO) -> Document:
     """The document; its first character must be ``[`` or ``{`` (after BOM and white space)."""
     reader = _Reader(stream)
-    array = reader.skip_space() == "["
-    return Document(array, reader.array() if array else reader.single())
+    if reader.skip_space() == "[":
+        return Document(array=True, entries=reader.array())
+    first, several = reader.first()
+    return Document(array=several, entries=chain((first,), reader.further() if several else ()))
 
 
 class _Reader:
@@ -90,13 +93,30 @@ class _Reader:
                 return ""
             self._more()
 
-    def single(self) -> Iterator[Entry]:
-        """The document as one entry."""
+    def first(self) -> tuple[Entry, bool]:
+        """The document's first object, and whether others follow."""
         entry = self._entry(1)
-        if entry.problem is None and self.skip_space():
+        if entry.last or not (found := self.skip_space()):
+            return entry, False
+        if found == "{":
+            return entry, True
+        if entry.problem is None:
             problem = f"text after the end of the document, {self._position()}"
             entry = Entry(1, None, entry.text, problem, last=True)
-        yield entry
+        return entry, False
+
+    def further(self) -> Iterator[Entry]:
+        """The objects behind the first, whatever white space is between them."""
+        number = 2
+        while found := self.skip_space():
+            if found != "{":
+                yield self._broken(number, "expected another object")
+                return
+            entry = self._entry(number)
+            yield entry
+            if entry.last:
+                return
+            number += 1
 
     def array(self) -> Iterator[Entry]:
         """The entries of the array at the front."""

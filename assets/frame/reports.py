@@ -5,6 +5,7 @@ Belongs here: from a result to what Dagster displays. Does not: checks (``checks
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,12 @@ def validation_metadata(files: LandedFiles, result: ValidationResult) -> dict[st
     return metadata
 
 
+def _told(notes: Mapping[str, int]) -> str:
+    return "; ".join(
+        note if count == 1 else f"{note} ({count:,} times)" for note, count in notes.items()
+    )
+
+
 def _figures(result: ValidationResult) -> dict[str, Any]:
     """Counts that the UI plots, the first objects with their outcomes, rejects by reason."""
     rows = result.rows
@@ -57,8 +64,9 @@ def _figures(result: ValidationResult) -> dict[str, Any]:
         ),
     }
     if result.notes:
+        shown = list(result.notes.items())[:_OBJECTS_SHOWN]
         metadata["read_as"] = dg.MetadataValue.md(
-            "\n".join(f"- `{uri}`: {'; '.join(n)}" for uri, n in result.notes[:_OBJECTS_SHOWN])
+            "\n".join(f"- `{uri}`: {_told(notes)}" for uri, notes in shown)
         )
         metadata["objects_read_as"] = len(result.notes)
     if result.reasons:

@@ -6,7 +6,8 @@ Imported lazily: needs polars.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import polars as pl  # noqa: TID253
 
@@ -32,14 +33,14 @@ class Chunk:
     ``accepted`` has the pipeline's columns, ``line`` (int64, the row's first line) and ``text``
     (the original); ``rejected`` has REJECT_SCHEMA. Both are in line order. ``lines`` counts the
     physical lines used up, ``blank_lines`` those among them that hold no row. ``notes`` say of the
-    object what is not as usual and was read all the same.
+    object what is not as usual and was read all the same, and how often.
     """
 
     accepted: pl.DataFrame
     rejected: pl.DataFrame
     lines: int = 0
     blank_lines: int = 0
-    notes: tuple[str, ...] = ()
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 class UnreadableObject(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -75,8 +76,8 @@ class RowBuffer:
         self.decision = decision
         self.rejects = quarantine.QuarantineWriter(reasons)
         self.rows_read = 0
-        #: Of objects that were not as usual: URI and what was noted of each.
-        self.notes: list[tuple[str, tuple[str, ...]]] = []
+        #: Of objects that were not as usual: URI, and how often what was noted of each.
+        self.notes: dict[str, Counter[str]] = {}
         self._log = log
         self._files = staging.part_files(tally)
         self._full: list[ParquetFile] = []
@@ -212,7 +213,7 @@ class RowBuffer:
             self.rejects.add(ledgered.version, chunk.rejected)
             self._add(accepted)
             if chunk.notes:
-                self.notes.append((ledgered.version.uri, chunk.notes))
+                self.notes.setdefault(ledgered.version.uri, Counter()).update(chunk.notes)
             read += len(chunk.accepted) + len(chunk.rejected)
             rejected += len(chunk.rejected)
             self.rows_read += len(chunk.accepted) + len(chunk.rejected)

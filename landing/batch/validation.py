@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -148,8 +148,8 @@ class ValidationResult:
     preview: tuple[dict[str, Any], ...] = field(repr=False)
     #: At most 10 of the rows that a newer version overruled; none of them in rewrite mode.
     overruled: tuple[Overruled, ...] = field(default=(), repr=False)
-    #: Of objects that were not as usual and read all the same: URI and what was noted of each.
-    notes: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
+    #: Of objects that were not as usual and read all the same: URI, and how often what was noted.
+    notes: Mapping[str, Mapping[str, int]] = field(default_factory=dict, repr=False)
 
     @property
     def staged_rows(self) -> int:
@@ -423,5 +423,5 @@ def _commit(
         seconds=time.monotonic() - started,
         preview=preview,
         overruled=overruled,
-        notes=tuple(buffer.notes),
+        notes=buffer.notes,
     )

@@ -75,16 +75,17 @@ def _graph_statement(name: str) -> None:
 
 
 def _analytics_loaded() -> None:
-    """BigQuery's staging table is loaded, nothing is merged."""
-    from assets.sinks import bigquery
+    """BigQuery's staging table is loaded, as by a large batch; nothing is merged."""
+    from assets.sinks import bigquery, bigquery_merging
 
+    bigquery_merging.STATEMENT_ROWS = 0
     die_after(bigquery, "_load")
 
 
 def _analytics_merged() -> None:
-    from assets.sinks import bigquery
+    from assets.campaigns import analytics
 
-    die_after(bigquery, "merge")
+    die_after(analytics, "merge_rows")
 
 
 def _validation_staged() -> None:

@@ -36,6 +36,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "song_object": ("track_id", "song_id"),
     "lyrics": (),
     "musixmatch": ("track_id",),
+    "spotify": ("track_id",),
+    "lastfm": ("track_id",),
 }
 
 
@@ -70,6 +72,10 @@ _INTEGERS = {"smallint": (-(2**15), 2**15 - 1), "bigint": (-(2**63), 2**63 - 1)}
 _FINITE = (-sys.float_info.max, sys.float_info.max)
 
 _IDS = frozenset({"song_id", "track_id", "artist_id"})
+#: Columns without which, or with another's value in which, it would be another song.
+_NAMING = frozenset({"song_id", "track_id", "title", "artist_name"})
+#: Under which a record lists the columns whose values could not be; no column itself.
+BAD_VALUES = "bad_values"
 _TEXT_BYTES = {"genre": GENRE_BYTES, "lyrics_text": LYRICS_BYTES}
 #: Columns that are made of the others.
 _MADE = frozenset({"format", "fingerprint"})
@@ -83,16 +89,40 @@ def track_id_in(key: str) -> str | None:
     return stem if _TRACK_ID.fullmatch(stem) else None
 
 
+def track_id(value: object) -> str | None:
+    """A track id of the Million Song dataset. Raises BadValueError (``bad_id``) for another."""
+    found = identifier("track_id", value)
+    if found is not None and not _TRACK_ID.fullmatch(found):
+        raise BadValueError("bad_id", f"track_id is {found[:100]!r}, not one of Million Song's")
+    return found
+
+
 def record(form: Format, raw: Mapping[str, object]) -> dict[str, Any]:
     """A record: columns of records.SCHEMA that have a value, without the hash.
 
-    ``raw`` maps columns to values as a file has them; LISTS are taken as they are. Raises
-    BadValueError, also for a row that identifies no song (``no_identity``).
+    ``raw`` maps columns to values as a file has them; LISTS are taken as they are. A value that
+    cannot be, of a column that does not name the song, is none, and its column is listed under
+    BAD_VALUES. A song of an artist may have an empty title. Raises BadValueError for any other, and
+    for a row that identifies no song (``no_identity``).
     """
     found: dict[str, Any] = {"format": form}
+    bad: list[str] = []
     for column, value in raw.items():
-        if value is not None and (kept := _RULES[column](column, value)) is not None:
+        if value is None:
+            continue
+        try:
+            kept = _RULES[column](column, value)
+        except BadValueError as error:
+            if column in _NAMING or error.reason == "bad_encoding":
+                raise
+            bad.append(column)
+            continue
+        if kept is not None:
             found[column] = kept
+    if bad:
+        found[BAD_VALUES] = bad
+    if raw.get("title") == "" and "artist_name" in found and not _IDS & found.keys():
+        found["title"] = ""
     title = found.get("title")
     if title is not None:
         found["fingerprint"] = fingerprint(found.get("artist_name"), title, found.get("album"))

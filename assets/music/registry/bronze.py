@@ -12,7 +12,9 @@ from typing import Literal, get_args
 from assets.frame.tables import INGESTED_AT, LINE, SEQ, SOURCE, Column, Table
 from assets.music.registry import PIPELINE
 
-Format = Literal["hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch"]
+Format = Literal[
+    "hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch", "spotify", "lastfm"
+]
 
 
 def _text(name: str, description: str) -> Column:

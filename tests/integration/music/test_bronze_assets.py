@@ -17,7 +17,10 @@ from tests.integration.music.test_bronze_files import as_list, song
 
 pytestmark = pytest.mark.servers("postgres", "s3")
 
-FILES = {"in/1.json": as_list(song("One"), song("Two", key=6.5)), "in/2.json": as_list(song("3"))}
+FILES = {
+    "in/1.json": as_list(song("One"), song("Two", artist=6.5)),
+    "in/2.json": as_list(song("3")),
+}
 REFUSED = {"in/no.txt": b"no song at all"}
 STEPS = [dg.AssetKey(["music", name]) for name in ("bronze_records", "silver_songs")]
 REMOVALS = dg.AssetKey(["music", "raw_removals"])
@@ -66,7 +69,7 @@ def test_a_batch_is_read_committed_and_removed(world, instance):
     told = metadata(result, STEPS[0])
     assert (told["rows_read"], told["rows_written"], told["rows_rejected"]) == (3, 2, 1)
     assert (told["objects"], told["rows_song_list"], told["mode"]) == (3, 2, "deliver")
-    assert told["rejected_by_reason"] == {"bad_number": 1, "unknown_format": 1}
+    assert told["rejected_by_reason"] == {"bad_text": 1, "unknown_format": 1}
     assert told["quarantine"].startswith(f"s3://{world.quarantine.bucket}/music/{batch}.parquet")
     assert "One" in told["preview"]
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}

@@ -13,7 +13,7 @@ from tests.integration.music.test_bronze_files import as_list, song
 
 pytestmark = pytest.mark.servers("postgres", "s3")
 
-GOOD, ODD = song("One"), song("Two", key=6.5)
+GOOD, ODD = song("One"), song("Two", artist=6.5)
 MIXED = as_list(GOOD, ODD)
 NONE = b"no song at all"
 

@@ -161,7 +161,9 @@ def test_a_tick_that_waits_hears_and_asks_once_the_object_cannot_change(
     assert request.run_key == f"{request.partition_key}/1"
     assert listener.works
     (event,) = data.asset_events
-    assert event.metadata["new_objects_by_event"].value == 1
+    assert event.metadata["new_objects"].value == 1
+    # Whether its own look or the event names it first, once it is awake, is chance.
+    assert event.metadata["events_received"].value >= 1
 
 
 def test_the_sensor_hears_asks_for_a_run_and_shows_what_it_heard(env, own_listeners):

@@ -12,14 +12,12 @@ Imported lazily: needs polars.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
 import polars as pl  # noqa: TID253
 
-from assets.formats import sniffed
 from assets.formats.csv_records import read_records
 from assets.formats.values import BadValueError
 from assets.music.bronze import fields
@@ -33,37 +31,34 @@ _OTHER_NAMES = {
     "release_7digitalid": "album_release_id",
 }
 _IDS = ("track_id", "song_id")
-#: What a CSV file of something else hardly has beside an id of a track or song.
-_SONG_COLUMNS = frozenset(
-    {"title", "artist_name", "tempo", "duration", "loudness", "song_hotttnesss", "album"}
+#: Of which a table of something else, like a log of what was heard, has one at most beside an id.
+_OF_SONGS = frozenset(
+    ("artist_name", "tempo", "duration", "loudness", "song_hotttnesss", "album", "key", "mode")
 )
+_ENOUGH = 2
 
 
-def header(head: bytes) -> tuple[str, ...] | None:
+def columns(cells: list[str]) -> tuple[str, ...] | None:
     """The columns, all different, named as in a record where it has them; None for other CSV."""
-    line = sniffed.first_line(head)
-    try:
-        cells = next(csv.reader([line.decode()], strict=True), [])
-    except (UnicodeDecodeError, csv.Error):
-        return None
-    names = _named(cells)
-    if not any(name in names for name in _IDS) or not _SONG_COLUMNS & set(names):
-        return None
-    return names
+    names = named(cells)
+    has_id = any(name in names for name in _IDS)
+    of_songs = "title" in names or len(_OF_SONGS & set(names)) >= _ENOUGH
+    return names if has_id and of_songs else None
 
 
-def read_extract(stream: BinaryIO, columns: tuple[str, ...]) -> Iterator[Chunk]:
+def read_extract(stream: BinaryIO, found: tuple[str, ...]) -> Iterator[Chunk]:
     """Chunks of records; ``line`` is the record's first line, the header's being 1.
 
-    ``columns`` is what :func:`header` found.
+    ``found`` is what :func:`columns` said of the header.
     """
-    chunks = read_records(stream, columns, named=_named, keep_nuls=True)
-    given = [name for name in columns if name in fields.GIVEN and name not in fields.LISTS]
+    chunks = read_records(stream, found, named=named, keep_nuls=True)
+    given = [name for name in found if name in fields.GIVEN and name not in fields.LISTS]
     for chunk in chunks:
         yield _checked(chunk, given)
 
 
-def _named(cells: list[str]) -> tuple[str, ...]:
+def named(cells: list[str]) -> tuple[str, ...]:
+    """Names as in a record where it has them; others, and what is there twice, by their number."""
     names: list[str] = []
     for number, cell in enumerate(cells):
         name = cell.strip().lower()
@@ -85,4 +80,5 @@ def _checked(chunk: Chunk, given: list[str]) -> Chunk:
             rows.reject(line, error.reason, error.detail, text.encode())
     made = rows.take()
     rejected = pl.concat([chunk.rejected, made.rejected]).sort("line")
-    return replace(chunk, accepted=made.accepted, rejected=rejected)
+    notes = {**chunk.notes, **made.notes}
+    return replace(chunk, accepted=made.accepted, rejected=rejected, notes=notes)

@@ -13,13 +13,13 @@ from typing import Any, BinaryIO
 from assets.formats.json_text import Entry, read_document
 from assets.formats.values import BadValueError
 from assets.music.bronze.fields import track_id_in
-from assets.music.bronze.formats import lyrics, song_list, song_object
+from assets.music.bronze.formats import lastfm, lyrics, song_list, song_object
 from assets.music.bronze.formats.rows import Rows
 from landing.batch.chunks import Chunk, UnreadableObject, original_text
 
 
 def read_json(stream: BinaryIO, key: str) -> Iterator[Chunk]:
-    """Chunks of records; ``line`` is the entry's number in its array.
+    """Chunks of records; ``line`` is the entry's number in its array, or among the objects.
 
     ``key`` is the object's: a lone song object has its track id there. Before the first chunk
     raises UnreadableObject: ``bad_json`` when nothing could be parsed, ``unknown_format`` when
@@ -57,7 +57,14 @@ class _Refusal:
         text = original_text(self._first.raw)
         if not self._parsed:
             raise UnreadableObject("bad_json", self._first.problem or "", text)
-        raise UnreadableObject("unknown_format", "JSON, but no entry is a song", text)
+        raise UnreadableObject("unknown_format", self._looks_like(), text)
+
+    def _looks_like(self) -> str:
+        value = self._first.value if self._first else None
+        if not isinstance(value, dict):
+            return "JSON, but no entry is a song"
+        names = ", ".join(map(str, list(value)[:10]))
+        return f"JSON of {names}: no entry has a song's id, verses, or duration, tempo, album"[:500]
 
 
 def _take(entry: Entry, track_id: str | None, rows: Rows) -> bool:
@@ -90,6 +97,8 @@ def _take(entry: Entry, track_id: str | None, rows: Rows) -> bool:
 def _record(entry: Mapping[str, Any], track_id: str | None) -> dict[str, Any] | None:
     if lyrics.recognises(entry):
         return lyrics.record(entry)
+    if lastfm.recognises(entry):
+        return lastfm.record(entry)
     if song_object.recognises(entry):
         return song_object.record(entry, track_id)
     if song_list.recognises(entry):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -26,6 +27,7 @@ from assets.music.bronze.formats.rows import (
     CHUNK_ROWS,
     Reject,
     frame,
+    noted,
     reject_frame,
 )
 from assets.music.bronze.records import SCHEMA
@@ -148,6 +150,7 @@ class _Batch:
         """What was taken."""
         counts = _Counts([found[3] for _, _, found in self._good], len(self.words))
         records, lines, texts = [], [], []
+        bad = Counter[str]()
         for (number, text, found), known in zip(self._good, counts.known, strict=True):
             if not known:
                 detail = f"a count of 0, or an index beyond the {len(self.words)} words"
@@ -155,7 +158,9 @@ class _Batch:
                 continue
             try:
                 raw = {"track_id": found[1], "musixmatch_id": int(found[2])}
-                records.append(fields.record("musixmatch", raw))
+                record = fields.record("musixmatch", raw)
+                bad.update(record.pop(fields.BAD_VALUES, ()))
+                records.append(record)
             except BadValueError as error:
                 self.reject(number, error.reason, error.detail, text.encode())
                 continue
@@ -166,7 +171,7 @@ class _Batch:
         accepted = frame(records, lines, texts, counts.lists(self.words, taken))
         rejected = reject_frame(sorted(self._rejects))
         rows = len(accepted) + len(rejected)
-        return Chunk(accepted, rejected, self.lines, self.lines - rows)
+        return Chunk(accepted, rejected, self.lines, self.lines - rows, noted(bad))
 
 
 class _Counts:

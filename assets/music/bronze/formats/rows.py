@@ -6,11 +6,13 @@ Imported lazily: needs polars.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl  # noqa: TID253
 
+from assets.music.bronze.fields import BAD_VALUES
 from assets.music.bronze.records import SCHEMA, with_hash
 from landing.batch.chunks import REJECT_SCHEMA, Chunk, original_text
 
@@ -33,6 +35,7 @@ class Rows:
         self._lines: list[int] = []
         self._texts: list[str] = []
         self._rejects: list[Reject] = []
+        self._bad: Counter[str] = Counter()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -44,7 +47,8 @@ class Rows:
         return len(self) >= CHUNK_ROWS or self._bytes >= CHUNK_BYTES
 
     def accept(self, line: int, record: dict[str, Any], text: str) -> None:
-        """A good row: columns of records.SCHEMA that have a value."""
+        """A good row: columns of records.SCHEMA that have a value, and BAD_VALUES."""
+        self._bad.update(record.pop(BAD_VALUES, ()))
         self._records.append(record)
         self._lines.append(line)
         self._texts.append(text)
@@ -59,10 +63,17 @@ class Rows:
     def take(self) -> Chunk:
         """The chunk, all of whose lines are rows; the collection is empty afterwards."""
         accepted = frame(self._records, self._lines, self._texts)
-        chunk = Chunk(accepted, reject_frame(self._rejects), lines=len(self))
+        notes = noted(self._bad)
+        chunk = Chunk(accepted, reject_frame(self._rejects), lines=len(self), notes=notes)
+        self._bad = Counter()
         self._records, self._lines, self._texts, self._rejects = [], [], [], []
         self._bytes = 0
         return chunk
+
+
+def noted(bad: Counter[str]) -> dict[str, int]:
+    """What is noted of values that could not be, by their columns."""
+    return {f"no such {name}": count for name, count in bad.items()}
 
 
 def frame(

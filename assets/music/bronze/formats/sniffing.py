@@ -7,12 +7,15 @@ Imported lazily: needs polars, pyarrow, numpy and h5py.
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from assets.formats import sniffed
+from assets.formats.csv_dialect import cells, read_as_usual
+from assets.formats.gzipped import plain
 from assets.formats.hdf5 import is_hdf5
-from assets.music.bronze.formats.extract import header, read_extract
+from assets.music.bronze.formats import extract, spotify
 from assets.music.bronze.formats.hdf5 import read_hdf5
 from assets.music.bronze.formats.json_songs import read_json
 from assets.music.bronze.formats.musixmatch import read_musixmatch, recognises
@@ -23,26 +26,59 @@ if TYPE_CHECKING:
 
 #: How much of a file tells its format.
 HEAD_BYTES = 256 * 1024
+#: Columns of a table that is none of songs, of which so many are named.
+_NAMED = 8
 
 
 def read_records(stream: BinaryIO, version: ObjectVersion) -> Iterator[Chunk]:
     """Chunks with records.SCHEMA's columns, ``line`` (int64, from 1) and ``text`` (the original).
 
     ``line`` is the physical line of text files, else the number of the row or array entry. Memory
-    is bounded whatever the file's size. Before its first chunk raises UnreadableObject:
-    ``unknown_format``, ``bad_json``, ``corrupt_hdf5``, ``not_a_song_file``, ``external_link``,
-    ``bad_header``.
+    is bounded whatever the file's size; one that is compressed with gzip is read all the same.
+    Before its first chunk raises UnreadableObject: ``unknown_format``, ``bad_json``,
+    ``corrupt_hdf5``, ``not_a_song_file``, ``external_link``, ``bad_header``, ``bad_gzip``.
     """
+    with plain(stream) as text:
+        yield from _read(cast("BinaryIO", text), version.key)
+
+
+def _read(stream: BinaryIO, key: str) -> Iterator[Chunk]:
     head = sniffed.head(stream, HEAD_BYTES)
     whole = cast("BinaryIO", sniffed.Rejoined(head, stream))
     if is_hdf5(head):
         return read_hdf5(whole)
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if text[:1] in {b"[", b"{"}:
-        return read_json(whole, version.key)
+        return read_json(whole, key)
     if recognises(head):
         return read_musixmatch(whole)
-    if (columns := header(head)) is not None:
-        return read_extract(whole, columns)
-    detail = "neither HDF5, JSON, musiXmatch nor CSV of songs" if text else "an empty file"
-    raise UnreadableObject("unknown_format", detail, original_text(head))
+    header = _header(head)
+    if (columns := spotify.columns(header)) is not None:
+        return spotify.read_spotify(whole, columns)
+    if (columns := extract.columns(header)) is not None:
+        return extract.read_extract(whole, columns)
+    raise UnreadableObject("unknown_format", _looks_like(text, header), original_text(head))
+
+
+def _header(head: bytes) -> list[str]:
+    """The first line's fields, if it may be one of CSV."""
+    with read_as_usual(io.BytesIO(head), _known) as (_, text):
+        return cells(sniffed.first_line(sniffed.head(text, HEAD_BYTES)))
+
+
+def _known(fields: list[str]) -> int:
+    """How many of a header's columns some format of songs has."""
+    named = [*extract.named(fields), *spotify.named(fields)]
+    return sum(not name.startswith("column ") for name in named)
+
+
+def _looks_like(text: bytes, header: list[str]) -> str:
+    if not text:
+        return "an empty file"
+    if len(header) < 2:  # noqa: PLR2004  one field may be anything
+        return "neither HDF5, JSON, musiXmatch nor CSV of songs"
+    named = ", ".join(header[:_NAMED])
+    return (
+        f"CSV of {named}: songs need track_id or song_id and a title or two of their figures, or"
+        " Spotify's track_id, track_name, artists and duration_ms"
+    )[:500]

@@ -32,13 +32,16 @@ _COLUMNS = {
 }
 #: So many of the names make an entry a song even without title or artist.
 _ENOUGH = 3
+#: Names that what is no song does not have: paintings have a title, an artist and a year, too.
+_OF_SONGS = frozenset(
+    ("duration", "album", "tempo", "key", "loudness", "mode", "time_signature", "lyrics")
+)
 
 
 def recognises(entry: Mapping[str, Any]) -> bool:
     """Whether an object has this layout."""
-    return ("title" in entry and "artist" in entry) or len(
-        _COLUMNS.keys() & entry.keys()
-    ) >= _ENOUGH
+    known = _COLUMNS.keys() & entry.keys()
+    return bool(known & _OF_SONGS) and ({"title", "artist"} <= known or len(known) >= _ENOUGH)
 
 
 def record(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from typing import Any
 
 import pytest
@@ -104,18 +103,63 @@ def test_a_bad_entry_does_not_harm_its_neighbours():
         (7, "unknown_entry"),
         (None, "unknown_entry"),
         ({"name": "Ann"}, "unknown_entry"),
-        ({**SONG, "key": 6.5}, "bad_number"),
-        ({**SONG, "tempo": 900}, "out_of_range"),
+        ({**SONG, "title": 6.5}, "bad_text"),
+        ({**SONG, "title": "x" * 9_000}, "too_long"),
         ({**SONG, "title": "", "artist": ""}, "no_identity"),
         ({**SONG, "title": "half \ud83d"}, "bad_encoding"),
         ({**HYMN, "verses": "la la"}, "bad_lyrics"),
         ({**HYMN, "verses": [[1]]}, "bad_lyrics"),
-        ({**SONG, "tempo": math.inf}, "bad_number"),
     ]
     accepted, rejected = read(json.dumps([SONG, *(entry for entry, _ in bad), SONG]).encode())
     assert [row["line"] for row in accepted] == [1, len(bad) + 2]
     assert reasons(rejected) == [(n, reason) for n, (_, reason) in enumerate(bad, start=2)]
-    assert json.loads(rejected[3]["text"])["key"] == 6.5
+    assert json.loads(rejected[3]["text"])["title"] == 6.5
+
+
+def test_a_bad_value_is_noted_and_costs_the_song_nothing():
+    entries = [SONG, {**SONG, "key": "C#"}, {**SONG, "tempo": -3}, {**SONG, "key": 6.5}]
+    (chunk,) = chunks(json.dumps(entries).encode())
+    assert len(chunk.accepted) == 4
+    assert chunk.notes == {"no such key": 2, "no such tempo": 1}
+
+
+def test_objects_one_after_another_are_entries():
+    lines = [json.dumps({**SONG, "title": f"Song {n}"}) for n in range(3)]
+    for text in ("\n".join(lines), " ".join(lines) + "\n\n"):
+        accepted, rejected = read(text.encode(), "TRAAAAW128F429D538.json")
+        assert [row["title"] for row in accepted] == ["Song 0", "Song 1", "Song 2"]
+        assert [row["line"] for row in accepted] == [1, 2, 3]
+        assert rejected == []
+    accepted, rejected = read((lines[0] + "\n{broken}\n" + lines[1] + "\nrest").encode())
+    assert [row["title"] for row in accepted] == ["Song 0", "Song 1"]
+    assert reasons(rejected) == [(2, "bad_json"), (4, "bad_json")]
+
+
+PAINTING = {"title": "Mona Lisa", "artist": "Leonardo", "year": 1503, "museum": "Louvre"}
+
+
+def test_a_painting_is_no_song():
+    with pytest.raises(UnreadableObject) as caught:
+        chunks(json.dumps([PAINTING, {**PAINTING, "genre": "portrait"}]).encode())
+    assert caught.value.reason == "unknown_format"
+    assert "title, artist, year, museum" in caught.value.detail
+
+
+def test_a_song_of_lastfm_has_its_track_and_its_first_tag():
+    entry = {
+        "artist": "The Box Tops", "timestamp": "2011-08-02 20:13:25.674526", "title": "Soul Deep",
+        "similars": [["TRCCOFQ128F4285A9E", 1]], "tags": [["60s", "50"], ["soul", "100"]],
+        "track_id": "TRAAABD128F429CF47",
+    }  # fmt: skip
+    [row], rejected = read(json.dumps(entry).encode())
+    assert rejected == []
+    assert row["record_key"] == "lastfm:TRAAABD128F429CF47"
+    assert given(row) == {
+        "track_id": "TRAAABD128F429CF47", "title": "Soul Deep", "artist_name": "The Box Tops",
+        "genre": "soul",
+    }  # fmt: skip
+    _, rejected = read(json.dumps({**entry, "track_id": "6f807x0ima9a1j3VPbc7VN"}).encode())
+    assert reasons(rejected) == [(1, "bad_id")]
 
 
 def test_syntax_errors_stay_in_their_entry():
@@ -165,7 +209,8 @@ def test_what_is_broken_for_good_is_one_reject(end, said):
     ("data", "reason"),
     [
         (b'{"num_songs": 1, "title": "Ha', "bad_json"),
-        (b"{} {}", "bad_json"),
+        (b"{} {}", "unknown_format"),
+        (b"{} x", "bad_json"),
         (b"[", "bad_json"),
         (b"[section]\nkey = 1\n", "bad_json"),
         (b"{" * 50_000, "bad_json"),

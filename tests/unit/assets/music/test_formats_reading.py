@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -22,7 +23,9 @@ SONGS = made(16, seed=1)
 FILES = {
     "hdf5": hdf5(SONGS[:1]),
     "song_object": song_object(SONGS[0]),
-    "song_list": b'\n [{"title": "a", "artist": "b"}]',
+    "song_list": b'\n [{"title": "a", "artist": "b", "tempo": 120}]',
+    "spotify": b"track_id,track_name,artists,duration_ms\n6f807x0ima9a1j3VPbc7VN,a,b,1000\n",
+    "lastfm": b'{"artist": "b", "tags": [], "track_id": "TRAAABD128F429CF47", "title": "a"}',
     "lyrics": b'{"title": "a", "author": "b", "verses": []}',
     "musixmatch": b"# a comment\n%i,the\nTRA,1,1:1\n",
     "extract": (extract_header() + extract_row(1, SONGS[0])).encode(),
@@ -40,6 +43,13 @@ def test_the_content_tells_the_format_and_not_the_name(form, suffix, reads):
     assert row["format"] == form
 
 
+@pytest.mark.parametrize("form", FILES)
+def test_what_is_compressed_is_read_all_the_same(form):
+    [row], rejected = read(gzip.compress(FILES[form]))
+    assert rejected == []
+    assert row["format"] == form
+
+
 @pytest.mark.parametrize("form", [form for form in FILES if form != "hdf5"])
 def test_a_byte_order_mark_is_skipped(form):
     [row], _ = read(b"\xef\xbb\xbf" + FILES[form])
@@ -47,7 +57,7 @@ def test_a_byte_order_mark_is_skipped(form):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b" \n", b"\xef\xbb\xbf", b"\x00" * 100, b"PAR1", b"\x1f\x8b"]
+    "data", [b"", b" \n", b"\xef\xbb\xbf", b"\x00" * 100, b"PAR1", gzip.compress(b"PAR1")]
 )
 def test_what_is_none_of_the_formats_is_refused(data):
     with pytest.raises(UnreadableObject) as caught:
@@ -71,7 +81,8 @@ def test_any_bytes_are_rows_or_refused(head, tail, reads):
         found, outcome = [], error.reason
         original = error.text[0]
         original.encode()
-    reasons = ("bad_json", "corrupt_hdf5", "not_a_song_file", "external_link", "bad_header")
+    reasons = ("bad_json", "corrupt_hdf5", "not_a_song_file", "external_link", "bad_header",
+               "bad_gzip", "archive", "bad_encoding")  # fmt: skip
     assert outcome in {"read", "unknown_format", *reasons}
     for chunk in found:
         rows = len(chunk.accepted) + len(chunk.rejected)
