@@ -27,6 +27,7 @@ from assets.music.search.similar_songs import (
     UnknownSongError,
 )
 from assets.music.search.song_search import FoundSong, FoundSongs
+from assets.music.search.terms import trimmed
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,7 +47,6 @@ __all__ = [
 By = Literal["audio", "lyrics"]
 
 MOST_SONGS = 100
-TERM_CHARACTERS = 1_000
 
 
 def song_index(client: Client, name: str) -> DocumentStore:
@@ -79,12 +79,13 @@ def search_songs(
 ) -> FoundSongs:
     """Songs whose title, artists, album or lyrics hold the words of ``term``, the last as a prefix.
 
-    Misspelt words find songs when the words as written find none. ``*`` stands for all songs.
+    Misspelt words find songs when the words as written find none; words in ``"`` are a phrase.
+    ``*`` stands for all songs; a term without a letter or digit finds none.
     ``genre`` is compared without regard to case and spacing. Order: Typesense's text match, then
     song key. Raises ValueError for an empty or overlong term or a limit out of 1 to 100,
     PermanentError or TransientError for what Typesense refuses.
     """
-    return song_search.matching(songs, _term(term), _limit(limit), genre, year)
+    return song_search.matching(songs, trimmed(term), _limit(limit), genre, year)
 
 
 def search_lyrics(
@@ -93,11 +94,12 @@ def search_lyrics(
     """Songs whose lyrics mean ``term`` or hold its words, best first.
 
     Hybrid search over passages: cosine of the embeddings, and BM25. Each gives a ranking of songs,
-    the first of which are fused by reciprocal rank. Order: score rounded to 6 decimals, then song
-    key. Raises ValueError for an empty or overlong term or a limit out of 1 to 100, and what the
-    clients of Milvus and of the embeddings raise.
+    the first of which are fused by reciprocal rank. Order: score rounded to 6 decimals, then the
+    cosine, then BM25, then song key. A term without a letter or digit finds none. Raises ValueError
+    for an empty or overlong term or a limit out of 1 to 100, and what the clients of Milvus and of
+    the embeddings raise.
     """
-    return lyrics_search.matching(lyrics, openai, _term(term), _limit(limit))
+    return lyrics_search.matching(lyrics, openai, trimmed(term), _limit(limit))
 
 
 def similar_songs(
@@ -121,13 +123,6 @@ def similar_songs(
     if by == "lyrics":
         return similar.by_lyrics(connection, lyrics, song_key, _limit(k))
     return similar.by_audio(connection, song_key, _limit(k))
-
-
-def _term(term: str) -> str:
-    words = term.strip()
-    if not words or len(words) > TERM_CHARACTERS:
-        raise ValueError(f"a term has 1 to {TERM_CHARACTERS:,} characters, not {len(words):,}")
-    return words
 
 
 def _limit(limit: int) -> int:

@@ -51,6 +51,8 @@ class DocumentStore:
 
     ``facets`` are counted by value, ``sorted_by`` are texts that results can be ordered by. A
     column that may be null is left out of documents without it. ``row_hash`` is kept, not searched.
+    ``separators`` end a word as a space does; Typesense drops other punctuation and joins what it
+    stood between.
     """
 
     client: Client
@@ -58,6 +60,7 @@ class DocumentStore:
     table: Table
     facets: frozenset[str] = frozenset()
     sorted_by: frozenset[str] = frozenset()
+    separators: tuple[str, ...] = ()
 
     @property
     def fields(self) -> dict[str, dict[str, Any]]:
@@ -65,12 +68,15 @@ class DocumentStore:
         return {column.name: self._field(column) for column in self.table.columns[1:]}
 
     def ensure(self) -> None:
-        """Create the collection, or see that it has our fields.
+        """Create the collection, or see that it has our fields and separators.
 
         Raises PermanentError when it has others, and for what the server refuses.
         """
         wanted = self.fields
-        created: Any = {"name": self.name, "fields": list(wanted.values())}
+        separators = list(self.separators)
+        created: Any = {
+            "name": self.name, "fields": list(wanted.values()), "token_separators": separators
+        }  # fmt: skip
         with asking(f"collection {self.name}"):
             described = self._described()
             if described is None:
@@ -81,9 +87,12 @@ class DocumentStore:
                         raise
                     described = self._described()
         there = {field["name"]: field for field in (described or {}).get("fields", ())}
-        if other := sorted(
+        other = sorted(
             name for name in {*there, *wanted} if _differ(there.get(name), wanted.get(name))
-        ):
+        )
+        if sorted((described or {}).get("token_separators", ())) != sorted(separators):
+            other.append("token_separators")
+        if other:
             raise PermanentError(
                 f"Typesense collection {self.name} has other fields than ours"
                 f" ({', '.join(other)}): drop it, or name another one; then backfill with"

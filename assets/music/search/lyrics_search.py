@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from assets.embeddings import embed
 from assets.music.search.lyrics_vectors import MEANING, PASSAGE, SONG, TEXT, WORDS
 from assets.music.search.ranking import Hit, best_by_song, fused, ranks, search_until
+from assets.music.search.terms import has_words
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -44,13 +45,18 @@ class LyricsMatch:
 
 
 def matching(lyrics: VectorStore, openai: OpenAI, term: str, limit: int) -> tuple[LyricsMatch, ...]:
-    """The first DEPTH songs by meaning and by words, fused: score, then song key."""
+    """The first DEPTH songs by meaning and by words, fused; none for a term without a word.
+
+    Anything has a nearest vector, so that what means nothing would find songs, too.
+    """
+    if not has_words(term):
+        return ()
     by_meaning = search_until(
         _search(lyrics, MEANING, "COSINE", _vector(openai, lyrics, term)), DEPTH
     )
     by_words = search_until(_search(lyrics, WORDS, "BM25", term), DEPTH)
     meaning, words = ranks(by_meaning), ranks(by_words)
-    best = fused((meaning, words))[:limit]
+    best = fused(by_meaning, by_words)[:limit]
     # The passage to show is that of the ranking in which the song stands higher.
     passages = {hit.song_key: hit.passage for hit in by_meaning}
     passages |= {

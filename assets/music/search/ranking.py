@@ -9,8 +9,9 @@ server lays out its data, decide nothing; equal scores are in the order of the s
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 DECIMALS = 6
@@ -64,14 +65,23 @@ def ranks(hits: Sequence[Hit]) -> dict[str, int]:
     return placed
 
 
-def fused(rankings: Iterable[Mapping[str, int]]) -> list[tuple[str, float]]:
-    """Songs by the sum of 1 / (60 + rank) over the rankings that have them, best first."""
+def fused(*rankings: Sequence[Hit]) -> list[tuple[str, float]]:
+    """Songs by the sum of 1 / (60 + rank) over the rankings that have them, best first.
+
+    Of equal sums, the song with the higher score in the first ranking comes first, then in the
+    next one (a song that a ranking lacks comes after those it has), then the lower song key.
+    """
     total: defaultdict[str, float] = defaultdict(float)
     for ranking in rankings:
-        for song, rank in ranking.items():
+        for song, rank in ranks(ranking).items():
             total[song] += 1 / (RRF_K + rank)
-    scored = [(song, rounded(score)) for song, score in total.items()]
-    return sorted(scored, key=lambda item: (-item[1], item[0]))
+    scores = [{hit.song_key: hit.score for hit in ranking} for ranking in rankings]
+
+    def order(item: tuple[str, float]) -> tuple[float, list[float], str]:
+        song, score = item
+        return (-score, [-one.get(song, -math.inf) for one in scores], song)
+
+    return sorted(((song, rounded(score)) for song, score in total.items()), key=order)
 
 
 def rounded(score: float) -> float:

@@ -25,9 +25,17 @@ if TYPE_CHECKING:
 
 
 def store(client: Client, name: str) -> DocumentStore:
-    """The collection of songs: counted by genre and year, ordered by ``song_key``."""
+    """The collection of songs: counted by genre, year and artist, ordered by ``song_key``.
+
+    The words of ``AC/DC``, ``Jay-Z`` and ``snake_case`` are found one by one, too.
+    """
     return DocumentStore(
-        client, name, SONGS, facets=frozenset({"genre", "year"}), sorted_by=frozenset({"song_key"})
+        client,
+        name,
+        SONGS,
+        facets=frozenset({"artists", "genre", "year"}),
+        sorted_by=frozenset({"song_key"}),
+        separators=("/", "-", "_"),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from assets import embeddings
 from assets.campaigns import message_embeddings, profiles
 from assets.campaigns.tables import RAW_MESSAGES
 from assets.embeddings import Space
@@ -62,7 +63,10 @@ def openai(env) -> OpenAIResource:
 
 
 @pytest.mark.servers("postgres", "milvus", "openai")
-def test_a_text_that_the_api_refuses_costs_its_own_vector_only(env, landing, openai) -> None:
+def test_a_text_that_the_api_refuses_costs_its_own_vector_only(
+    env, landing, openai, monkeypatch
+) -> None:
+    monkeypatch.setattr(embeddings, "TEXT_BYTES", 100_000)  # as if nothing were cut
     rows = [row(f"r{n:02}", f"text {n}", user=f"u{n % 3}") for n in range(20)]
     batch = landing.batch({"campaigns/a.csv": [*rows[:7], row("emoji", EMOJI), *rows[7:]]})
     landing.validate(batch)

@@ -58,8 +58,8 @@ def test_the_same_again_and_fewer_are_the_first_of_more(index, corpus):
         assert len({match.song_key for match in many}) == len(many) == 30
         assert index.search(term, 30) == many
         assert index.search(term, 4) == many[:4]
-        order = [(-match.score, match.song_key) for match in many]
-        assert order == sorted(order)
+        scores = [match.score for match in many]
+        assert scores == sorted(scores, reverse=True)
     index.write("b1")
     assert index.search(term, 30) == many
 
@@ -119,8 +119,10 @@ def test_a_song_of_many_passages_is_one_answer(index, monkeypatch):
 def test_terms_are_only_words(index):
     index.world.put("b1", small())
     index.write("b1")
-    for term in ('" or song_key != "', "'", "\\", "%", "夏", "a" * 1_000, "{}", "song_key in []"):
+    for term in ('" or song_key != "', "夏", "a" * 1_000, "song_key in []", "' 1"):
         assert index.search(term)
+    for noise in ("'", "\\", "%", "{}", "*", "\x00", "😀😀", "-- ;", "…"):
+        assert index.search(noise) == ()
     for term in ("", " \n"):
         with pytest.raises(ValueError, match="characters"):
             index.search(term)

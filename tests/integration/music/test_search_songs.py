@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from assets.music.answers import FoundSong, search_songs
+from assets.music.answers import FoundSong, FoundSongs, search_songs
 from assets.music.search import song_documents
 from assets.music.search.song_rows import TouchedPages
 from landing.batch.failures import PermanentError, TransientError, classify
@@ -188,6 +188,14 @@ def test_a_collection_with_other_fields_is_not_written(index):
     assert index.store.count() == 0
 
 
+def test_a_collection_that_ends_words_elsewhere_is_not_written(index):
+    replace(index.store, separators=()).ensure()
+    index.world.put("b1", [Song("SO1", "a/b")])
+    with pytest.raises(PermanentError, match=r"other fields.*token_separators.*drop it.*backfill"):
+        index.write("b1")
+    assert index.store.count() == 0
+
+
 def test_no_collection_holds_nothing(index):
     assert index.store.count() == 0
     with pytest.raises(PermanentError, match="Not found"):
@@ -262,7 +270,10 @@ def test_titles_artists_and_facets(index):
     everything = index.search("*")
     assert dict(everything.genres) == Counter(s.genre for s in songs if s.genre)
     assert dict(everything.years) == Counter(s.year for s in songs if s.year)
-    assert list(everything.genres) == sorted(everything.genres, key=lambda one: (-one[1], one[0]))
+    assert dict(everything.decades) == Counter(int(f"{s.year}"[:3] + "0") for s in songs if s.year)
+    assert dict(everything.artists) == Counter(name for s in songs for name in set(s.artists))
+    for facet in (everything.genres, everything.decades, everything.artists):
+        assert list(facet) == sorted(facet, key=lambda one: (-one[1], one[0]))
 
     for genre, given in (("R&B", " r&b"), ("hip hop", "Hip  Hop"), ("Rock", "Rock")):
         expected = {s.key for s in songs if s.genre == genre}
@@ -282,6 +293,41 @@ def test_titles_artists_and_facets(index):
     )
 
 
+#: Titles with words that something else than a space ends, and terms that are to find each first.
+JOINED = {
+    "Night Piece, Act III/Toute mon âme est là": ("toute mon âme est là", "toute", "iii toute"),
+    "Odyssey/Movement 7": ("movement 7", "odyssey movement", "movement"),
+    "Rock-n-Roll_Again": ("rock n roll", "rock-n-roll", "roll again", "again"),
+    "Back in Black (AC/DC cover)": ("ac dc", "ac/dc", "dc cover"),
+}
+
+
+def test_words_end_at_slashes_hyphens_and_underscores(index):
+    index.world.put("b1", [Song(f"SO{n}", title) for n, title in enumerate(JOINED)])
+    index.write("b1")
+    for title, terms in JOINED.items():
+        for term in terms:
+            assert index.search(term).songs[0].title == title, term
+
+
+def test_what_is_called_like_the_term_comes_before_what_mentions_it(index):
+    songs = [
+        Song("SO1", "Ashes", ("Quartet",), "Moon River", text="moon river " * 50),
+        Song("SO2", "Moon River Blues", ("Trio",), text="moon river " * 9),
+        Song("SO3", "Moon River", ("Nobody",)),
+        Song("SO4", "Something", ("Moon River",)),
+        Song("SO5", "River of the Moon", ("Duo",), text="by the river the moon"),
+    ]
+    index.world.put("b1", songs)
+    index.write("b1")
+    found = [song.song_key for song in index.search("moon river").songs]
+    assert set(found[:2]) == {"SO3", "SO4"}
+    assert set(found) == {song.key for song in songs}
+    # In quotation marks it is a phrase: the words next to each other, in this order.
+    phrase = {song.song_key for song in index.search('"moon river"').songs}
+    assert phrase == {"SO1", "SO2", "SO3", "SO4"}
+
+
 @pytest.mark.parametrize(
     "genre", ["", "`", "Rock`] || year:>0 || genre:=[`x", "Rock || year:>0", "genre:!=x", "*"]
 )
@@ -296,6 +342,8 @@ def test_terms_are_only_words(index):
     index.write("b1")
     for term in ("&filter_by=year:1", '"', "-", "`", "year:=1", "a" * 1_000, "夏" * 300, "\\", "{"):
         index.search(term)
+    for noise in ("'", "\\", "%", "{}", "**", "\x00", "😀😀", "-- ;", "…", '"'):
+        assert index.search(noise) == FoundSongs(0, (), (), ())
     for term in ("", "  ", "a" * 1_001):
         with pytest.raises(ValueError, match="characters"):
             index.search(term)

@@ -33,7 +33,7 @@ def test_every_field_of_a_document_is_declared_and_shown() -> None:
         {"name": "song_key", "type": "string", "sort": True},
         {"name": "title", "type": "string", "optional": True},
         {"name": "artist", "type": "string", "optional": True},
-        {"name": "artists", "type": "string[]"},
+        {"name": "artists", "type": "string[]", "facet": True},
         {"name": "album", "type": "string", "optional": True},
         {"name": "genre", "type": "string", "facet": True, "optional": True},
         {"name": "genre_code", "type": "string", "optional": True},

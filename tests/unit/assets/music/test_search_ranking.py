@@ -80,15 +80,32 @@ def test_ranks_are_shared_by_equal_scores() -> None:
 
 def test_reciprocal_rank_fusion() -> None:
     """1/61 + 1/63, 1/62, 1/61 by hand; equal ones by key."""
-    assert fused([{"x": 1, "y": 2, "w": 2}, {"x": 3, "z": 1}]) == [
+    first = [Hit("x", 0, 0.9), Hit("y", 0, 0.5), Hit("w", 0, 0.5)]
+    second = [Hit("z", 0, 7.0), Hit("v", 0, 6.0), Hit("x", 0, 5.0)]
+    assert fused(first, second) == [
         ("x", 0.032266),
         ("z", 0.016393),
         ("w", 0.016129),
         ("y", 0.016129),
+        ("v", 0.016129),  # the first ranking has the two others
     ]
 
 
-@given(st.integers(1, 50))
-def test_fewer_songs_are_the_first_of_more(limit: int) -> None:
-    rankings = [{f"s{n * 7 % 50}": n + 1 for n in range(50)}, {f"s{n}": n + 1 for n in range(50)}]
-    assert fused(rankings)[:limit] == fused(list(reversed(rankings)))[:limit]
+def test_equal_sums_are_in_the_order_of_the_scores() -> None:
+    """Ranks 1 and 2 of the one are 2 and 1 of the other: the first ranking decides."""
+    first = [Hit("z", 0, 0.9), Hit("a", 0, 0.8)]
+    second = [Hit("a", 0, 7.0), Hit("z", 0, 6.0)]
+    assert [song for song, _ in fused(first, second)] == ["z", "a"]
+    assert [song for song, _ in fused(second, first)] == ["a", "z"]
+
+
+@given(HITS, HITS, st.randoms())
+def test_the_order_follows_from_scores_and_keys_alone(
+    left: list[Hit], right: list[Hit], luck: random.Random
+) -> None:
+    """However the hits lie, the order is the same; the sums are, whichever ranking is first."""
+    once = fused(best_by_song(left), best_by_song(right))
+    shuffled = [luck.sample(hits, len(hits)) for hits in (left, right)]
+    assert fused(*map(best_by_song, shuffled)) == once
+    assert dict(fused(best_by_song(right), best_by_song(left))) == dict(once)
+    assert [score for _, score in once] == sorted((score for _, score in once), reverse=True)
