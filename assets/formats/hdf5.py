@@ -30,6 +30,10 @@ from landing.batch.chunks import UnreadableObject
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 #: The superblock stands at 0, or behind a user block of 512 bytes, 1,024, 2,048 and so on.
 _USER_BLOCK = 512
+#: Bytes of the smallest superblock, and where it has the address of the file's end, by version.
+_SUPERBLOCK = 48
+_END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
+_OFFSET_BYTES = 8
 
 #: What h5py raises for a file that libhdf5 can't read.
 H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, OverflowError)
@@ -80,20 +84,40 @@ def opened(stream: BinaryIO, limits: Limits) -> Iterator[h5f.FileID]:
         try:
             image = h5f.open_file_image(head)
         except H5_ERRORS as error:
-            raise UnreadableObject("corrupt_hdf5", said(error)) from error
+            detail = _cut_off(head, len(head)) or said(error)
+            raise UnreadableObject("corrupt_hdf5", detail) from error
         yield image
         return
     with tempfile.TemporaryFile() as spool:
         spool.write(head)
         del head
         shutil.copyfileobj(stream, spool, 1024 * 1024)
+        size = spool.tell()
         spool.seek(0)
         try:
             file = h5py.File(spool, "r")
         except H5_ERRORS as error:
-            raise UnreadableObject("corrupt_hdf5", said(error)) from error
+            spool.seek(0)
+            detail = _cut_off(spool.read(_SUPERBLOCK), size) or said(error)
+            raise UnreadableObject("corrupt_hdf5", detail) from error
         with file:
             yield file.id
+
+
+def _cut_off(head: bytes, size: int) -> str | None:
+    """What to say of a file of fewer bytes than its superblock says; None for any other.
+
+    Files behind a user block are not looked at. Where the number stands, by the superblock's
+    version: https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html, section II.A.
+    """
+    if not head.startswith(_MAGIC) or len(head) < _SUPERBLOCK:
+        return f"truncated: {size:,} bytes are no HDF5 file" if size < _SUPERBLOCK else None
+    version = head[len(_MAGIC)]
+    at = _END_OF_FILE.get(version)
+    if at is None or head[13 if version <= 1 else 9] != _OFFSET_BYTES:
+        return None
+    whole = int.from_bytes(head[at : at + _OFFSET_BYTES], "little")
+    return f"truncated: {size:,} bytes of {whole:,}" if size < whole else None
 
 
 def _read_up_to(stream: BinaryIO, size: int) -> bytes:
@@ -197,6 +221,13 @@ class Dataset:
     rows: int
     dtype: np.dtype[Any]
     memory: h5t.TypeID
+
+    def written(self) -> int:
+        """How many rows there is storage for, at most: a declared row takes none."""
+        plan = self.id.get_create_plist()
+        if plan.get_layout() == h5d.CHUNKED:
+            return min(self.rows, int(self.id.get_num_chunks() * plan.get_chunk()[0]))
+        return self.rows if self.id.get_storage_size() else 0
 
     def read(self, first: int, after: int) -> np.ndarray[tuple[int], np.dtype[Any]]:
         """Rows ``first`` to ``after``. Raises H5_ERRORS."""

@@ -217,6 +217,10 @@ class _SongFile:
             raise RefusedError("not_a_song_file", "no compound dataset metadata/songs")
         if songs.rows > limits.songs:
             raise RefusedError("not_a_song_file", f"{songs.rows} songs, at most {limits.songs}")
+        # Rows that nobody wrote would be rejected one by one, each for no byte of the file.
+        if songs.rows > limits.slice_rows and songs.written() * 2 < songs.rows:
+            detail = f"metadata/songs claims {songs.rows:,} rows and has {songs.written():,}"
+            raise RefusedError("not_a_song_file", detail)
         self.count = songs.rows
         self._tables = [_Table(path, datasets[path]) for path in _WANTED if path in datasets]
         if not self._tables[0].fields:

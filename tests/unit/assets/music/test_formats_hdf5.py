@@ -5,6 +5,7 @@ import json
 import random
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import h5py
 import numpy as np
@@ -313,15 +314,34 @@ def test_small_files_that_ask_for_much_are_refused():
     assert refused(many) == refused(wide) == "not_a_song_file"
 
 
-def test_rows_that_were_never_written_take_little_memory():
-    kind = [("title", "S1024"), ("song_id", "S32")]
+def never_written(rows: int, written: int, **storage: Any) -> bytes:
+    """A file of empty songs, of which only the first ``written`` take space."""
+    kind = np.dtype([("title", "S1024"), ("song_id", "S32")])
 
     def change(file: h5py.File) -> None:
         for name in ("analysis", "musicbrainz", "metadata/songs"):
             del file[name]
-        file.create_dataset("metadata/songs", (20_000,), kind, chunks=(100,), compression=1)
+        songs = file.create_dataset("metadata/songs", (rows,), kind, **storage)
+        if written:
+            songs[:written] = np.zeros(written, kind)
 
-    data = changed(change)
+    return changed(change)
+
+
+@pytest.mark.parametrize("storage", [{"chunks": (1_000,), "compression": 1}, {}])
+def test_songs_that_are_only_claimed_are_refused_before_they_are_read(storage):
+    data = never_written(1_000_000, 0, **storage)
+    assert len(data) < 100_000
+    with pytest.raises(UnreadableObject, match="claims 1,000,000 rows and has 0") as caught:
+        next(read_hdf5(io.BytesIO(data)))
+    assert caught.value.reason == "not_a_song_file"
+    few = never_written(1_000_000, 5_000, chunks=(1_000,), compression=1)
+    with pytest.raises(UnreadableObject, match="claims 1,000,000 rows and has 5,000"):
+        next(read_hdf5(io.BytesIO(few)))
+
+
+def test_rows_that_were_never_written_take_little_memory():
+    data = never_written(20_000, 12_000, chunks=(100,), compression=1)
     tracemalloc.start()
     rejected = sum(len(chunk.rejected) for chunk in read_hdf5(io.BytesIO(data)))
     peak = tracemalloc.get_traced_memory()[1]
@@ -333,9 +353,26 @@ def test_rows_that_were_never_written_take_little_memory():
 @pytest.mark.parametrize("part", [0.01, 0.3, 0.6, 0.99])
 def test_a_file_cut_off_is_corrupt(part):
     data = hdf5(SONGS)
-    assert refused(data[: int(len(data) * part)]) == "corrupt_hdf5"
-    with pytest.raises(UnreadableObject, match="corrupt_hdf5"):
-        list(read_hdf5(io.BytesIO(data[: int(len(data) * part)]), Limits(memory_bytes=0)))
+    rest = data[: int(len(data) * part)]
+    for limits in (None, Limits(memory_bytes=0)):
+        with pytest.raises(UnreadableObject) as caught:
+            list(read_hdf5(io.BytesIO(rest), limits))
+        assert caught.value.reason == "corrupt_hdf5"
+        assert f"truncated: {len(rest):,} bytes of {len(data):,}" in str(caught.value)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v108", "v110", "latest"])
+def test_a_truncated_file_of_any_superblock_says_so(libver):
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=libver) as file:
+        file["metadata/songs"] = np.zeros(1_000)
+    data = image.getvalue()
+    for size in (len(data) - 1, len(data) // 2, 60):
+        with pytest.raises(UnreadableObject, match=f"truncated: {size:,} bytes of {len(data):,}"):
+            list(read_hdf5(io.BytesIO(data[:size])))
+    for size in (9, 20, 47):
+        with pytest.raises(UnreadableObject, match=f"truncated: {size} bytes"):
+            list(read_hdf5(io.BytesIO(data[:size])))
 
 
 def test_a_slice_that_is_corrupt_is_rejected_row_by_row():
