@@ -133,6 +133,50 @@ def one_song_per_track(postgres: PostgresResource) -> dg.AssetCheckResult:
     )
 
 
+# A record without song_key has neither a song's id nor a title, and its track is of no song.
+_WITHOUT_SONG = """
+SELECT format, count(*), count(*) FILTER (WHERE song_key IS NULL)
+FROM music.song_source GROUP BY format ORDER BY format
+"""
+_OBJECTS_WITHOUT_SONG = """
+SELECT source, format, count(*), min(record_key), count(*) OVER ()
+FROM music.song_source GROUP BY source, format HAVING count(song_key) = 0
+ORDER BY count(*) DESC, source LIMIT %s
+"""
+
+
+@dg.asset_check(
+    asset=MUSIC.key("silver_songs"),
+    description="No object was taken of which not one record leads to a song. Records of tracks "
+    "whose song has not come yet are counted.",
+)
+def records_lead_to_songs(postgres: PostgresResource) -> dg.AssetCheckResult:
+    """A warning: what is waited for may still come, and its records are found then."""
+    with _snapshot(postgres) as conn:
+        formats = conn.execute(_WITHOUT_SONG).fetchall()
+        objects = conn.execute(_OBJECTS_WITHOUT_SONG, (SAMPLE,)).fetchall()
+    remedy = (
+        "The files in the sample say something of tracks only, and none of the tracks belongs to "
+        "a song: upload the files of their songs, or find out whether these are files of music."
+    )
+    return dg.AssetCheckResult(
+        passed=not objects,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=remedy if objects else None,
+        metadata={
+            "records": sum(records for _, records, _ in formats),
+            "records_without_song": sum(without for *_, without in formats),
+            "objects_without_song": objects[0][4] if objects else 0,
+            "by_format": dg.MetadataValue.md(
+                markdown.table(("format", "records", "without song"), formats)
+            ),
+            **_sample(
+                ("object", "format", "records", "first record"), [one[:4] for one in objects]
+            ),
+        },
+    )
+
+
 @dg.multi_asset_check(
     name="music_gold_equals_silver",
     specs=[

@@ -24,6 +24,7 @@ from tests.integration.music.star import GOLD, Song, Star, many
 pytestmark = pytest.mark.servers("postgres")
 
 RULES = ("nothing_missing", "values_in_range", "keys_unique", "references_hold")
+OF_SILVER = ("one_song_per_track", "records_lead_to_songs")
 OTHER_SERVERS = {
     "search_holds_all_songs", "vectors_hold_all_lyrics", "records_can_be_given_again",
 }  # fmt: skip
@@ -90,7 +91,7 @@ def test_all_pass_on_sound_tables(star):
     evaluations = audit(star.url)
     assert [key for key, e in evaluations.items() if not e.passed] == []
     assert {key for key in evaluations if key[0] in {"silver_songs", *GOLD}} == {
-        *(("silver_songs", name) for name in (*RULES, "one_song_per_track")),
+        *(("silver_songs", name) for name in (*RULES, *OF_SILVER)),
         *((name, rule) for name in GOLD for rule in (*RULES[:3], "equals_silver")),
         *((name, "references_hold") for name in GOLD[:3]),
     }
@@ -261,6 +262,42 @@ def test_gold_that_differs_from_silver_is_found_and_named(star):
 def test_a_gold_row_that_differs_fails_one_check(star):
     execute(star, f"UPDATE music.song_details SET title = 'Other' {SOUND}")
     assert failed(star.url) == {("song_details", "equals_silver")}
+
+
+def test_objects_of_which_no_record_leads_to_a_song(star):
+    """A file of words of which one track has a song is waited for; one of none is a warning."""
+    rows = [
+        ("lastfm:TRsound", "SOund", "lastfm", "minio://raw/known.json#1"),
+        *((f"musixmatch:TR{n}", None, "musixmatch", "minio://raw/some.txt#1") for n in range(7)),
+        ("musixmatch:TRother", "SOother", "musixmatch", "minio://raw/some.txt#1"),
+    ]
+
+    def add(*rows: tuple[str, str | None, str, str]) -> None:
+        with psycopg.connect(star.url) as conn:
+            conn.cursor().executemany(
+                "INSERT INTO music.song_source (record_key, song_key, format, source, rank, seq,"
+                " row_hash, line) VALUES (%s, %s, %s, %s, 1, 1, 'h', 1)",
+                rows,
+            )
+
+    add(*rows)
+    found = audit(star.url)["silver_songs", "records_lead_to_songs"]
+    assert found.passed
+    names = ("records", "records_without_song", "objects_without_song")
+    assert [found.metadata[name].value for name in names] == [9, 7, 0]
+    assert str(found.metadata["by_format"].value).splitlines()[2:] == [
+        "| lastfm | 1 | 0 |", "| musixmatch | 8 | 7 |",
+    ]  # fmt: skip
+    add(*((f"lastfm:TR{n}", None, "lastfm", "minio://raw/log.json#2") for n in (5, 3)))
+    evaluations = audit(star.url)
+    assert {key for key, one in evaluations.items() if not one.passed} == {
+        ("silver_songs", "records_lead_to_songs")
+    }
+    found = evaluations["silver_songs", "records_lead_to_songs"]
+    assert found.severity is dg.AssetCheckSeverity.WARN
+    assert "upload the files of their songs" in found.description
+    assert [found.metadata[name].value for name in names] == [11, 9, 1]
+    assert text(found).splitlines()[2:] == ["| minio://raw/log.json#2 | lastfm | 2 | lastfm:TR3 |"]
 
 
 def ledger(star: Star, *, state: str = "running", gold: str = "pending") -> None:
