@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections import Counter
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import polars as pl
@@ -137,6 +137,42 @@ def test_the_same_rows_again_and_what_the_stream_brought_already_add_nothing(wor
     ]
     staged = world.ledger("SELECT rows_written FROM landing.object_version")
     assert sum(count for (count,) in staged) == 2 * rows
+
+
+#: Partitions that BigQuery changes in one job at most:
+#: https://cloud.google.com/bigquery/quotas#partitioned_tables
+PARTITIONS_A_JOB = 4_000
+
+
+def test_more_days_than_one_job_may_change_are_merged_in_several(world, tmp_path, monkeypatch):
+    """Eleven years of an event a day, then one more of a day and one told again."""
+    days = [datetime(2010, 1, 1, 12, tzinfo=UTC) + timedelta(days=n) for n in range(4_100)]
+    lines = [f"{n % 7 + 1},{n % 5 + 1},0.5,{day:%F %T}\n" for n, day in enumerate(days)]
+    header = "user_id,content_id,read_percent,updated_at\n"
+    (tmp_path / "years.csv").write_text(header + "".join(lines))
+    (tmp_path / "more.csv").write_text(f"{header}9,9,0.5,{days[3]:%F %T}\n{lines[0]}")
+    merged: list[set[datetime]] = []
+    run_merge = history_load.run_merge
+
+    def watched(warehouse, conn, table, statement, parameters):
+        if table == EVENTS.table:
+            ((bound,),) = [parameters]
+            merged.append(set(bound.values))
+        return run_merge(warehouse, conn, table, statement, parameters)
+
+    monkeypatch.setattr(history_load, "run_merge", watched)
+    for name, own, new in (("years.csv", 4_100, 4_100), ("more.csv", 2, 1)):
+        world.put(tmp_path, name)
+        merged.clear()
+        batch = world.tick()
+        assert world.load(batch).success
+        assert max(map(len, merged)) <= PARTITIONS_A_JOB
+        assert sum(map(len, merged)) == len(set.union(*merged)) == own
+        assert world.ledger(
+            "SELECT rows_written FROM landing.batch_sink"
+            " WHERE sink = 'interaction_history' AND batch_id = %s", batch,
+        ) == [(new,)]  # fmt: skip
+    assert Counter(event[3] for event in world.events()) == Counter([*days, days[3]])
 
 
 @pytest.mark.parametrize("point", killed_history.POINTS)
