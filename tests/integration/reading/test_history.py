@@ -152,13 +152,12 @@ def test_more_days_than_one_job_may_change_are_merged_in_several(world, tmp_path
     (tmp_path / "years.csv").write_text(header + "".join(lines))
     (tmp_path / "more.csv").write_text(f"{header}9,9,0.5,{days[3]:%F %T}\n{lines[0]}")
     merged: list[set[datetime]] = []
-    run_merge = history_load.run_merge
 
     def watched(warehouse, conn, table, statement, parameters):
         if table == EVENTS.table:
             ((bound,),) = [parameters]
             merged.append(set(bound.values))
-        return run_merge(warehouse, conn, table, statement, parameters)
+        return merges.run_merge(warehouse, conn, table, statement, parameters)
 
     monkeypatch.setattr(history_load, "run_merge", watched)
     for name, own, new in (("years.csv", 4_100, 4_100), ("more.csv", 2, 1)):
