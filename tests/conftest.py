@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -57,6 +58,14 @@ def _discard(root: Path) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     scratch.use_memory()
     processes.isolate()
+    # What an example takes says how busy the machine is.
+    hypothesis.settings.register_profile(
+        "untimed",
+        parent=hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name()),
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("untimed")
     if _is_worker(config) or os.environ.get("QUINTET_TEST_STACK"):
         return
     directory = Path(tempfile.gettempdir())
