@@ -95,6 +95,10 @@ domains-dry-run: $(APP) ## Print a month's prompts and what they would cost, ask
 image-task: $(APP) ## How image tasks get on (TASK=… of one; CANCEL=1 ends it, RESUME=1 lets it go on)
 	@$(RUN) -m ops image-task $(TASK) $(if $(CANCEL),--cancel) $(if $(RESUME),--resume)
 
+.PHONY: music-remove
+music-remove: $(APP) ## Take a song or a file of music down (SONG=… or FILE=…, WHY=…; UNDO=1 lets it come back)
+	@$(RUN) -m ops music-remove $(if $(SONG),--song "$(SONG)") $(if $(FILE),--file "$(FILE)") $(if $(WHY),--why "$(WHY)") $(if $(UNDO),--undo)
+
 .PHONY: check
 check: $(APP) ## Lint, types, import contracts, definitions, compose schema, secret scan
 	@$(BIN)/ruff check .

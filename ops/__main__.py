@@ -8,11 +8,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from assets.pipelines import without_secrets
-from ops import batches, doctor, domains_dry_run, image_task, land, quarantine, replay
+from ops import (
+    batches,
+    doctor,
+    domains_dry_run,
+    image_task,
+    land,
+    music_remove,
+    quarantine,
+    replay,
+)
 from ops.environment import NotConfiguredError, load_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,17 +54,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     """One of the commands that ask Postgres."""
-    if arguments.command == "land":
-        return land.run(arguments.file, arguments.pipeline)
-    if arguments.command == "batches":
-        return batches.run(limit=arguments.limit)
-    if arguments.command == "quarantine":
-        return quarantine.run(arguments.batch, replay=arguments.replay, limit=arguments.limit)
-    if arguments.command == "domains-dry-run":
-        return domains_dry_run.run(arguments.month)
-    if arguments.command == "image-task":
-        return image_task.run(arguments.task, cancel=arguments.cancel, resume=arguments.resume)
-    return replay.run(arguments.batch)
+    of = arguments
+    runs: dict[str, Callable[[], int]] = {
+        "land": lambda: land.run(of.file, of.pipeline),
+        "batches": lambda: batches.run(limit=of.limit),
+        "quarantine": lambda: quarantine.run(of.batch, replay=of.replay, limit=of.limit),
+        "domains-dry-run": lambda: domains_dry_run.run(of.month),
+        "image-task": lambda: image_task.run(of.task, cancel=of.cancel, resume=of.resume),
+        "music-remove": lambda: music_remove.run(of.song, of.file, undo=of.undo, why=of.why),
+        "replay": lambda: replay.run(of.batch),
+    }
+    return runs[of.command]()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     does = task.add_mutually_exclusive_group()
     does.add_argument("--cancel", action="store_true", help="let it end where it is")
     does.add_argument("--resume", action="store_true", help="let a cancelled one go on")
+    remove = commands.add_parser("music-remove", help="take a song or a file of music down")
+    which = remove.add_mutually_exclusive_group(required=True)
+    which.add_argument("--song", help="its song_key")
+    which.add_argument("--file", help="its key in the raw bucket")
+    remove.add_argument("--why", default="taken down by an operator", help="kept with it")
+    remove.add_argument("--undo", action="store_true", help="let it come back")
     again = commands.add_parser("replay", help="request batches again")
     again.add_argument("batch", nargs="?", help="batch id; without it all that failed")
     return parser

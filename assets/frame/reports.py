@@ -63,6 +63,8 @@ def _figures(result: ValidationResult) -> dict[str, Any]:
             "\n".join(f"- `{o.uri}`: {o.outcome}" for o in result.objects[:_OBJECTS_SHOWN])
         ),
     }
+    if result.withdrawn:
+        metadata["records_withdrawn"] = result.withdrawn
     if result.notes:
         shown = list(result.notes.items())[:_OBJECTS_SHOWN]
         metadata["read_as"] = dg.MetadataValue.md(

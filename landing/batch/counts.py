@@ -39,13 +39,17 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class ObjectCounts:
-    """The outcome of one object version; ``seq`` is its sequence in the ledger."""
+    """The outcome of one object version; ``seq`` is its sequence in the ledger.
+
+    ``whole`` when it was read to its end and no row of it was rejected, other than as a duplicate.
+    """
 
     seq: int
     uri: str
     outcome: Outcome
     reason: str | None
     rows: RowCounts
+    whole: bool = False
 
 
 def total(counts: Iterable[RowCounts]) -> RowCounts:

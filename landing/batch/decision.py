@@ -8,7 +8,7 @@ Imported lazily: needs polars.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl  # noqa: TID253
 
-from landing.batch import records, statuses, winners
+from landing.batch import origins, records, statuses, winners
 from landing.batch.counts import RowCounts, UnbalancedCounts
+from landing.batch.origins import ReadVersion
 from landing.batch.reasons import duplicate
 from landing.batch.records import Overruled, RecordTable
 from landing.batch.winners import Mode
@@ -68,16 +69,22 @@ class Decision(Protocol):
         """Take the rows of one object version out again."""
         ...
 
-    def decide(self, mode: Mode) -> dict[int, RowCounts]:
-        """Decide on all rows, in the caller's transaction; counts by object version's sequence."""
+    def decide(self, mode: Mode, versions: Sequence[ReadVersion]) -> dict[int, RowCounts]:
+        """Decide on all rows, in the caller's transaction; counts by object version's sequence.
+
+        ``versions`` are those that were read to their end.
+        """
         ...
 
     def judge(self) -> AbstractContextManager[Judge]:
         """What was decided; while the context lasts, the connection may do nothing else."""
         ...
 
-    def apply(self, batch_id: str) -> None:
-        """Make the decision what later batches are decided against, in the transaction."""
+    def apply(self, batch_id: str) -> int:
+        """Make the decision what later batches are decided against, in the transaction.
+
+        Returns how many records were withdrawn: told by older versions of the batch's objects.
+        """
         ...
 
     def overruled(self) -> tuple[Overruled, ...]:
@@ -114,8 +121,10 @@ class WinningRows:
         """See :class:`Decision`."""
         winners.forget_candidates(self._conn, seq)
 
-    def decide(self, mode: Mode) -> dict[int, RowCounts]:
+    def decide(self, mode: Mode, versions: Sequence[ReadVersion]) -> dict[int, RowCounts]:
         """See :class:`Decision`."""
+        if self._table.by_object and mode == "deliver":
+            origins.note_versions(self._conn, versions)
         winners.decide(self._conn, self._table, mode)
         return statuses.count_statuses(self._conn)
 
@@ -140,9 +149,12 @@ class WinningRows:
 
             yield judge
 
-    def apply(self, batch_id: str) -> None:
+    def apply(self, batch_id: str) -> int:
         """See :class:`Decision`."""
         winners.apply(self._conn, self._table, batch_id)
+        if not self._table.by_object:
+            return 0
+        return origins.withdraw(self._conn, self._table, batch_id)
 
     def overruled(self) -> tuple[Overruled, ...]:
         """See :class:`Decision`."""
@@ -167,7 +179,7 @@ class EveryRow:
         """See :class:`Decision`."""
         self._rows.pop(seq, None)
 
-    def decide(self, _mode: Mode) -> dict[int, RowCounts]:
+    def decide(self, _mode: Mode, _versions: Sequence[ReadVersion]) -> dict[int, RowCounts]:
         """See :class:`Decision`."""
         return {seq: RowCounts(read=rows, written=rows) for seq, rows in self._rows.items()}
 
@@ -176,8 +188,9 @@ class EveryRow:
         """See :class:`Decision`."""
         yield lambda rows: Verdict(rows, rows.clear())
 
-    def apply(self, batch_id: str) -> None:
+    def apply(self, _batch_id: str) -> int:
         """Later batches are not decided against anything."""
+        return 0
 
     def overruled(self) -> tuple[Overruled, ...]:
         """None: every row counts."""

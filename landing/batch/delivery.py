@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from landing.batch import staging
+from landing.batch import origins, staging
 from landing.batch.failures import GoesOnLater, PermanentError, TransientError, classify
 from landing.batch.holding import BatchHeldElsewhere, require_holder
 from landing.batch.presence import note_success
@@ -116,6 +116,11 @@ class Delivery:
             rows = cursor.fetchall()
         schema = {name: pl.String() for name in names} | {"event_time": pl.Datetime("us", "UTC")}
         return pl.DataFrame(rows, schema=schema, orient="row").drop("batch_id")
+
+    def withdrawn(self) -> list[str]:
+        """Keys of records that the batch's objects no longer hold, of a pipeline by object."""
+        with self._pg.connect() as conn:
+            return origins.withdrawn(conn, self._table, self.batch_id)
 
     def done(self, *, rows_written: int) -> None:
         """What the sink took; it becomes the ledger's when the ``with`` block ends well."""

@@ -33,11 +33,13 @@ class RecordTable:
     version that says the same, or as landing.said_again has it of all records of batch and version.
 
     ``kind`` sets a pipeline's records apart that have keys of their own; empty for the only ones.
+    ``by_object`` where each record belongs to the object that tells of it: see ``origins.py``.
     """
 
     pipeline: str
     attributes: tuple[str, ...]
     kind: str = ""
+    by_object: bool = False
 
     def __post_init__(self) -> None:
         """Names become part of statements, so only plain identifiers are taken."""
@@ -54,6 +56,11 @@ class RecordTable:
     def replaced(self) -> str:
         """The table of what a batch's winners replaced."""
         return f"{self.pipeline}.{self._prefix}replaced"
+
+    @property
+    def withdrawn(self) -> str:
+        """The table of what objects no longer hold, by the batch that found it; if by object."""
+        return f"{self.pipeline}.{self._prefix}withdrawn"
 
     @property
     def record_index(self) -> str:
@@ -98,6 +105,14 @@ def ensure(conn: psycopg.Connection[Any], table: RecordTable) -> None:
         CREATE INDEX IF NOT EXISTS {table.replaced_index} ON {table.replaced} (key);
         """
     )
+    if table.by_object:
+        conn.execute(
+            f"""
+            CREATE TABLE IF NOT EXISTS {table.withdrawn} (
+                batch_id text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL,
+                PRIMARY KEY (batch_id, key))
+            """
+        )
 
 
 def order_of(of: str) -> str:

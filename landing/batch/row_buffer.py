@@ -23,10 +23,12 @@ from landing.batch.counts import ObjectCounts, Outcome, RowCounts, UnbalancedCou
 from landing.batch.decision import Decision
 from landing.batch.failures import FailureClass, PermanentError, TransientError
 from landing.batch.object_reading import Reading
+from landing.batch.origins import ReadVersion
 from landing.batch.parquet import ParquetFile, Tally, read_frames
 from landing.batch.reasons import UNREADABLE
 from landing.batch.unavailable import IN_A_ROW, ObjectUnavailable, is_well, unavailable
 from landing.batch.validation_ledger import LedgeredVersion, ValidationBatch
+from landing.batch.winners import Mode
 from landing.stores.base import ObjectGone, ObjectNotCurrent
 
 PREVIEW_ROWS = 10
@@ -161,7 +163,8 @@ class RowBuffer:
             return
         if outcome in {"loaded", "rejected"} and version.size:
             self._given.append(ledgered)
-        counts = ObjectCounts(ledgered.seq, version.uri, outcome, reason, rows)
+        whole = outcome == "loaded" and not rows.rejected
+        counts = ObjectCounts(ledgered.seq, version.uri, outcome, reason, rows, whole)
         self._read.append((ledgered, counts))
 
     def _withhold(self, one: Withheld) -> None:
@@ -246,8 +249,14 @@ class RowBuffer:
             self._rest.add(rows)
         self.decision.offer(rows)
 
-    def outcomes(self, decided: dict[int, RowCounts]) -> tuple[ObjectCounts, ...]:
-        """Counts per object, reader's and decided ones together; each must balance."""
+    def decide(self, mode: Mode) -> tuple[ObjectCounts, ...]:
+        """Decide; counts per object, the reader's and the decided ones together, each balanced."""
+        versions = [
+            ReadVersion(ledgered.seq, ledgered.version.key, counts.whole)
+            for ledgered, counts in self._read
+            if counts.outcome == "loaded"
+        ]
+        decided = self.decision.decide(mode, versions)
         objects = []
         for ledgered, counts in self._read:
             rows = decided.pop(ledgered.seq, RowCounts())

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl  # noqa: TID253
 
 from landing.arrival.identity import ObjectVersion
-from landing.batch import quarantine, rewriting, staging, winners
+from landing.batch import origins, quarantine, rewriting, staging, winners
 from landing.batch.counts import ObjectCounts, RowCounts, UnbalancedCounts, total
 from landing.batch.decision import Decision, EveryRow, WinningRows
 from landing.batch.delivery import close_if_done
@@ -64,6 +64,7 @@ class RecordRules:
     their own: then the one whose object arrived later is the newer, and in one object the later
     line. ``attributes`` are those of ``columns`` that the record table keeps. ``reasons`` are those
     for which ``read`` rejects. ``records`` is their kind, if the pipeline has several.
+    ``by_object`` where each record belongs to its object, whose next version may take it back.
     """
 
     name: str
@@ -75,11 +76,12 @@ class RecordRules:
     read: Parse
     reasons: tuple[RejectReason, ...] = ()
     records: str = ""
+    by_object: bool = False
 
     @property
     def table(self) -> RecordTable:
         """Its current records."""
-        return RecordTable(self.name, self.attributes, self.records)
+        return RecordTable(self.name, self.attributes, self.records, self.by_object)
 
     @property
     def by_code(self) -> dict[str, RejectReason]:
@@ -148,6 +150,8 @@ class ValidationResult:
     preview: tuple[dict[str, Any], ...] = field(repr=False)
     #: At most 10 of the rows that a newer version overruled; none of them in rewrite mode.
     overruled: tuple[Overruled, ...] = field(default=(), repr=False)
+    #: Records that an object of the batch told of before and no longer does; 0 in rewrite mode.
+    withdrawn: int = 0
     #: Of objects that were not as usual and read all the same: URI, and how often what was noted.
     notes: Mapping[str, Mapping[str, int]] = field(default_factory=dict, repr=False)
 
@@ -269,11 +273,18 @@ def _offer(
     batch: ValidationBatch,
     parts: tuple[StagedPart, ...],
 ) -> None:
-    """Let the sinks take what is staged; without any, they are done."""
+    """Let the sinks take what is staged or withdrawn; without any, they are done."""
     undone_only = batch.restage and batch.validated_at is not None
-    reset_sinks(conn, batch.batch_id, pipeline.sinks, done=not parts, undone_only=undone_only)
-    if not parts:
+    done = not parts and not _withdrawn(conn, pipeline, batch.batch_id)
+    reset_sinks(conn, batch.batch_id, pipeline.sinks, done=done, undone_only=undone_only)
+    if done:
         close_if_done(conn, batch.batch_id)
+
+
+def _withdrawn(conn: psycopg.Connection[Any], pipeline: Rules, batch_id: str) -> bool:
+    if isinstance(pipeline, FactRules) or not pipeline.by_object:
+        return False
+    return bool(origins.withdrawn(conn, pipeline.table, batch_id))
 
 
 def _lock(
@@ -311,7 +322,7 @@ def _rewrite(
     with ExitStack() as stack:
         stack.enter_context(conn.transaction())
         _lock(conn, pipeline, batch, run_id)
-        objects = buffer.outcomes(buffer.decision.decide("rewrite"))
+        objects = buffer.decide("rewrite")
         rest = None
         if isinstance(pipeline, FactRules):
             _require_all(buffer)
@@ -395,7 +406,7 @@ def _commit(
         _require_all(buffer)
     with conn.transaction():
         _lock(conn, pipeline, batch, run_id)
-        objects = buffer.outcomes(buffer.decision.decide("deliver"))
+        objects = buffer.decide("deliver")
         with staging.StagingWriter(
             store, pipeline.name, batch_id, tally=_tally(pipeline)
         ) as writer:
@@ -403,7 +414,7 @@ def _commit(
             parts = writer.finish()
         _require_staged(batch_id, parts, sum(counts.rows.written for counts in objects))
         key = buffer.rejects.put(quarantine_store, pipeline.name, batch_id)
-        buffer.decision.apply(batch_id)
+        withdrawn = buffer.decision.apply(batch_id)
         overruled = buffer.decision.overruled()
         save_outcomes(conn, batch_id, objects)
         reading.save(conn, objects)
@@ -423,5 +434,6 @@ def _commit(
         seconds=time.monotonic() - started,
         preview=preview,
         overruled=overruled,
+        withdrawn=withdrawn,
         notes=buffer.notes,
     )

@@ -77,10 +77,10 @@ def save_outcomes(
         """
         UPDATE landing.object_version v SET outcome = o.outcome, reason = o.reason,
             rows_read = o.read, rows_written = o.written, rows_unchanged = o.unchanged,
-            rows_superseded = o.superseded, rows_rejected = o.rejected
+            rows_superseded = o.superseded, rows_rejected = o.rejected, whole = o.whole
         FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
-            %s::bigint[], %s::bigint[], %s::bigint[])
-            AS o (seq, outcome, reason, read, written, unchanged, superseded, rejected)
+            %s::bigint[], %s::bigint[], %s::bigint[], %s::boolean[])
+            AS o (seq, outcome, reason, read, written, unchanged, superseded, rejected, whole)
         WHERE v.seq = o.seq
         """,
         (
@@ -92,6 +92,7 @@ def save_outcomes(
             [o.rows.unchanged for o in objects],
             [o.rows.superseded for o in objects],
             [o.rows.rejected for o in objects],
+            [o.whole for o in objects],
         ),
     )
     # Drawn under the pipeline's lock, in the order in which decisions are committed: no clock says.

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from landing.batch import origins
 from landing.batch.records import ORDER, RecordTable, current_of, newest_of, order_of
 from resources.advisory_locks import Lock, take_until_commit
 
@@ -72,7 +73,7 @@ SAID_AGAIN_ROWS = 1_000
 #: What a kept row becomes. ``r`` is the current record, ``w`` the row with its rank in the batch,
 #: ``best`` the newest version of the batch that tells of its record.
 _DELIVER = f"""
-    CASE
+    CASE{{taken_back}}
         WHEN w.row_hash <> CASE WHEN ({order_of("r")}) >= ({order_of("best")}) THEN r.row_hash
             ELSE w.best_hash END THEN 'superseded'
         WHEN w.seq <> w.first_seq THEN 'unchanged'
@@ -81,6 +82,10 @@ _DELIVER = f"""
         ELSE 'written'
     END
 """
+#: What a newer version of its object no longer holds is not told any more.
+_TAKEN_BACK = f"""
+        WHEN {origins.taken_back("best")}
+            THEN CASE WHEN r.row_hash = w.row_hash THEN 'unchanged' ELSE 'superseded' END"""
 #: A rewrite changes no record: the rows that still say what the record says are staged again.
 _REWRITE = """
     CASE
@@ -94,12 +99,20 @@ _REWRITE = """
 def decide(conn: psycopg.Connection[Any], table: RecordTable, mode: Mode) -> None:
     """Give every candidate its status, in the temporary table ``decided`` of this transaction.
 
+    Of a table by object, ``origins.note_versions`` must have been told what was read.
+
     Its order is that of the newest version that says the same, be it the record's. ``says`` is set
     in one row of each record that stays as it is.
     """
     conn.execute("SET LOCAL work_mem = '64MB'")
     conn.execute("SET LOCAL jit = off")
     conn.execute("ANALYZE pg_temp.candidate")
+    by_object = table.by_object and mode == "deliver"
+    status = (
+        _REWRITE
+        if mode == "rewrite"
+        else _DELIVER.format(taken_back=_TAKEN_BACK if by_object else "")
+    )
     conn.execute(
         f"""
         CREATE TEMP TABLE decided ON COMMIT DROP AS
@@ -128,7 +141,7 @@ def decide(conn: psycopg.Connection[Any], table: RecordTable, mode: Mode) -> Non
                 equal AS (PARTITION BY key, row_hash)
         )
         SELECT w.key, w.seq, w.line, NULL::bigint AS kept_line,
-            {_DELIVER if mode == "deliver" else _REWRITE} AS status,
+            {status} AS status,
             {newest_of("last", "r", "r.row_hash = w.row_hash")},
             CASE WHEN w.seq = w.first_seq AND r.row_hash = w.row_hash THEN r.batch_id END AS says,
             r.seq AS says_seq
@@ -137,6 +150,7 @@ def decide(conn: psycopg.Connection[Any], table: RecordTable, mode: Mode) -> Non
         JOIN version last ON last.place = w.last_place
         LEFT JOIN {current_of(table)} r ON r.key = w.key
         LEFT JOIN landing.batch b ON b.batch_id = r.batch_id
+        {origins.joined("w") if by_object else ""}
         UNION ALL
         SELECT key, seq, line, kept_line, 'duplicate', 0, 0, 0, NULL, NULL
         FROM kept WHERE line <> kept_line

@@ -84,13 +84,24 @@ class Tree:
 
     def ask_for_images(self, task: str) -> None:
         """As a request's run does that has not begun to work. The tree's Postgres must be up."""
+        self._insert(
+            "images.image_task (task_id, request, request_hash, source, requested_at)",
+            f"('{task}', '{{}}', '', '', now())",
+        )
+
+    def tell_of_song(self, song_key: str) -> None:
+        """As silver does by the record of a file. The tree's Postgres must be up."""
+        self._insert(
+            "music.song_source (record_key, song_key, format, rank, seq, row_hash, source, line)",
+            f"('of a file', '{song_key}', 'hdf5', 1, 1, '', '', 1)",
+        )
+
+    def _insert(self, into: str, values: str) -> None:
         code = (
             "import psycopg\n"
             "from dotenv import dotenv_values\n"
             "with psycopg.connect(dotenv_values('.env')['POSTGRES_URL']) as connection:\n"
-            "    connection.execute('INSERT INTO images.image_task (task_id, request, "
-            "request_hash, source, requested_at) VALUES (%s, %s, %s, %s, now())', "
-            f"('{task}', '{{}}', '', ''))\n"
+            f"    connection.execute('''INSERT INTO {into} VALUES {values}''')\n"
         )
         made = self.run(f'.venv/bin/python -c "{code}"', timeout=60)
         assert made.code == 0, made.output

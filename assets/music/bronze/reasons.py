@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from landing.batch.reasons import CORRECT_FILE, RejectReason
 
+TAKEN_DOWN = RejectReason(
+    "taken_down",
+    "a file that an operator took down, put again",
+    "none; or end that with `UNDO=1` (see Taking down), then put it again",
+)
 FILE_REASONS = (
+    TAKEN_DOWN,
     RejectReason("unknown_format", "none of the formats, or JSON without a song", CORRECT_FILE),
     RejectReason("bad_json", "broken JSON: the file, or an entry of it", CORRECT_FILE),
     RejectReason("corrupt_hdf5", "broken HDF5: the file, or rows of it", CORRECT_FILE),

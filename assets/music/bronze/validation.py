@@ -48,6 +48,7 @@ def rules() -> RecordRules:
         sinks=MUSIC.sinks,
         read=read_records,
         reasons=(*FILE_REASONS, *VALUE_REASONS, *FORMAT_REASONS, *extract),
+        by_object=True,
     )
 
 
@@ -74,6 +75,7 @@ def validate_batch(
     from assets.music.bronze.batch_files import archive_reader
     from assets.music.bronze.copies import copies_in
     from assets.music.bronze.parallel_reading import parallel_reader, pays
+    from assets.music.bronze.taken_down import refusing
     from landing.arrival.putting_off import put_off
     from landing.batch.validation import validate
 
@@ -85,6 +87,7 @@ def validate_batch(
             return serial(versions)
         return parallel_reader(access, raw.bucket, processed.bucket, known)(versions)
 
+    counted = reader if formats is None else _counting(reader, formats)
     return validate(
         pg,
         processed,
@@ -95,7 +98,7 @@ def validate_batch(
         log=log,
         landing=raw,
         put_off=put_off,
-        reader=reader if formats is None else _counting(reader, formats),
+        reader=refusing(counted, pg),
     )
 
 

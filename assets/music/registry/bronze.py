@@ -13,7 +13,15 @@ from assets.frame.tables import INGESTED_AT, LINE, SEQ, SOURCE, Column, Table
 from assets.music.registry import PIPELINE
 
 Format = Literal[
-    "hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch", "spotify", "lastfm"
+    "hdf5",
+    "extract",
+    "song_list",
+    "song_object",
+    "lyrics",
+    "musixmatch",
+    "spotify",
+    "lastfm",
+    "takedown",
 ]
 
 
@@ -60,7 +68,12 @@ AUDIO = (
 )
 
 #: What identifies a record; the rest of its columns is its content.
-RECORD_KEY = Column("record_key", "text", "Key of the record, by format.", nullable=False)
+RECORD_KEY = Column(
+    "record_key",
+    "text",
+    "Key of the record: its file, as a digest of the key, its format, and its id there.",
+    nullable=False,
+)
 ROW_HASH = Column("row_hash", "text", "Digest of the record's content, hex.", nullable=False)
 CONTENT = (
     Column("format", "text", "Format of the file.", nullable=False, allowed=get_args(Format)),

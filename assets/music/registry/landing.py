@@ -46,6 +46,24 @@ REPLACED = Table(
     ("batch_id", "key"),
     (_BATCH, _KEY, _TIME),
 )
+WITHDRAWN = Table(
+    PIPELINE,
+    "withdrawn",
+    "Records that a file told of, by the batch whose version of it no longer does.",
+    ("batch_id", "key"),
+    (_BATCH, _KEY),
+)
+TAKEN_DOWN = Table(
+    PIPELINE,
+    "taken_down",
+    "Files that an operator took down: what is put under their keys is rejected.",
+    ("key",),
+    (
+        Column("key", "text", "Key in the raw bucket.", nullable=False),
+        Column("why", "text", "The operator's words.", nullable=False),
+        Column("taken_down_at", "timestamptz", "Since when.", nullable=False),
+    ),
+)
 ARCHIVED_OBJECT = Table(
     PIPELINE,
     "archived_object",
@@ -78,4 +96,4 @@ TOUCHED = Table(
     ),
 )  # fmt: skip
 
-TABLES = (RECORD, REPLACED, ARCHIVED_OBJECT, TOUCHED)
+TABLES = (RECORD, REPLACED, WITHDRAWN, TAKEN_DOWN, ARCHIVED_OBJECT, TOUCHED)

@@ -7,10 +7,11 @@ not: lyrics (``lyrics.py``), gold.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 from assets.frame.tables import LINE, SEQ, SOURCE, Column, Reference, Table, read_from
 from assets.music.registry import PIPELINE
-from assets.music.registry.bronze import AUDIO, CONTENT, RECORD, YEAR
+from assets.music.registry.bronze import AUDIO, CONTENT, RECORD, YEAR, Format
 
 _BRONZE, _SONGS = RECORD.name, "silver_songs"
 
@@ -64,7 +65,7 @@ SONG_SOURCE = Table(
         ),
         _said("format"),
         Column("rank", "smallint", "1 = best source of a song's fields.", nullable=False,
-               minimum=1, maximum=6, sources=(f"{_BRONZE}.format",)),
+               minimum=1, maximum=len(get_args(Format)), sources=(f"{_BRONZE}.format",)),
         SEQ.read_from(_BRONZE),
         _said("row_hash"),
         SOURCE.read_from(_BRONZE).required(),

@@ -14,7 +14,7 @@ arrived: what an earlier version of it says stays.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.music.silver import (
@@ -61,7 +61,7 @@ def load_batch(
     Records that Postgres refuses while it takes others are told to the delivery.
     ``details`` of the result: songs_new, songs_changed, songs_unchanged, songs_removed,
     songs_of_artists_changed (songs without a record in the batch whose genre followed their
-    artist's), records_unchanged. Raises psycopg errors.
+    artist's), records_unchanged, records_withdrawn. Raises psycopg errors.
     """
     import psycopg
 
@@ -87,9 +87,10 @@ def _loaded(
         conn.execute(_SETTINGS)
         if isolate:
             _set_aside(conn, delivery, together=isolate == "together")
-        chunks = delivery.taken() if isolate else delivery.chunks()
-        intake, facts, followed, removed = _load(conn, chunks, delivery.batch_id)
-        found = verify.verify(conn, intake)
+        chunks = _as_ordered(conn, delivery, delivery.taken() if isolate else delivery.chunks())
+        withdrawn = delivery.withdrawn()
+        intake, facts, followed, removed = _load(conn, chunks, delivery.batch_id, withdrawn)
+        found = verify.verify(conn, intake, withdrawn)
         result = SinkResult(
             rows_written=intake.records,
             unchanged=intake.unchanged,
@@ -102,12 +103,31 @@ def _loaded(
                 "songs_removed": removed,
                 "songs_of_artists_changed": followed,
                 "records_unchanged": intake.unchanged,
+                "records_withdrawn": len(withdrawn),
             },
         )
         if not found.ok:
             raise psycopg.Rollback(transaction)
         delivery.done_in(conn, rows_written=intake.records)
     return result, found
+
+
+def _as_ordered(
+    conn: psycopg.Connection[Any], delivery: Delivery, chunks: Iterable[pl.DataFrame]
+) -> Iterable[pl.DataFrame]:
+    """Chunks in which what was put back from quarantine is as old as what was rejected."""
+    import polars as pl
+
+    older = dict(
+        conn.execute(
+            "SELECT seq, order_seq FROM landing.object_version"
+            " WHERE batch_id = %s AND order_seq IS NOT NULL",
+            (delivery.batch_id,),
+        ).fetchall()
+    )
+    if not older:
+        return chunks
+    return (chunk.with_columns(pl.col("seq").replace(older)) for chunk in chunks)
 
 
 def _set_aside(conn: psycopg.Connection[Any], delivery: Delivery, *, together: bool) -> None:
@@ -117,10 +137,11 @@ def _set_aside(conn: psycopg.Connection[Any], delivery: Delivery, *, together: b
     ``together`` finds those that it refuses beside others only, all of which are loaded each time.
     """
     before: list[pl.DataFrame] = []
+    withdrawn = delivery.withdrawn()
 
     def tried(records: pl.DataFrame) -> None:
         with conn.transaction(force_rollback=True):
-            _load(conn, [*before, records], delivery.batch_id)
+            _load(conn, [*before, records], delivery.batch_id, withdrawn)
         if together:
             before.append(records)
 
@@ -131,9 +152,12 @@ def _set_aside(conn: psycopg.Connection[Any], delivery: Delivery, *, together: b
 
 
 def _load(
-    conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame], batch_id: str
+    conn: psycopg.Connection[Any],
+    chunks: Iterable[pl.DataFrame],
+    batch_id: str,
+    withdrawn: Sequence[str],
 ) -> tuple[sources.Intake, songs.Facts, int, int]:
-    intake = sources.take(conn, chunks)
+    intake = sources.take(conn, chunks, withdrawn)
     first = intake.first
     large = first and intake.records >= references.MANY
     foreign_keys = references.take_away(conn) if large else []

@@ -10,7 +10,7 @@ track, its own fingerprint; else none yet: the record waits for its track to arr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,9 @@ SELECT i.record_key, s.song_key AS old_key, s.track_id AS old_track,
     s.record_key IS NOT NULL AND s.row_hash = i.row_hash AND s.seq <= i.seq AS same,
     s.record_key IS NOT NULL AND s.row_hash = i.row_hash AND s.seq > i.seq AS earlier
 FROM incoming i LEFT JOIN music.song_source s USING (record_key)
+UNION ALL
+SELECT record_key, s.song_key, s.track_id, true, false, false
+FROM unnest(%s::text[]) AS w (record_key) JOIN music.song_source s USING (record_key)
 """
 _DELETE_REPLACED = """
 DELETE FROM music.song_source s USING arrived a
@@ -102,8 +105,9 @@ UPDATE music.song_source s SET song_key = r.new_key FROM rekeyed r
 WHERE s.record_key = r.record_key
 """
 
-# ``sources``: records that the song has now; 0 for a song that is no more.
-_TOUCHED = """
+# ``sources``: records that the song has now; 0 for a song that is no more, or was taken down.
+_SOURCES = "CASE WHEN bool_or(s.format = 'takedown') THEN 0 ELSE count(s.record_key)::integer END"
+_TOUCHED = f"""
 CREATE TEMP TABLE touched_song ON COMMIT DROP AS
 WITH touched AS (
     SELECT old_key AS song_key FROM arrived
@@ -111,7 +115,7 @@ WITH touched AS (
     UNION SELECT old_key FROM rekeyed
     UNION SELECT new_key FROM rekeyed
 )
-SELECT song_key, count(s.record_key)::integer AS sources
+SELECT song_key, {_SOURCES} AS sources
 FROM touched LEFT JOIN music.song_source s USING (song_key)
 WHERE song_key IS NOT NULL
 GROUP BY song_key
@@ -134,14 +138,18 @@ class Intake:
     earlier: bool = False
 
 
-def take(conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame]) -> Intake:
+def take(
+    conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame], withdrawn: Sequence[str] = ()
+) -> Intake:
     """Put records into ``music.song_source``; temporary tables say what was touched.
+
+    Records of the keys ``withdrawn`` are taken out: none of them is among ``chunks``.
 
     ``touched_song`` (song_key, sources) has the songs that records came to, stayed at or left;
     ``rekeyed`` and (unless first) ``arrived`` and ``incoming`` the records.
     """
     first = bool(_value(conn, _EMPTY))
-    intake = _take_first(conn, chunks) if first else _take_more(conn, chunks)
+    intake = _take_first(conn, chunks) if first else _take_more(conn, chunks, withdrawn)
     conn.execute("ANALYZE touched_song")
     return intake
 
@@ -159,13 +167,15 @@ def _take_first(conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame]) -
     return Intake(first=True, records=records, unchanged=0)
 
 
-def _take_more(conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame]) -> Intake:
+def _take_more(
+    conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame], withdrawn: Sequence[str]
+) -> Intake:
     from assets.music.silver.intake import copy_records
 
     conn.execute(_CREATE_INCOMING)
     records = copy_records(conn, chunks, "incoming")
     conn.execute("ANALYZE incoming (record_key, track_id, song_id)")
-    conn.execute(_ARRIVED)
+    conn.execute(_ARRIVED, (list(withdrawn),))
     conn.execute("ANALYZE arrived")
     conn.execute(_DELETE_REPLACED)
     conn.execute(_NEWS)

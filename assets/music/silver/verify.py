@@ -5,6 +5,7 @@ Belongs here: the figures of the check ``holds_the_batch``. Does not: the load.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from assets.music.silver.sources import Intake
@@ -30,9 +31,12 @@ WHERE t.sources > 0 AND (l.song_key IS NULL OR f.sources IS DISTINCT FROM t.sour
 _UNEXPECTED_SONGS = """
 SELECT t.song_key FROM touched_song t JOIN music.fact_song f USING (song_key) WHERE t.sources = 0
 """
+_WITHDRAWN = "SELECT record_key FROM music.song_source WHERE record_key = ANY(%s)"
 
 
-def verify(conn: psycopg.Connection[Any], intake: Intake) -> Verification:
+def verify(
+    conn: psycopg.Connection[Any], intake: Intake, withdrawn: Sequence[str] = ()
+) -> Verification:
     """Every record is there with its hash, every song of theirs is whole, and no other is left.
 
     References between tables need no look: the database keeps them.
@@ -46,6 +50,7 @@ def verify(conn: psycopg.Connection[Any], intake: Intake) -> Verification:
     missing = [key for key, absent in found if absent]
     differing = [key for key, absent in found if not absent]
     unexpected = [key for (key,) in conn.execute(_UNEXPECTED_SONGS)]
+    unexpected += [key for (key,) in conn.execute(_WITHDRAWN, (list(withdrawn),))]
     return Verification(
         expected=intake.records,
         missing=len(missing) + short,

@@ -60,6 +60,10 @@ class Handed:
     rows: Sequence[Record]
     chunk_rows: int = 10_000
     rows_written: int | None = None
+    gone: Sequence[str] = ()
+
+    def withdrawn(self) -> Sequence[str]:
+        return self.gone
 
     def chunks(self) -> Iterator[pl.DataFrame]:
         if self.rows:
@@ -85,7 +89,13 @@ class SilverWorld:
     def writer(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.url, autocommit=True)
 
-    def load(self, *rows: Record, batch: str | None = None, chunk_rows: int = 10_000):
+    def load(
+        self,
+        *rows: Record,
+        batch: str | None = None,
+        chunk_rows: int = 10_000,
+        withdrawn: Sequence[str] = (),
+    ):
         """Load those of the records that win against what came before; result of the load."""
         self.batches += 1
         winners = [
@@ -95,7 +105,11 @@ class SilverWorld:
             or self.current[row["record_key"]]["seq"] <= row["seq"]
         ]
         self.current |= {row["record_key"]: row for row in winners}
-        delivery: Any = Handed(batch or f"batch-{self.batches}", winners, chunk_rows)
+        for key in withdrawn:
+            self.current.pop(key, None)
+        delivery: Any = Handed(
+            batch or f"batch-{self.batches}", winners, chunk_rows, gone=withdrawn
+        )
         result, found = load_batch(self.writer, delivery)
         assert found.ok, found
         assert delivery.rows_written == len(winners) == found.expected

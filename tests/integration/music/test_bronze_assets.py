@@ -85,7 +85,7 @@ def test_known_content_is_cheap_and_leaves_raw_too(world, instance):
     run(instance, first)
     world.loaded(first)  # lyrics, gold and search are not run here
     next_second()
-    again = world.batch({"elsewhere.json": FILES["in/2.json"]})
+    again = world.batch({"in/2.json": FILES["in/2.json"]})
     result = run(instance, again)
     assert metadata(result, STEPS[0])["rows_unchanged"] == 1
     assert metadata(result, STEPS[1])["rows_written"] == 0

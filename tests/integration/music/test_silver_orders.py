@@ -132,3 +132,12 @@ def test_any_order_leads_to_the_state_that_the_rules_say(world, arrivals, data):
     latest = {row["record_key"]: row for batch in batches for row in batch}
     world.load(*latest.values())
     assert world.hashes() == hashes[0] == hashes[1]
+    gone = data.draw(st.lists(st.sampled_from(sorted(world.current)), unique=True))
+    before = world.state()
+    world.load(batch="gone", withdrawn=gone)
+    after = world.state()
+    assert_touched(world, "gone", before, after)
+    assert after == state(world.current.values())
+    written = world.versions()
+    world.load(withdrawn=gone)
+    assert world.versions() == written

@@ -1,7 +1,7 @@
 """JSON files of songs: which layout an entry has, and its record.
 
 Belongs here: telling the layouts apart, by entry. Does not: the layouts (``song_list.py``,
-``song_object.py``, ``lyrics.py``), syntax (``json_text.py``).
+``song_object.py``, ``lyrics.py`` and others), syntax (``json_text.py``).
 Imported lazily: needs polars.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from assets.formats.json_text import Entry, read_document
 from assets.formats.values import BadValueError
 from assets.music.bronze.fields import track_id_in
-from assets.music.bronze.formats import lastfm, lyrics, song_list, song_object
+from assets.music.bronze.formats import lastfm, lyrics, song_list, song_object, takedown
 from assets.music.bronze.formats.rows import Rows
 from landing.batch.chunks import Chunk, UnreadableObject, original_text
 
@@ -95,6 +95,8 @@ def _take(entry: Entry, track_id: str | None, rows: Rows) -> bool:
 
 
 def _record(entry: Mapping[str, Any], track_id: str | None) -> dict[str, Any] | None:
+    if takedown.recognises(entry):
+        return takedown.record(entry)
     if lyrics.recognises(entry):
         return lyrics.record(entry)
     if lastfm.recognises(entry):

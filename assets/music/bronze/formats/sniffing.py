@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from assets.formats import sniffed
@@ -20,6 +21,7 @@ from assets.music.bronze.formats.hdf5 import read_hdf5
 from assets.music.bronze.formats.json_songs import read_json
 from assets.music.bronze.formats.musixmatch import read_musixmatch, recognises
 from landing.batch.chunks import Chunk, UnreadableObject, original_text
+from landing.batch.origins import of_object
 
 if TYPE_CHECKING:
     from landing.arrival.identity import ObjectVersion
@@ -33,13 +35,16 @@ _NAMED = 8
 def read_records(stream: BinaryIO, version: ObjectVersion) -> Iterator[Chunk]:
     """Chunks with records.SCHEMA's columns, ``line`` (int64, from 1) and ``text`` (the original).
 
+    Each record belongs to its object: what two files say of one song are two records.
+
     ``line`` is the physical line of text files, else the number of the row or array entry. Memory
     is bounded whatever the file's size; one that is compressed with gzip is read all the same.
     Before its first chunk raises UnreadableObject: ``unknown_format``, ``bad_json``,
     ``corrupt_hdf5``, ``not_a_song_file``, ``external_link``, ``bad_header``, ``bad_gzip``.
     """
     with plain(stream) as text:
-        yield from _read(cast("BinaryIO", text), version.key)
+        for chunk in _read(cast("BinaryIO", text), version.key):
+            yield replace(chunk, accepted=of_object(chunk.accepted, "record_key", version.key))
 
 
 def _read(stream: BinaryIO, key: str) -> Iterator[Chunk]:

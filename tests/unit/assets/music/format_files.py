@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -52,9 +53,13 @@ def chunks(data: bytes | BinaryIO, key: str = "some/file") -> list[Chunk]:
 
 
 def read(data: bytes | BinaryIO, key: str = "some/file") -> tuple[list[dict], list[dict]]:
-    """Accepted and rejected rows."""
+    """Accepted and rejected rows; keys of records are those that they have in their object."""
     found = chunks(data, key)
     accepted = [row for chunk in found for row in chunk.accepted.iter_rows(named=True)]
+    origin = hashlib.sha256(key.encode()).hexdigest()[:16]
+    for row in accepted:
+        of, _, row["record_key"] = row["record_key"].partition(":")
+        assert of == origin
     rejected = [row for chunk in found for row in chunk.rejected.iter_rows(named=True)]
     return accepted, rejected
 
