@@ -99,6 +99,10 @@ image-task: $(APP) ## How image tasks get on (TASK=… of one; CANCEL=1 ends it,
 music-remove: $(APP) ## Take a song or a file of music down (SONG=… or FILE=…, WHY=…; UNDO=1 lets it come back)
 	@$(RUN) -m ops music-remove $(if $(SONG),--song "$(SONG)") $(if $(FILE),--file "$(FILE)") $(if $(WHY),--why "$(WHY)") $(if $(UNDO),--undo)
 
+.PHONY: music-match
+music-match: $(APP) ## Which songs match, or nearly do (SONG=… of one; OTHER=… joins two, APART=1 splits them, UNDO=1 takes it back)
+	@$(RUN) -m ops music-match $(if $(SONG),--song "$(SONG)") $(if $(OTHER),--other "$(OTHER)") $(if $(APART),--apart) $(if $(WHY),--why "$(WHY)") $(if $(UNDO),--undo)
+
 .PHONY: check
 check: $(APP) ## Lint, types, import contracts, definitions, compose schema, secret scan
 	@$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from ops import (
     domains_dry_run,
     image_task,
     land,
+    music_match,
     music_remove,
     quarantine,
     replay,
@@ -62,6 +63,9 @@ def _run(arguments: argparse.Namespace) -> int:
         "domains-dry-run": lambda: domains_dry_run.run(of.month),
         "image-task": lambda: image_task.run(of.task, cancel=of.cancel, resume=of.resume),
         "music-remove": lambda: music_remove.run(of.song, of.file, undo=of.undo, why=of.why),
+        "music-match": lambda: music_match.run(
+            of.song, of.other, apart=of.apart, undo=of.undo, why=of.why
+        ),
         "replay": lambda: replay.run(of.batch),
     }
     return runs[of.command]()
@@ -95,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--file", help="its key in the raw bucket")
     remove.add_argument("--why", default="taken down by an operator", help="kept with it")
     remove.add_argument("--undo", action="store_true", help="let it come back")
+    match = commands.add_parser("music-match", help="which songs match; join or split two")
+    match.add_argument("--song", help="a key; without it what nearly matches")
+    match.add_argument("--other", help="another key, to be the same song")
+    match.add_argument("--apart", action="store_true", help="to be another song instead")
+    match.add_argument("--why", default="decided by an operator", help="kept with it")
+    match.add_argument("--undo", action="store_true", help="let the files decide again")
     again = commands.add_parser("replay", help="request batches again")
     again.add_argument("batch", nargs="?", help="batch id; without it all that failed")
     return parser

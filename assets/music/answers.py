@@ -28,6 +28,7 @@ from assets.music.search.similar_songs import (
 )
 from assets.music.search.song_search import FoundSong, FoundSongs
 from assets.music.search.terms import trimmed
+from assets.music.silver.identity import current_key
 
 if TYPE_CHECKING:
     import psycopg
@@ -117,12 +118,14 @@ def similar_songs(
     song with any passage of the other. It is exact, unlike the cosine of two mean vectors over an
     index of passages, and one verse in common is what makes two songs alike.
 
-    Raises UnknownSongError, NothingToCompareError for a song without lyrics or without some of the
+    A key of before the song became part of another leads to that one. Raises UnknownSongError,
+    NothingToCompareError for a song without lyrics or without some of the
     features, ValueError unless 1 <= k <= 100.
     """
+    key = current_key(connection, song_key)
     if by == "lyrics":
-        return similar.by_lyrics(connection, lyrics, song_key, _limit(k))
-    return similar.by_audio(connection, song_key, _limit(k))
+        return similar.by_lyrics(connection, lyrics, key, _limit(k))
+    return similar.by_audio(connection, key, _limit(k))
 
 
 def _limit(limit: int) -> int:

@@ -22,6 +22,8 @@ Format = Literal[
     "spotify",
     "lastfm",
     "takedown",
+    "join",
+    "split",
 ]
 
 

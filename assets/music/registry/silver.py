@@ -7,13 +7,18 @@ not: lyrics (``lyrics.py``), gold.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
+from typing import Literal, get_args
 
 from assets.frame.tables import LINE, SEQ, SOURCE, Column, Reference, Table, read_from
 from assets.music.registry import PIPELINE
 from assets.music.registry.bronze import AUDIO, CONTENT, RECORD, YEAR, Format
 
 _BRONZE, _SONGS = RECORD.name, "silver_songs"
+
+#: Why two keys are one song: what agrees besides artist and title, or that an operator says so.
+MatchReason = Literal[
+    "decided", "duration and tempo", "duration", "tempo", "name", "name of several"
+]
 
 SONG_KEY = Column(
     "song_key",
@@ -71,6 +76,47 @@ SONG_SOURCE = Table(
         SOURCE.read_from(_BRONZE).required(),
         LINE.read_from(_BRONZE),
         *(_said(column.name) for column in CONTENT[1:]),
+        Column("match_key", "text", "Artist and title, folded: songs that share it may be one.",
+               sources=(f"{_BRONZE}.artist_name", f"{_BRONZE}.title")),
+        Column("own_key", "text", "Key that it has by itself or by its track.",
+               sources=SONG_KEY.sources),
+    ),
+    asset=_SONGS,
+)  # fmt: skip
+
+SONG_MATCH = Table(
+    PIPELINE,
+    "song_match",
+    "Keys of records that are another one's song, and why: the crosswalk.",
+    ("own_key",),
+    (
+        Column("own_key", "text", "Key that records have by themselves.", nullable=False,
+               sources=SONG_KEY.sources),
+        Column("match_key", "text", "Artist and title by which they match.",
+               sources=(f"{_BRONZE}.artist_name", f"{_BRONZE}.title")),
+        SONG_KEY,
+        Column("reason", "text", "What agrees besides the name, or that an operator decided.",
+               nullable=False, allowed=get_args(MatchReason),
+               sources=(f"{_BRONZE}.duration", f"{_BRONZE}.tempo")),
+        Column("confidence", "double precision", "0 to 1, by the reason.", nullable=False,
+               minimum=0, maximum=1, sources=(f"{_BRONZE}.duration", f"{_BRONZE}.tempo")),
+        Column("evidence", "jsonb", "What both have of duration (s) and tempo (beats per minute).",
+               nullable=False, sources=(f"{_BRONZE}.duration", f"{_BRONZE}.tempo")),
+        Column("matched_at", "timestamptz", "Since when.", nullable=False),
+    ),
+    asset=_SONGS,
+)  # fmt: skip
+
+SONG_REDIRECT = Table(
+    PIPELINE,
+    "song_redirect",
+    "Keys that were songs, and the songs that they became part of.",
+    ("old_key",),
+    (
+        Column("old_key", "text", "Key of a song that is no more.", nullable=False,
+               sources=SONG_KEY.sources),
+        SONG_KEY,
+        Column("since", "timestamptz", "Since when.", nullable=False),
     ),
     asset=_SONGS,
 )  # fmt: skip
@@ -207,6 +253,8 @@ BRIDGE_ARTIST_TERM = Table(
 
 TABLES = (
     SONG_SOURCE,
+    SONG_MATCH,
+    SONG_REDIRECT,
     DIM_ARTIST,
     DIM_ALBUM,
     DIM_GENRE,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
+from assets.music.silver.folding import match_key
 from assets.music.silver.precedence import RANKS
 from assets.music.silver.statements import JSON, SOURCE, listed
 from assets.sinks.postgres import csv_of
@@ -27,7 +28,7 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 def copy_records(conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame], table: str) -> int:
     """COPY chunks of staged records into ``table``, which has the columns SOURCE; their number.
 
-    ``song_key`` is what the record alone says: its song id, else its fingerprint if it has a title.
+    Its keys are what the record alone says: its song id, else its fingerprint if it has a title.
     """
     rows = 0
     statement = f"COPY {table} ({listed(SOURCE)}) FROM STDIN (FORMAT csv)"
@@ -39,14 +40,26 @@ def copy_records(conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame], 
 
 
 def _source_rows(chunk: pl.DataFrame) -> pl.DataFrame:
-    by_name = pl.when(pl.col("title").is_not_null()).then("fp-" + pl.col("fingerprint"))
     return chunk.select(
         "record_key",
-        pl.coalesce("song_id", by_name).alias("song_key"),
+        _own_key().alias("song_key"),
         "format",
         pl.col("format").replace_strict(RANKS, return_dtype=pl.Int16).alias("rank"),
-        *(_json(chunk, name) if name in JSON else pl.col(name) for name in SOURCE[4:]),
+        *(_column(chunk, name) for name in SOURCE[4:]),
     )
+
+
+def _own_key() -> pl.Expr:
+    by_name = pl.when(pl.col("title").is_not_null()).then("fp-" + pl.col("fingerprint"))
+    return pl.coalesce("song_id", by_name)
+
+
+def _column(chunk: pl.DataFrame, name: str) -> pl.Expr:
+    if name == "own_key":
+        return _own_key().alias(name)
+    if name == "match_key":
+        return match_key(pl.col("artist_name"), pl.col("title")).alias(name)
+    return _json(chunk, name) if name in JSON else pl.col(name)
 
 
 def _json(chunk: pl.DataFrame, name: str) -> pl.Expr:

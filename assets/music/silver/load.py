@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from assets.music.silver import (
     dimensions,
     genres,
+    identity,
     lyrics,
     names,
     references,
@@ -174,6 +175,8 @@ def _load(
     dimensions.write_album_artists(conn)
     lyrics.write_lyrics(conn, first=first)
     followed = genres.let_songs_follow(conn, first=first)
+    if not first:
+        identity.redirect(conn)
     removed = removal.remove_songs(conn)
     removal.remove_orphans(conn)
     references.bring_back(conn, foreign_keys)

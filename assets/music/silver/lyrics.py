@@ -33,14 +33,10 @@ ON COMMIT DROP
 _CARRIED = """
 INSERT INTO carried
 SELECT DISTINCT ON (m.new_key) m.new_key, l.source_record, l.text, l.words
-FROM (
-    SELECT old_key, new_key FROM rekeyed
-    UNION
-    SELECT a.old_key, s.song_key FROM arrived a JOIN music.song_source s USING (record_key)
-) AS m
+FROM moved_song m
 JOIN touched_song t ON t.song_key = m.old_key AND t.sources = 0
 JOIN music.song_lyrics l ON l.song_key = m.old_key
-WHERE m.new_key IS NOT NULL AND l.status = 'found' AND l.source = 'service'
+WHERE l.status = 'found' AND l.source = 'service'
 ORDER BY m.new_key, l.text IS NULL, m.old_key
 """
 _FOUND = """

@@ -1,11 +1,12 @@
 """``music.song_source``: a batch's records in it, each under the key of its song.
 
-Belongs here: what is new, what it replaces, which song a record belongs to, which songs a batch
-touches. Does not: what a song is made of its records (``songs``).
+Belongs here: what is new, what it replaces, the key that a record has of its own, which songs a
+batch touches. Does not: which keys are one song (``identity``), what a song is made of (``songs``).
 
-The song of a record is: its song id; else that of another record of its track that has one; else,
-for all records of one track, the fingerprint of the best of them that has a title; else, without a
-track, its own fingerprint; else none yet: the record waits for its track to arrive.
+The key that a record has of its own is: its song id; else that of another record of its track that
+has one; else, for all records of one track, the fingerprint of the best of them that has a title;
+else, without a track, its own fingerprint; else none yet: the record waits for its track to arrive.
+Its song is the one that this key matches (``identity``).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from assets.music.silver import identity
 from assets.music.silver.precedence import BEST_FIRST
-from assets.music.silver.statements import SOURCE, listed
+from assets.music.silver.statements import SAID, SOURCE, listed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,13 +37,14 @@ SELECT {listed(SOURCE)} FROM music.song_source WITH NO DATA
 # batches is loaded first.
 _ARRIVED = """
 CREATE TEMP TABLE arrived ON COMMIT DROP AS
-SELECT i.record_key, s.song_key AS old_key, s.track_id AS old_track,
+SELECT i.record_key, s.song_key AS old_key, s.own_key AS old_own, s.track_id AS old_track,
     s.record_key IS NOT NULL AS known,
-    s.record_key IS NOT NULL AND s.row_hash = i.row_hash AND s.seq <= i.seq AS same,
+    s.record_key IS NOT NULL AND s.row_hash = i.row_hash AND s.seq <= i.seq
+        AND s.match_key IS NOT DISTINCT FROM i.match_key AS same,
     s.record_key IS NOT NULL AND s.row_hash = i.row_hash AND s.seq > i.seq AS earlier
 FROM incoming i LEFT JOIN music.song_source s USING (record_key)
 UNION ALL
-SELECT record_key, s.song_key, s.track_id, true, false, false
+SELECT record_key, s.song_key, s.own_key, s.track_id, true, false, false
 FROM unnest(%s::text[]) AS w (record_key) JOIN music.song_source s USING (record_key)
 """
 _DELETE_REPLACED = """
@@ -90,18 +93,18 @@ _KEY = (
     " CASE WHEN {0}.title IS NOT NULL THEN 'fp-' || {0}.fingerprint END)"
 )
 _INSERT_NEWS = f"""
-INSERT INTO music.song_source ({listed(SOURCE)})
-SELECT n.record_key, {_KEY.format("n")}, {listed(SOURCE[2:], "n")}
+INSERT INTO music.song_source (record_key, song_key, own_key, {listed(SAID)})
+SELECT n.record_key, {_KEY.format("n")}, {_KEY.format("n")}, {listed(SAID, "n")}
 FROM news n LEFT JOIN track_song t USING (track_id)
 """
 _REKEYED = f"""
 CREATE TEMP TABLE rekeyed ON COMMIT DROP AS
-SELECT s.record_key, s.song_key AS old_key, {_KEY.format("s")} AS new_key
+SELECT s.record_key, s.song_key AS old_key, s.own_key AS old_own, {_KEY.format("s")} AS new_key
 FROM open_track o JOIN music.song_source s USING (track_id) LEFT JOIN track_song t USING (track_id)
-WHERE s.song_key IS DISTINCT FROM {_KEY.format("s")}
+WHERE s.own_key IS DISTINCT FROM {_KEY.format("s")}
 """
 _REKEY = """
-UPDATE music.song_source s SET song_key = r.new_key FROM rekeyed r
+UPDATE music.song_source s SET song_key = r.new_key, own_key = r.new_key FROM rekeyed r
 WHERE s.record_key = r.record_key
 """
 
@@ -114,6 +117,8 @@ WITH touched AS (
     UNION SELECT s.song_key FROM incoming JOIN music.song_source s USING (record_key)
     UNION SELECT old_key FROM rekeyed
     UNION SELECT new_key FROM rekeyed
+    UNION SELECT old_key FROM remapped
+    UNION SELECT new_key FROM remapped
 )
 SELECT song_key, {_SOURCES} AS sources
 FROM touched LEFT JOIN music.song_source s USING (song_key)
@@ -163,6 +168,7 @@ def _take_first(conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame]) -
     conn.execute("ANALYZE open_track")
     conn.execute(_TRACK_SONG.format(source="music.song_source", and_news="", best_first=BEST_FIRST))
     _rekey(conn)
+    identity.settle(conn, first=True)
     conn.execute(_FIRST_TOUCHED)
     return Intake(first=True, records=records, unchanged=0)
 
@@ -188,6 +194,7 @@ def _take_more(
     conn.execute(_INSERT_NEWS)
     conn.execute("DROP VIEW news")
     _rekey(conn)
+    identity.settle(conn, first=False)
     conn.execute(_TOUCHED)
     unchanged = _value(conn, "SELECT count(*) FROM arrived WHERE same")
     earlier = _value(conn, "SELECT EXISTS (SELECT FROM arrived WHERE earlier)")

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from assets.music.registry.bronze import AUDIO
 from assets.music.registry.silver import FACT_SONG, SONG_SOURCE
 
-#: Columns of music.song_source, and those of them that hold JSON.
+#: Columns of music.song_source, those that are none of its keys, and those that hold JSON.
 SOURCE = SONG_SOURCE.names
+SAID = tuple(name for name in SOURCE if name not in {"record_key", "song_key", "own_key"})
 JSON = frozenset(column.name for column in SONG_SOURCE.columns if column.type == "jsonb")
 FEATURES = tuple(column.name for column in AUDIO)
 #: Columns of music.fact_song that its ``row_hash`` is made of: all others.

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tests.integration.music.match_oracle import matched
+
 Record = Mapping[str, Any]
 RANK = {"hdf5": 1, "extract": 2, "song_list": 3, "song_object": 4, "lyrics": 5, "musixmatch": 6}
 NUMBERS = (
@@ -41,8 +43,8 @@ def first(records: Iterable[Record], name: str) -> Any:
     return next((r[name] for r in records if r[name] is not None), None)
 
 
-def song_keys(records: Iterable[Record]) -> dict[str, str | None]:
-    """Record key to song key."""
+def song_keys(records: Iterable[Record]) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Record key to song key, and keys of records' own to those of the songs that they match."""
     records = by_belief(records)
     tracks: dict[str, str] = {}
     for r in records:
@@ -55,7 +57,9 @@ def song_keys(records: Iterable[Record]) -> dict[str, str | None]:
     for r in records:
         own = "fp-" + r["fingerprint"] if r["title"] is not None else None
         found[r["record_key"]] = r["song_id"] or tracks.get(r["track_id"]) or own
-    return found
+    song_of = matched(records, found)
+    keys = {record: song_of.get(own, own) if own else None for record, own in found.items()}
+    return keys, song_of
 
 
 def credits_of(record: Record) -> list[tuple[str, str | None]]:
@@ -82,7 +86,7 @@ def state(
 ) -> dict[str, dict[Any, Any]]:
     """Every table of silver."""
     records = list(records)
-    keys = song_keys(records)
+    keys, song_of = song_keys(records)
     songs: dict[str, list[Record]] = defaultdict(list)
     for r in by_belief(records):
         if key := keys[r["record_key"]]:
@@ -159,6 +163,7 @@ def state(
     years = {fact["year_key"] for fact in facts.values()} | {0}
     return {
         "source_song": keys,
+        "song_match": song_of,
         "fact_song": facts,
         "song_lyrics": lyrics,
         "dim_artist": artists,

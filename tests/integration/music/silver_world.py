@@ -122,7 +122,8 @@ class SilverWorld:
             for table in reversed((*TABLES[:1], *TABLES[3:7], *TABLES[1:3], *TABLES[7:])):
                 where = " WHERE year_key <> 0" if table == "dim_date" else ""
                 self.writer.execute(f"DELETE FROM music.{table}{where}")
-            self.writer.execute("DELETE FROM music.touched")
+            for table in ("touched", "song_match", "song_redirect"):
+                self.writer.execute(f"DELETE FROM music.{table}")
             self.writer.execute("DELETE FROM music.artist_genre_lookup")
 
     def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
@@ -155,6 +156,7 @@ class SilverWorld:
         q = self.query
         return {
             "source_song": dict(q("SELECT record_key, song_key FROM music.song_source")),
+            "song_match": dict(q("SELECT own_key, song_key FROM music.song_match")),
             "fact_song": {
                 key: dict(zip(facts, values, strict=True))
                 for key, *values in q(f"SELECT song_key, {', '.join(facts)} FROM music.fact_song")

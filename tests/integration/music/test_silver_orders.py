@@ -32,7 +32,7 @@ FIELDS = st.fixed_dictionaries(
     optional={
         "song_id": maybe("SO1", "SO2"),
         "track_id": st.sampled_from(["TR1", "TR2", "TR3"]),
-        "title": maybe("One", "one ", "Two"),
+        "title": maybe("One", "one ", "Two", "Two (feat. Cee)"),
         "artist_name": maybe("Ann", "ann", "Ann;Bob", "Bob; ann;", "Cee"),
         "artist_id": maybe("AR1", "AR2"),
         "artist_mbid": maybe("mbid-1", "mbid-2"),
@@ -42,7 +42,8 @@ FIELDS = st.fixed_dictionaries(
         "album": maybe("LP", "lp", "EP"),
         "album_release_id": maybe(0, -1, 7, 8),
         "year": maybe(1990, 2001),
-        "tempo": maybe(90.5, 120.0),
+        "tempo": maybe(90.5, 120.0, 181.0),
+        "duration": maybe(100.0, 101.5, 300.0),
         "key": maybe(0, 11),
         "energy": maybe(0.5),
         "genre": maybe("Rock", "rock", "Polka"),
@@ -107,7 +108,7 @@ def assert_touched(world: SilverWorld, batch: str, before: Any, after: Any) -> N
 
 
 @settings(
-    max_examples=20,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

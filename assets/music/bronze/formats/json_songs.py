@@ -7,13 +7,13 @@ Imported lazily: needs polars.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from assets.formats.json_text import Entry, read_document
 from assets.formats.values import BadValueError
 from assets.music.bronze.fields import track_id_in
-from assets.music.bronze.formats import lastfm, lyrics, song_list, song_object, takedown
+from assets.music.bronze.formats import decisions, lastfm, lyrics, song_list, song_object, takedown
 from assets.music.bronze.formats.rows import Rows
 from landing.batch.chunks import Chunk, UnreadableObject, original_text
 
@@ -37,6 +37,19 @@ def read_json(stream: BinaryIO, key: str) -> Iterator[Chunk]:
     if len(rows):
         refusal.raise_if_due()
         yield rows.take()
+
+
+_Recognises = Callable[[Mapping[str, Any]], bool]
+_Reads = Callable[[Mapping[str, Any], str | None], dict[str, Any]]
+#: In the order in which they are tried: a later one may take what an earlier one would.
+_LAYOUTS: tuple[tuple[_Recognises, _Reads], ...] = (
+    (takedown.recognises, lambda entry, _: takedown.record(entry)),
+    (decisions.recognises, lambda entry, _: decisions.record(entry)),
+    (lyrics.recognises, lambda entry, _: lyrics.record(entry)),
+    (lastfm.recognises, lambda entry, _: lastfm.record(entry)),
+    (song_object.recognises, song_object.record),
+    (song_list.recognises, lambda entry, _: song_list.record(entry)),
+)
 
 
 class _Refusal:
@@ -95,14 +108,7 @@ def _take(entry: Entry, track_id: str | None, rows: Rows) -> bool:
 
 
 def _record(entry: Mapping[str, Any], track_id: str | None) -> dict[str, Any] | None:
-    if takedown.recognises(entry):
-        return takedown.record(entry)
-    if lyrics.recognises(entry):
-        return lyrics.record(entry)
-    if lastfm.recognises(entry):
-        return lastfm.record(entry)
-    if song_object.recognises(entry):
-        return song_object.record(entry, track_id)
-    if song_list.recognises(entry):
-        return song_list.record(entry)
+    for recognises, read in _LAYOUTS:
+        if recognises(entry):
+            return read(entry, track_id)
     return None

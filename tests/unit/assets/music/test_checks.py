@@ -41,7 +41,9 @@ def test_checks_by_asset():
     for key in specs():
         names.setdefault(key.asset_key.path[-1], set()).add(key.name)
     rules = {"nothing_missing", "values_in_range", "keys_unique", "references_hold"}
-    assert names["silver_songs"] == {*rules, "one_song_per_track", "records_lead_to_songs"}
+    assert names["silver_songs"] == {
+        *rules, "one_song_per_track", "records_lead_to_songs", "crosswalk_holds",
+    }  # fmt: skip
     assert names["song_lyrics"] == {*rules, "lyrics_failed_share"}
     assert names["bronze_records"] == {
         "no_object_left_waiting", "no_batch_failed_for_good", "records_can_be_given_again",
