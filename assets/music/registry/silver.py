@@ -80,6 +80,8 @@ SONG_SOURCE = Table(
                sources=(f"{_BRONZE}.artist_name", f"{_BRONZE}.title")),
         Column("own_key", "text", "Key that it has by itself or by its track.",
                sources=SONG_KEY.sources),
+        Column("artist_match", "text", "The artist's name, folded; null where it joins several.",
+               sources=(f"{_BRONZE}.artist_name",)),
     ),
     asset=_SONGS,
 )  # fmt: skip
@@ -102,6 +104,21 @@ SONG_MATCH = Table(
                minimum=0, maximum=1, sources=(f"{_BRONZE}.duration", f"{_BRONZE}.tempo")),
         Column("evidence", "jsonb", "What both have of duration (s) and tempo (beats per minute).",
                nullable=False, sources=(f"{_BRONZE}.duration", f"{_BRONZE}.tempo")),
+        Column("matched_at", "timestamptz", "Since when.", nullable=False),
+    ),
+    asset=_SONGS,
+)  # fmt: skip
+
+ARTIST_MATCH = Table(
+    PIPELINE,
+    "artist_match",
+    "Names without an id, and the artists that they are.",
+    ("name_key",),
+    (
+        Column("name_key", "text", "`fp-` and a digest of the name.", nullable=False,
+               sources=(f"{_BRONZE}.artist_name",)),
+        Column("match_key", "text", "The name, folded.", sources=(f"{_BRONZE}.artist_name",)),
+        ARTIST_KEY.required(),
         Column("matched_at", "timestamptz", "Since when.", nullable=False),
     ),
     asset=_SONGS,
@@ -254,6 +271,7 @@ BRIDGE_ARTIST_TERM = Table(
 TABLES = (
     SONG_SOURCE,
     SONG_MATCH,
+    ARTIST_MATCH,
     SONG_REDIRECT,
     DIM_ARTIST,
     DIM_ALBUM,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from assets.music.silver.names import add_credits
+from assets.music.silver.artists import add_credits
 from assets.music.silver.precedence import ALBUM, ARTIST, BEST_FIRST
 from assets.music.silver.songs import CREDITS
 from assets.music.silver.statements import listed
@@ -167,7 +167,7 @@ _SAID_OF_ARTIST = ("name", "mbid", "location", "latitude", "longitude")
 # Most songs of an artist say the same of it: grouped before anything is sorted.
 _ARTISTS = f"""
 CREATE TEMP TABLE artist ON COMMIT DROP AS
-SELECT artist_key, max(artist_id) AS artist_id,
+SELECT artist_key, CASE WHEN artist_key NOT LIKE 'fp-%' THEN artist_key END AS artist_id,
     {", ".join(f"{_first_said(name)} AS {name}" for name in _SAID_OF_ARTIST)}
 FROM (
     SELECT artist_key, artist_id, {listed(_SAID_OF_ARTIST)}, rank, seq,

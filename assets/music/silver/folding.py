@@ -44,8 +44,8 @@ def folded_title(title: pl.Expr) -> pl.Expr:
 
 
 def match_key(artist: pl.Expr, title: pl.Expr) -> pl.Expr:
-    """By what songs of this artist and title match: null unless both are known."""
-    return pl.concat_str(folded_artist(artist), folded_title(title), separator=BETWEEN)
+    """By what songs of this folded artist and title match: null unless both are known."""
+    return pl.concat_str(artist, folded_title(title), separator=BETWEEN)
 
 
 def _lower(text: pl.Expr) -> pl.Expr:

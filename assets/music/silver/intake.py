@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl  # noqa: TID253
 
-from assets.music.silver.folding import match_key
+from assets.music.silver.folding import folded_artist, match_key
+from assets.music.silver.names import SEPARATOR
 from assets.music.silver.precedence import RANKS
 from assets.music.silver.statements import JSON, SOURCE, listed
 from assets.sinks.postgres import csv_of
@@ -57,8 +58,12 @@ def _own_key() -> pl.Expr:
 def _column(chunk: pl.DataFrame, name: str) -> pl.Expr:
     if name == "own_key":
         return _own_key().alias(name)
+    if name == "artist_match":
+        # A name that joins several, beside one id, is the name of none of them.
+        alone = ~pl.col("artist_name").str.contains(SEPARATOR, literal=True)
+        return pl.when(alone).then(folded_artist(pl.col("artist_name"))).alias(name)
     if name == "match_key":
-        return match_key(pl.col("artist_name"), pl.col("title")).alias(name)
+        return match_key(folded_artist(pl.col("artist_name")), pl.col("title")).alias(name)
     return _json(chunk, name) if name in JSON else pl.col(name)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.music.silver import (
+    artists,
     dimensions,
     genres,
     identity,
@@ -162,8 +163,9 @@ def _load(
     first = intake.first
     large = first and intake.records >= references.MANY
     foreign_keys = references.take_away(conn) if large else []
+    artists.settle(conn, first=first)
     names.create(conn)
-    names.add_credits(conn, _TOUCHED_SOURCES)
+    artists.add_credits(conn, _TOUCHED_SOURCES)
     names.add_plain(conn, _TOUCHED_TEXTS)
     songs.fuse(conn)
     dimensions.find_touched(conn, first=first, every=intake.earlier)

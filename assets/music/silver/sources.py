@@ -40,11 +40,14 @@ CREATE TEMP TABLE arrived ON COMMIT DROP AS
 SELECT i.record_key, s.song_key AS old_key, s.own_key AS old_own, s.track_id AS old_track,
     s.record_key IS NOT NULL AS known,
     s.record_key IS NOT NULL AND s.row_hash = i.row_hash AND s.seq <= i.seq
-        AND s.match_key IS NOT DISTINCT FROM i.match_key AS same,
-    s.record_key IS NOT NULL AND s.row_hash = i.row_hash AND s.seq > i.seq AS earlier
+        AND (s.match_key, s.artist_match) IS NOT DISTINCT FROM (i.match_key, i.artist_match)
+        AS same,
+    s.record_key IS NOT NULL AND s.row_hash = i.row_hash AND s.seq > i.seq AS earlier,
+    CASE WHEN s.artist_id IS NOT NULL THEN s.artist_match END AS old_artist
 FROM incoming i LEFT JOIN music.song_source s USING (record_key)
 UNION ALL
-SELECT record_key, s.song_key, s.own_key, s.track_id, true, false, false
+SELECT record_key, s.song_key, s.own_key, s.track_id, true, false, false,
+    CASE WHEN s.artist_id IS NOT NULL THEN s.artist_match END
 FROM unnest(%s::text[]) AS w (record_key) JOIN music.song_source s USING (record_key)
 """
 _DELETE_REPLACED = """

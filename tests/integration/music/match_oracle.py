@@ -25,12 +25,16 @@ def folded(text: str) -> str:
     return " ".join("".join(letters).split())
 
 
+def folded_artist(name: str | None) -> str:
+    return folded((name or "").split(";")[0]).removeprefix("the ")[:100]
+
+
 def match_key(record: Record) -> tuple[str, str] | None:
-    artist = folded((record["artist_name"] or "").split(";")[0]).removeprefix("the ")
+    artist = folded_artist(record["artist_name"])
     title = folded(record["title"] or "")
     if not artist or not title or title in GENERIC or re.fullmatch(r"(track )?\d+", title):
         return None
-    return artist[:100], title[:150]
+    return artist, title[:150]
 
 
 def system(key: str) -> int:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.integration.music.match_oracle import matched
+from tests.integration.music.match_oracle import folded_artist, matched
 
 Record = Mapping[str, Any]
 RANK = {"hdf5": 1, "extract": 2, "song_list": 3, "song_object": 4, "lyrics": 5, "musixmatch": 6}
@@ -62,14 +62,28 @@ def song_keys(records: Iterable[Record]) -> tuple[dict[str, str | None], dict[st
     return keys, song_of
 
 
-def credits_of(record: Record) -> list[tuple[str, str | None]]:
+def artists_of_names(records: Iterable[Record]) -> dict[str, str]:
+    """Folded names to the artist ids that records give beside them, the first in order."""
+    found: dict[str, str] = {}
+    for r in records:
+        if ";" in (r["artist_name"] or ""):
+            continue
+        if r["artist_id"] and (name := folded_artist(r["artist_name"])):
+            found[name] = min(r["artist_id"], found.get(name, r["artist_id"]))
+    return found
+
+
+def credits_of(record: Record, known: Mapping[str, str]) -> list[tuple[str, str | None]]:
     """The artists of a record in order: key and name."""
     if record["artist_id"]:
         return [(record["artist_id"], record["artist_name"])]
-    found: dict[str, str] = {}
+    spelled: dict[str, str] = {}
     for name in (record["artist_name"] or "").split(";"):
         if plain(name):
-            found.setdefault("fp-" + fingerprint("", name, ""), name.strip())
+            spelled.setdefault("fp-" + fingerprint("", name, ""), name.strip())
+    found: dict[str, str] = {}
+    for key, name in spelled.items():
+        found.setdefault(known.get(folded_artist(name), key), name)
     return list(found.items())
 
 
@@ -101,7 +115,8 @@ def state(
             (r for r in sources if r["album"] is not None), None
         )
         chosen[key] = artist, album
-    credit = {key: credits_of(c[0]) if c[0] else [] for key, c in chosen.items()}
+    known = artists_of_names(records)
+    credit = {key: credits_of(c[0], known) if c[0] else [] for key, c in chosen.items()}
 
     artists = _artists(chosen, credit)
     terms = _terms(songs, chosen, credit)

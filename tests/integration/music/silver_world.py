@@ -122,7 +122,7 @@ class SilverWorld:
             for table in reversed((*TABLES[:1], *TABLES[3:7], *TABLES[1:3], *TABLES[7:])):
                 where = " WHERE year_key <> 0" if table == "dim_date" else ""
                 self.writer.execute(f"DELETE FROM music.{table}{where}")
-            for table in ("touched", "song_match", "song_redirect"):
+            for table in ("touched", "song_match", "song_redirect", "artist_match"):
                 self.writer.execute(f"DELETE FROM music.{table}")
             self.writer.execute("DELETE FROM music.artist_genre_lookup")
 

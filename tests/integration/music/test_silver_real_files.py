@@ -98,3 +98,15 @@ def test_genres_of_the_extract_are_counted_as_in_the_file(world, files):
     )
     assert dict(found) == dict(expected)
     assert expected["rock"] > 500
+
+
+def test_no_artist_is_there_under_a_name_and_under_an_id(world, files):
+    world.load(*[row for rows in files for row in rows])
+    twice = world.query(
+        "SELECT lower(name), array_agg(artist_key) FROM music.dim_artist GROUP BY 1"
+        " HAVING count(*) > 1 ORDER BY 1"
+    )
+    # Two ids of one name are two people, for all that is known.
+    assert [name for name, keys in twice if any(key.startswith("fp-") for key in keys)] == []
+    [(rick,)] = world.query("SELECT count(*) FROM music.dim_artist WHERE name = 'Rick Astley'")
+    assert rick == 1

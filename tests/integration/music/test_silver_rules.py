@@ -253,3 +253,24 @@ def test_a_large_first_load_leaves_the_foreign_keys_as_they_were(world, monkeypa
     assert len(taken) == 1
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         world.query("DELETE FROM music.dim_artist RETURNING 1")
+
+
+def test_a_name_is_the_artist_whose_id_comes_beside_it_and_goes(world):
+    """Whichever comes first: the songs of the name follow, and so do spellings of it."""
+    named = record("song_list", "1", title="One", artist_name="The Byrds", album="LP")
+    other = record("song_list", "2", title="Two", artist_name="Byrds, The;Cher", album="LP")
+    world.load(named, other)
+    holds(world)
+    assert all(key.startswith("fp-") for key in world.state()["dim_artist"])
+    with_id = h5("TR3", song_id="SO3", artist_id="AR1", artist_name="the byrds", seq=2)
+    world.load(with_id, batch="id")
+    holds(world)
+    assert {key for key in world.state()["dim_artist"] if not key.startswith("fp-")} == {"AR1"}
+    assert len(world.state()["dim_artist"]) == 2
+    songs = {fact["title"]: fact["artist_key"] for fact in world.state()["fact_song"].values()}
+    assert songs["One"] == songs["Two"] == "AR1"
+    assert len(world.touched("id", "song")) == 3
+    world.load(withdrawn=[with_id["record_key"]])
+    holds(world)
+    assert all(key.startswith("fp-") for key in world.state()["dim_artist"])
+    assert len(world.state()["dim_artist"]) == 3

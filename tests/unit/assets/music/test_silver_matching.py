@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.music.silver.folding import match_key
+from assets.music.silver.folding import folded_artist, match_key
 from assets.music.silver.matching import Candidate, contradiction, matches
 from tests.integration.music import match_oracle
 
@@ -19,7 +19,7 @@ SO = [f"SO{n:016d}" for n in range(3)]
 def fold(artist: str | None, title: str | None) -> str | None:
     names = pl.DataFrame({"artist": [artist], "title": [title]}, schema=["artist", "title"],
                          schema_overrides={"artist": pl.String, "title": pl.String})  # fmt: skip
-    return names.select(match_key(pl.col("artist"), pl.col("title"))).item()
+    return names.select(match_key(folded_artist(pl.col("artist")), pl.col("title"))).item()
 
 
 @pytest.mark.parametrize(
