@@ -91,6 +91,11 @@ SOURCE = Column("source", "text", "Object version that it was read from.")
 INGESTED_AT = Column(
     "ingested_at", "timestamptz", "When that version was first seen.", nullable=False
 )
+#: When a row came and when it last changed, by the clock of the database.
+STAMPS = (
+    Column("loaded_at", "timestamptz", "When the row was first written.", nullable=False),
+    Column("updated_at", "timestamptz", "When it last changed.", nullable=False),
+)
 #: What a sink's own staging table adds.
 BATCH_ID = Column("batch_id", "text", "Batch that the row came with.", nullable=False)
 
@@ -101,7 +106,7 @@ class Table:
 
     ``asset`` is the name of the asset that writes it; None for what validation keeps.
     ``partition`` is the column whose days are partitions, ``cluster`` how rows lie in one, ``kept``
-    how long a partition stays.
+    how long a partition stays. ``made`` are columns behind them that the database itself fills.
     """
 
     pipeline: str
@@ -113,6 +118,7 @@ class Table:
     partition: str | None = None
     cluster: tuple[str, ...] = ()
     kept: timedelta | None = None
+    made: tuple[Column, ...] = ()
 
     @property
     def qualified(self) -> str:
@@ -160,7 +166,7 @@ class Table:
                         other=column.rules,
                     ),
                 )
-                for column in self.columns
+                for column in (*self.columns, *self.made)
             ],
             constraints=dg.TableConstraints(other=primary),
         )

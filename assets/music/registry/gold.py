@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from assets.frame.tables import Column, Reference, Table
+from assets.frame.tables import STAMPS, Column, Reference, Table
 from assets.music.registry import PIPELINE
 from assets.music.registry.bronze import AUDIO, YEAR
 from assets.music.registry.lyrics import SONG_LYRICS
@@ -86,6 +86,7 @@ SONG_DETAILS = Table(
         ),
     ),
     asset="song_details",
+    made=STAMPS,
 )
 
 ARTIST_PERFORMANCE = Table(
@@ -105,8 +106,12 @@ ARTIST_PERFORMANCE = Table(
                 "duration"),
             above=0,
         ),
+        _of("Where the artist is from.", "location", "text", "artist_key"),
+        _of("Latitude in degrees.", "latitude", "double precision", "artist_key"),
+        _of("Longitude in degrees.", "longitude", "double precision", "artist_key"),
     ),
     asset="artist_performance",
+    made=STAMPS,
 )  # fmt: skip
 
 ALBUM_PERFORMANCE = Table(
@@ -122,6 +127,7 @@ ALBUM_PERFORMANCE = Table(
         _AUDIO["duration"].named("average_duration", "Mean of the known durations in seconds."),
     ),
     asset="album_performance",
+    made=STAMPS,
 )
 
 GENRE_BY_YEAR = Table(
@@ -142,6 +148,7 @@ GENRE_BY_YEAR = Table(
         _AVERAGE_LOUDNESS,
     ),
     asset="genre_by_year",
+    made=STAMPS,
 )
 
 TEMPO_KEY_PROFILE = Table(
@@ -163,6 +170,7 @@ TEMPO_KEY_PROFILE = Table(
         _AVERAGE_LOUDNESS,
     ),
     asset="tempo_key_profile",
+    made=STAMPS,
 )  # fmt: skip
 
 TABLES = (

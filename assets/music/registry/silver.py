@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal, get_args
 
-from assets.frame.tables import LINE, SEQ, SOURCE, Column, Reference, Table, read_from
+from assets.frame.tables import LINE, SEQ, SOURCE, STAMPS, Column, Reference, Table, read_from
 from assets.music.registry import PIPELINE
 from assets.music.registry.bronze import AUDIO, CONTENT, RECORD, YEAR, Format
 
@@ -153,6 +153,7 @@ DIM_ARTIST = Table(
         _said("artist_longitude").named("longitude"),
     ),
     asset=_SONGS,
+    made=STAMPS,
 )  # fmt: skip
 
 DIM_ALBUM = Table(
@@ -166,6 +167,7 @@ DIM_ALBUM = Table(
         _said("album_release_id").named("release_id"),
     ),
     asset=_SONGS,
+    made=STAMPS,
 )
 
 DIM_GENRE = Table(
@@ -180,14 +182,21 @@ DIM_GENRE = Table(
                sources=_GENRE_SOURCES),
     ),
     asset=_SONGS,
+    made=STAMPS,
 )  # fmt: skip
 
 _YEAR_KEY = Column("year_key", "smallint", "Release year; 0 for unknown.", nullable=False,
                    minimum=0, maximum=2100, sources=(f"{_BRONZE}.year",))  # fmt: skip
+_CALENDAR = (
+    Column("label", "text", "The year as a text; `unknown` for 0.", nullable=False),
+    Column("century", "smallint", "Century: 1901 to 2000 is 20."),
+    Column("first_day", "date", "1 January."),
+    Column("last_day", "date", "31 December."),
+)
 DIM_DATE = Table(
     PIPELINE,
     "dim_date",
-    "Release years.",
+    "Release years, the finest that files have.",
     ("year_key",),
     (
         _YEAR_KEY,
@@ -196,6 +205,7 @@ DIM_DATE = Table(
                sources=(f"{_BRONZE}.year",)),
     ),
     asset=_SONGS,
+    made=_CALENDAR + STAMPS,
 )  # fmt: skip
 
 FACT_SONG = Table(
@@ -223,6 +233,7 @@ FACT_SONG = Table(
         Column("row_hash", "text", "Digest of all other columns, hex.", nullable=False),
     ),
     asset=_SONGS,
+    made=STAMPS,
 )  # fmt: skip
 
 BRIDGE_SONG_ARTIST = Table(
@@ -237,6 +248,7 @@ BRIDGE_SONG_ARTIST = Table(
                sources=(f"{_BRONZE}.artist_name",)),
     ),
     asset=_SONGS,
+    made=STAMPS,
 )  # fmt: skip
 
 BRIDGE_ALBUM_ARTIST = Table(
@@ -249,6 +261,7 @@ BRIDGE_ALBUM_ARTIST = Table(
         replace(ARTIST_KEY, reference=_TO_ARTIST).required(),
     ),
     asset=_SONGS,
+    made=STAMPS,
 )
 
 _TERMS = (f"{_BRONZE}.artist_terms", f"{_BRONZE}.artist_mbtags")
@@ -266,6 +279,7 @@ BRIDGE_ARTIST_TERM = Table(
                sources=_TERMS),
     ),
     asset=_SONGS,
+    made=STAMPS,
 )  # fmt: skip
 
 TABLES = (

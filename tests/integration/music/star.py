@@ -57,6 +57,8 @@ class Star:
     songs: dict[str, Song] = field(default_factory=dict)
     names: dict[str, str | None] = field(default_factory=dict)
     titles: dict[str, str | None] = field(default_factory=dict)
+    #: Of artists: location, latitude, longitude.
+    places: dict[str, tuple[str | None, float | None, float | None]] = field(default_factory=dict)
     touched: set[tuple[str, str]] = field(default_factory=set)
 
     def put(self, *songs: Song) -> None:
@@ -80,6 +82,10 @@ class Star:
         self.names[key] = name
         self.touched.add(("artist", key))
 
+    def move_artist(self, key: str, place: tuple[str | None, float | None, float | None]) -> None:
+        self.places[key] = place
+        self.touched.add(("artist", key))
+
     def rename_album(self, key: str, title: str | None) -> None:
         self.titles[key] = title
         self.touched.add(("album", key))
@@ -90,12 +96,27 @@ class Star:
         with psycopg.connect(self.url) as conn, conn.cursor() as cursor:
             for table in SILVER:
                 cursor.execute(f"DELETE FROM music.{table}")
-            _copy(cursor, "dim_artist (artist_key, name)", self.names.items())
+            _copy(
+                cursor,
+                "dim_artist (artist_key, name, location, latitude, longitude)",
+                [
+                    (key, name, *self.places.get(key, (None, None, None)))
+                    for key, name in self.names.items()
+                ],
+            )
             _copy(cursor, "dim_album (album_key, title)", self.titles.items())
             genres = {song.genre for song in songs if song.genre}
-            _copy(cursor, "dim_genre", [(genre.casefold(), genre) for genre in genres])
+            _copy(
+                cursor,
+                "dim_genre (genre_key, name)",
+                [(genre.casefold(), genre) for genre in genres],
+            )
             years = {song.year for song in songs} | {0}
-            _copy(cursor, "dim_date", [(y, y or None, y // 10 * 10 if y else None) for y in years])
+            _copy(
+                cursor,
+                "dim_date (year_key, year, decade)",
+                [(y, y or None, y // 10 * 10 if y else None) for y in years],
+            )
             _copy(
                 cursor,
                 "fact_song (song_key, title, artist_key, album_key, genre_key, year_key, track_ids,"
@@ -155,6 +176,7 @@ class Star:
                 key: (
                     self.names[key], len(songs), mean(s.tempo for s in songs),
                     mean(s.loudness for s in songs), total(s.duration for s in songs),
+                    *self.places.get(key, (None, None, None)),
                 )
                 for key, songs in by_artist.items()
             },
@@ -243,8 +265,8 @@ def held(url: str) -> dict[str, dict[Any, Any]]:
             " lyrics_status, has_lyrics FROM music.song_details"
         ).fetchall()
         artists = conn.execute(
-            "SELECT artist_key, artist, songs, average_tempo, average_loudness, total_duration"
-            " FROM music.artist_performance"
+            "SELECT artist_key, artist, songs, average_tempo, average_loudness, total_duration,"
+            " location, latitude, longitude FROM music.artist_performance"
         ).fetchall()
         albums = conn.execute(
             "SELECT album_key, album, artists, songs, average_duration FROM music.album_performance"
@@ -275,15 +297,18 @@ def versions(url: str) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
+def rows(conn: psycopg.Connection[Any], name: str) -> list[tuple[Any, ...]]:
+    """Every row of a table of gold, digests included, less when it came and changed."""
+    return conn.execute(
+        "SELECT row FROM (SELECT to_jsonb(g) - 'loaded_at' - 'updated_at' AS row"
+        f' FROM music.{name} AS g) AS rows ORDER BY row::text COLLATE "C"'
+    ).fetchall()
+
+
 def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of gold, digests included, in order of its text."""
+    """The rows of all of gold."""
     with psycopg.connect(url) as conn:
-        return {
-            name: conn.execute(
-                f'SELECT * FROM music.{name} AS g ORDER BY g::text COLLATE "C"'
-            ).fetchall()
-            for name in GOLD
-        }
+        return {name: rows(conn, name) for name in GOLD}
 
 
 def _words(song: Song) -> str | None:

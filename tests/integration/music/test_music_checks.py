@@ -24,7 +24,7 @@ from tests.integration.music.star import GOLD, Song, Star, many
 pytestmark = pytest.mark.servers("postgres")
 
 RULES = ("nothing_missing", "values_in_range", "keys_unique", "references_hold")
-OF_SILVER = ("one_song_per_track", "records_lead_to_songs")
+OF_SILVER = ("one_song_per_track", "records_lead_to_songs", "crosswalk_holds")
 OTHER_SERVERS = {
     "search_holds_all_songs", "vectors_hold_all_lyrics", "records_can_be_given_again",
 }  # fmt: skip
@@ -275,9 +275,9 @@ def test_objects_of_which_no_record_leads_to_a_song(star):
     def add(*rows: tuple[str, str | None, str, str]) -> None:
         with psycopg.connect(star.url) as conn:
             conn.cursor().executemany(
-                "INSERT INTO music.song_source (record_key, song_key, format, source, rank, seq,"
-                " row_hash, line) VALUES (%s, %s, %s, %s, 1, 1, 'h', 1)",
-                rows,
+                "INSERT INTO music.song_source (record_key, song_key, own_key, format, source,"
+                " rank, seq, row_hash, line) VALUES (%s, %s, %s, %s, %s, 1, 1, 'h', 1)",
+                [(key, song, song, *rest) for key, song, *rest in rows],
             )
 
     add(*rows)
@@ -475,3 +475,32 @@ def test_indexes_are_not_compared_while_a_batch_is_under_way(star, monkeypatch):
     assert found.passed
     assert "Not compared" in found.description
     assert not indexes.vectors(1).passed
+
+
+def test_records_and_the_crosswalk_agree(star):
+    def put(*statements: str) -> None:
+        with psycopg.connect(star.url) as conn:
+            for statement in statements:
+                conn.execute(statement)
+
+    put(
+        "INSERT INTO music.song_source (record_key, song_key, own_key, match_key, format, source,"
+        " rank, seq, row_hash, line) VALUES"
+        " ('a', 'SOund', 'SOund', 'x / y', 'hdf5', 's', 1, 1, 'h', 1),"
+        " ('b', 'SOund', 'fp-b', 'x / y', 'lyrics', 's', 1, 1, 'h', 1),"
+        " ('c', 'SOother', 'SOother', 'x / y', 'hdf5', 's', 1, 1, 'h', 1)",
+        "INSERT INTO music.song_match (own_key, song_key, reason, confidence, evidence)"
+        " VALUES ('fp-b', 'SOund', 'name', 0.6, '{}')",
+    )
+    found = audit(star.url)["silver_songs", "crosswalk_holds"]
+    assert found.passed
+    assert "| song | x / y | SOother SOund |" in str(found.metadata["likely_doubles"].value)
+    put("UPDATE music.song_source SET song_key = 'fp-b' WHERE record_key = 'b'")
+    found = audit(star.url)["silver_songs", "crosswalk_holds"]
+    assert not found.passed
+    assert found.metadata["keys_that_disagree"].value == 1
+    put(
+        "UPDATE music.song_source SET song_key = 'SOund' WHERE record_key = 'b'",
+        "INSERT INTO music.song_redirect (old_key, song_key) VALUES ('SOund', 'SOother')",
+    )
+    assert not audit(star.url)["silver_songs", "crosswalk_holds"].passed, "a song that lives"

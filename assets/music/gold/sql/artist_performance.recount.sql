@@ -18,8 +18,11 @@ LEFT JOIN music.artist_performance AS g ON g.artist_key = c.key
 WHERE (r.songs = 0) <> (g.artist_key IS NULL) OR (
     g.artist_key IS NOT NULL AND (
         g.songs <> r.songs
-        OR g.artist IS DISTINCT FROM
-            (SELECT a.name FROM music.dim_artist AS a WHERE a.artist_key = c.key)
+        OR NOT EXISTS (
+            SELECT FROM music.dim_artist AS a
+            WHERE a.artist_key = c.key
+              AND (a.name, a.location, a.latitude, a.longitude)
+                IS NOT DISTINCT FROM (g.artist, g.location, g.latitude, g.longitude))
         OR coalesce(abs(g.average_tempo - r.tempo) > 1e-9 * (1 + abs(r.tempo)),
             (g.average_tempo IS NULL) <> (r.tempo IS NULL))
         OR coalesce(abs(g.average_loudness - r.loudness) > 1e-9 * (1 + abs(r.loudness)),
