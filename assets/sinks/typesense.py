@@ -186,15 +186,20 @@ class DocumentStore:
         Raises PermanentError or TransientError for a failure, which comes in an answer of status
         200.
         """
-        searches: Any = {"searches": [{"collection": self.name, **parameters}]}
+        (found,) = self.searches([parameters])
+        return found
+
+    def searches(self, several: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The results of several searches of one request; raises as :meth:`search`."""
+        searches: Any = {"searches": [{"collection": self.name, **one} for one in several]}
         with asking("a search"):
             answer: Any = self.client.multi_search.perform(searches)
-        found: Mapping[str, Any]
-        (found,) = answer["results"]
-        if "error" in found:
-            status = int(found.get("code", _SERVER_ERRORS))
-            raise refusal(status, f"Typesense refused a search: {found['error']}")
-        return found
+        results: list[Mapping[str, Any]] = answer["results"]
+        for found in results:
+            if "error" in found:
+                status = int(found.get("code", _SERVER_ERRORS))
+                raise refusal(status, f"Typesense refused a search: {found['error']}")
+        return results
 
     def _field(self, column: Column) -> dict[str, Any]:
         field: dict[str, Any] = {"name": column.name, "type": _TYPES[column.type]}

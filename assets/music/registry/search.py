@@ -42,8 +42,9 @@ SONGS = Table(
         _detail("genre"),
         _detail("genre").named("genre_code", "Stands for the genre in filters."),
         _detail("year"),
+        replace(_of_lyrics("lyrics", "text", "Lyrics."), nullable=True),
         replace(
-            _of_lyrics("lyrics", "text", "Lyrics, or their words, most frequent first."),
+            _of_lyrics("stems", "text", "Stems of the lyrics' words, where there is no text."),
             nullable=True,
         ),
         _detail("row_hash"),

@@ -10,6 +10,7 @@ scores would be ranked as they happen to lie.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from assets.embeddings import embed
 from assets.music.search.lyrics_vectors import MEANING, PASSAGE, SONG, TEXT, WORDS
 from assets.music.search.ranking import Hit, best_by_song, fused, ranks, search_until
+from assets.music.search.stems import stems
 from assets.music.search.terms import has_words
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def matching(lyrics: VectorStore, openai: OpenAI, term: str, limit: int) -> tupl
     by_meaning = search_until(
         _search(lyrics, MEANING, "COSINE", _vector(openai, lyrics, term)), DEPTH
     )
-    by_words = search_until(_search(lyrics, WORDS, "BM25", term), DEPTH)
+    by_words = search_until(_search(lyrics, WORDS, "BM25", with_stems(term)), DEPTH)
     meaning, words = ranks(by_meaning), ranks(by_words)
     best = fused(by_meaning, by_words)[:limit]
     # The passage to show is that of the ranking in which the song stands higher.
@@ -72,6 +74,16 @@ def matching(lyrics: VectorStore, openai: OpenAI, term: str, limit: int) -> tupl
         )
         for song, score in best
     )
+
+
+def with_stems(term: str) -> str:
+    """The term, and after it those stems of its words that are no words of it.
+
+    BM25 asks for any of the words, so that passages of bags are found by the stems, and texts by
+    the words.
+    """
+    words = {word.lower() for word in re.findall(r"\w+", term)}
+    return " ".join([term, *(stem for stem in stems(term) if stem not in words)])
 
 
 def nearest(lyrics: VectorStore, song_key: str, songs: int) -> list[Hit] | None:

@@ -74,7 +74,7 @@ def write(
             written += len(held)
             unchanged += sum(before.get(song.song_key) == song.row_hash for song in songs)
             deleted += len(gone)
-            with_lyrics += sum("lyrics" in one for one in made)
+            with_lyrics += sum("lyrics" in one or "stems" in one for one in made)
     return SinkResult(
         written, unchanged, deleted, time.monotonic() - started, {"with_lyrics": with_lyrics}
     )
@@ -103,7 +103,7 @@ def verify(
 
 def document(song: Song) -> Document:
     """The song as a document: fields without a value are left out."""
-    lyrics = (song.lyrics.text or "").strip() or words_text(song.lyrics.words or ())
+    text = (song.lyrics.text or "").strip()
     fields = {
         "id": song.song_key,
         "song_key": song.song_key,
@@ -114,7 +114,9 @@ def document(song: Song) -> Document:
         "genre": song.genre,
         "genre_code": genre_code(song.genre) if song.genre else None,
         "year": song.year,
-        "lyrics": lyrics or None,
+        "lyrics": text or None,
+        # Most frequent first.
+        "stems": (words_text(song.lyrics.words or ()) or None) if not text else None,
         "row_hash": song.row_hash,
     }
     return {field: value for field, value in fields.items() if value is not None}

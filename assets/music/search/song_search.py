@@ -1,35 +1,42 @@
 """Songs by the words of their title, artists, album and lyrics.
 
-Belongs here: the query to Typesense and what is read of its answer. Does not: what the collection
-holds (``song_documents.py``).
+Belongs here: the queries to Typesense and what is read of its answers. Does not: what the
+collection holds (``song_documents.py``), how a term is cut to stems (``stems.py``).
+
+A song of which there is a text is found by words as they are written; one of which there is but a
+bag of stems is found by stems, too. Typesense asks all fields for the same words, so these are two
+searches, and a third one for what both find: ``found`` and the counts are of the union.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from assets.music.search.song_documents import genre_code
-from assets.music.search.terms import EVERYTHING, has_words
+from assets.music.search.stems import stems
+from assets.music.search.terms import EVERYTHING, as_written, has_words
 from assets.sinks.typesense import Document, DocumentStore
 
 _FACETS = 100
 #: More years than songs can have: decades are counted from them.
 _YEARS = 1_000
 # Title and artists weigh more than the album, and that more than the lyrics.
-_QUERY = {
-    "query_by": "title,artists,album,lyrics",
-    "query_by_weights": "8,8,4,2",
+_QUERY: dict[str, Any] = {
+    "query_by": "title,artists,album,lyrics,stems",
+    "query_by_weights": "8,8,4,2,2",
     # How many words a prefix or a misspelt word may stand for; the server's own 4 loses songs.
     "max_candidates": 1_000,
     "facet_by": "genre,year,artists",
     "max_facet_values": _YEARS,
     "sort_by": "_text_match:desc,song_key:asc",
-    "exclude_fields": "lyrics",
+    "exclude_fields": "lyrics,stems",
     "highlight_fields": "none",
 }
+_AS_WRITTEN = {"num_typos": 0, "drop_tokens_threshold": 0}
+_STEMS = {"query_by": "stems", "query_by_weights": "1", "prefix": False, **_AS_WRITTEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +73,71 @@ def matching(
 ) -> FoundSongs:
     """Songs that hold the words of ``term``, by Typesense's text match, then song key.
 
-    None for a term without a word, which Typesense takes for all songs, or for whatever remains of
-    it; but ``*`` does stand for all.
+    After them come those whose bag of words holds its stems. None for a term without a word, which
+    Typesense takes for all songs, or for whatever remains of it; but ``*`` does stand for all.
+    Counts by artist are exact while the songs have at most 1,000.
     """
     if term != EVERYTHING and not has_words(term):
         return FoundSongs(0, (), (), ())
     filters = [f"genre_code:={genre_code(genre)}"] if genre is not None else []
     if year is not None:
         filters.append(f"year:={int(year)}")
-    answer = documents.search(
-        {**_QUERY, "q": term, "per_page": limit, "filter_by": " && ".join(filters)}
-    )
-    counts = {
-        facet["field_name"]: [(one["value"], one["count"]) for one in facet["counts"]]
-        for facet in answer["facet_counts"]
-    }
-    years = _by_count(counts.get("year", ()), int)
+    asked = {**_QUERY, "q": term, "per_page": limit, "filter_by": " && ".join(filters)}
+    cut = () if as_written(term) else stems(term)
+    found = None
+    if cut:
+        in_bag = " && ".join([*filters, f"stems:{' '.join(cut)}"])
+        found = _union(
+            *documents.searches(
+                [
+                    {**asked, **_AS_WRITTEN},
+                    # Those that were found as they are written may be among them.
+                    {**asked, **_STEMS, "q": " ".join(cut), "per_page": 2 * limit},
+                    {**asked, **_AS_WRITTEN, "filter_by": in_bag, "per_page": 0},
+                ]
+            )
+        )
+    # Misspelt words, and fewer of them, only where there is nothing else.
+    found = found if found and found.songs else _answer(documents.search(asked))
+    years = _by_count(found.counts["year"].items(), int)
     return FoundSongs(
-        answer["found"],
-        tuple(_found(hit["document"]) for hit in answer["hits"]),
-        tuple(_by_count(counts.get("genre", ()), str)[:_FACETS]),
+        found.songs,
+        tuple(_found(one) for one in found.best[:limit]),
+        tuple(_by_count(found.counts["genre"].items(), str)[:_FACETS]),
         tuple(years[:_FACETS]),
         tuple(_by_decade(years)),
-        tuple(_by_count(counts.get("artists", ()), str)[:_FACETS]),
+        tuple(_by_count(found.counts["artists"].items(), str)[:_FACETS]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """How many ``songs`` in all, the ``best`` of them, and how many by value of each facet."""
+
+    songs: int
+    best: list[Document]
+    counts: dict[str, Counter[str]]
+
+
+def _answer(result: Mapping[str, Any]) -> _Answer:
+    counts = {facet: Counter[str]() for facet in _QUERY["facet_by"].split(",")}
+    for facet in result["facet_counts"]:
+        counts[facet["field_name"]].update({one["value"]: one["count"] for one in facet["counts"]})
+    return _Answer(result["found"], [hit["document"] for hit in result["hits"]], counts)
+
+
+def _union(*results: Mapping[str, Any]) -> _Answer:
+    """What is found as it is written, then by stems, given what is found by both."""
+    written, stemmed, both = map(_answer, results)
+    shown = {one["id"] for one in written.best}
+    return _Answer(
+        written.songs + stemmed.songs - both.songs,
+        [*written.best, *(one for one in stemmed.best if one["id"] not in shown)],
+        {
+            # Values of which none is left are none.
+            facet: (counts + stemmed.counts[facet]) - both.counts[facet]
+            for facet, counts in written.counts.items()
+        },
     )
 
 

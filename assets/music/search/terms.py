@@ -18,6 +18,11 @@ def trimmed(term: str) -> str:
     return words
 
 
+def as_written(term: str) -> bool:
+    """Whether no other words may stand for the term's: ``*``, a phrase, words not to be there."""
+    return term == EVERYTHING or '"' in term or any(word[0] == "-" for word in term.split())
+
+
 def has_words(term: str) -> bool:
     """Whether there is a letter or digit, of any script: punctuation and emoji say nothing."""
     return any(character.isalnum() for character in term)

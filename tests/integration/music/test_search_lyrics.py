@@ -103,6 +103,20 @@ def test_more_of_a_rare_word_stands_higher_by_words(index):
     assert [match.song_key for match in rain] == [f"SORAIN{n}" for n in range(5)]
 
 
+def test_words_find_passages_of_which_only_stems_are_known(index):
+    texts = [Song("SOTEXT", text="hush little baby"), *(Song(f"SO{n}", text="x") for n in range(9))]
+    bag = Song("SOBAG", words=(("littl", 2), ("heaven", 1), ("babi", 5), ("redempt", 1)))
+    index.world.put("b1", [*texts, bag])
+    index.write("b1")
+
+    def by_words(term):
+        return {match.song_key for match in index.search(term, 50) if match.rank_by_words}
+
+    assert by_words("Little baby") == {"SOTEXT", "SOBAG"}
+    assert by_words("redemption") == by_words("Babies?") == by_words("heaven's") == {"SOBAG"}
+    assert by_words("hush") == {"SOTEXT"}
+
+
 def test_a_song_of_many_passages_is_one_answer(index, monkeypatch):
     from assets.music.search import ranking
 

@@ -60,7 +60,8 @@ class Index:
             assert tuple(found["artists"]) == song.artists
             assert found.get("artist") == next(iter(song.artists), None)
             assert (found.get("album"), found.get("genre")) == (song.album, song.genre)
-            assert (found.get("year"), found.get("lyrics")) == (song.year, song.lyrics)
+            assert (found.get("year"), found.get("lyrics")) == (song.year, song.text)
+            assert found.get("stems") == (None if song.text else song.lyrics)
         assert self.store.count() == len(self.world.songs)
 
     def search(self, term, limit=100, **filters):
@@ -326,6 +327,60 @@ def test_what_is_called_like_the_term_comes_before_what_mentions_it(index):
     # In quotation marks it is a phrase: the words next to each other, in this order.
     phrase = {song.song_key for song in index.search('"moon river"').songs}
     assert phrase == {"SO1", "SO2", "SO3", "SO4"}
+
+
+def test_words_find_the_songs_of_which_only_stems_are_known(index):
+    """Which songs hold which words is written here by hand, stems as musiXmatch has them."""
+    bags = {
+        "SOBAG1": "littl babi heaven cri not",
+        "SOBAG2": "babi littl love",
+        "SOBAG3": "run love littl",
+        "SOBAG4": "day babi",
+    }
+    songs = [
+        *(Song(key, f"T {key}", ("Bags",), None, "Pop", 1999,
+               words=tuple((word, 9 - n) for n, word in enumerate(stems.split())))
+          for key, stems in bags.items()),
+        Song("SOTEXT1", "Hush", ("Us",), None, "Folk", 1968, "hush little baby, do not weep"),
+        Song("SOTEXT2", "Babies", ("Us",), None, "Folk", 1968, "littl babi is how a stem looks"),
+        Song("SOTITLE", "Little Baby", ("Bags",), None, "Pop", 1975,
+             words=(("littl", 2), ("babi", 1))),
+        Song("SONAMED", "Baby Little", ("Bags",), None, "Pop", 1975, words=(("else", 2),)),
+    ]  # fmt: skip
+    index.world.put("b1", songs)
+    index.write("b1")
+    found = index.search("little baby")
+    assert {song.song_key for song in found.songs} == {
+        "SOBAG1", "SOBAG2", "SOTEXT1", "SOTITLE", "SONAMED"
+    }  # fmt: skip
+    # As it is written before what holds the stems; the title before the lyrics.
+    assert {song.song_key for song in found.songs[:2]} == {"SOTITLE", "SONAMED"}
+    assert {song.song_key for song in found.songs[3:]} == {"SOBAG1", "SOBAG2"}
+    # Nothing is counted twice that both searches find.
+    assert found.found == 5
+    assert dict(found.genres) == {"Pop": 4, "Folk": 1}
+    assert dict(found.years) == {1999: 2, 1975: 2, 1968: 1}
+    assert dict(found.artists) == {"Bags": 4, "Us": 1}
+    assert [index.search("little baby", n).songs for n in range(1, 6)] == [
+        found.songs[:n] for n in range(1, 6)
+    ]
+    for term, keys in {
+        "crying in heaven": set(),
+        "heaven's babies": {"SOBAG1"},
+        "Don't CRY, baby": set(),
+        "babies days": {"SOBAG4"},
+        "loved running": {"SOBAG3"},
+    }.items():
+        assert {song.song_key for song in index.search(term).songs} >= keys, term
+        if keys:
+            assert index.search(term).found == len(keys), term
+    assert index.search("little baby", genre="Folk").found == 1
+    assert index.search("babies", year=1999).found == 3
+    # A phrase is about words next to each other, of which a bag says nothing.
+    phrase = {song.song_key for song in index.search('"little baby"').songs}
+    assert phrase == {"SOTEXT1", "SOTITLE"}
+    # Misspelt, where no song has the words as written.
+    assert "SOTITLE" in {song.song_key for song in index.search("litlle baby").songs}
 
 
 @pytest.mark.parametrize(

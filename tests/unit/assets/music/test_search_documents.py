@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 from assets.music.registry.search import PASSAGES, SONGS
@@ -26,6 +27,16 @@ def test_a_document_has_what_the_song_has() -> None:
     }  # fmt: skip
 
 
+def test_a_bag_of_words_is_not_taken_for_lyrics() -> None:
+    words = [{"word": "babi", "count": 1}, {"word": "littl", "count": 3}]
+    document = song_documents.document(replace(BARE, lyrics=Lyrics(None, words)))
+    assert document.get("stems") == "littl babi"
+    assert "lyrics" not in document
+    document = song_documents.document(replace(BARE, lyrics=Lyrics("a text", words)))
+    assert document.get("lyrics") == "a text"
+    assert "stems" not in document
+
+
 def test_every_field_of_a_document_is_declared_and_shown() -> None:
     nobody: Any = None
     fields = song_documents.store(nobody, "songs").fields
@@ -39,9 +50,10 @@ def test_every_field_of_a_document_is_declared_and_shown() -> None:
         {"name": "genre_code", "type": "string", "optional": True},
         {"name": "year", "type": "int32", "facet": True, "optional": True},
         {"name": "lyrics", "type": "string", "optional": True},
+        {"name": "stems", "type": "string", "optional": True},
         {"name": "row_hash", "type": "string", "index": False, "optional": True},
     ]
-    assert set(song_documents.document(SONG)) == {*fields, "id"}
+    assert {*song_documents.document(SONG), "stems"} == {*fields, "id"}
     assert {column.name for column in SONGS.column_schema().columns} == {*fields, "id"}
     assert {"chunk_id", "vector", "sparse"} < set(PASSAGES.names)
 
