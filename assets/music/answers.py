@@ -20,6 +20,7 @@ from assets.music.search import (
 from assets.music.search import (
     similar_songs as similar,
 )
+from assets.music.search.floors import floor_of
 from assets.music.search.lyrics_search import LyricsMatch
 from assets.music.search.similar_songs import (
     NothingToCompareError,
@@ -80,8 +81,9 @@ def search_songs(
 ) -> FoundSongs:
     """Songs whose title, artists, album or lyrics hold the words of ``term``, the last as a prefix.
 
-    Misspelt words find songs when the words as written find none; words in ``"`` are a phrase.
-    ``*`` stands for all songs; a term without a letter or digit finds none.
+    A song of which only stems are known is found by the stems of the words, too, after those that
+    hold the words. Misspelt words find songs when the words as written find none; words in ``"``
+    are a phrase. ``*`` stands for all songs; a term without a letter or digit finds none.
     ``genre`` is compared without regard to case and spacing. Order: Typesense's text match, then
     song key. Raises ValueError for an empty or overlong term or a limit out of 1 to 100,
     PermanentError or TransientError for what Typesense refuses.
@@ -90,17 +92,20 @@ def search_songs(
 
 
 def search_lyrics(
-    lyrics: VectorStore, openai: OpenAI, term: str, limit: int = 10
+    lyrics: VectorStore, openai: OpenAI, term: str, limit: int = 10, *, floor: float | None = None
 ) -> tuple[LyricsMatch, ...]:
     """Songs whose lyrics mean ``term`` or hold its words, best first.
 
     Hybrid search over passages: cosine of the embeddings, and BM25. Each gives a ranking of songs,
     the first of which are fused by reciprocal rank. Order: score rounded to 6 decimals, then the
-    cosine, then BM25, then song key. A term without a letter or digit finds none. Raises ValueError
+    cosine, then BM25, then song key. Songs with a cosine below ``floor`` mean something else: None
+    is the model's own floor (``floors.py``). What is near to nothing, and holds no words of lyrics,
+    finds none; nor does a term without a letter or digit. Raises ValueError
     for an empty or overlong term or a limit out of 1 to 100, and what the clients of Milvus and of
     the embeddings raise.
     """
-    return lyrics_search.matching(lyrics, openai, trimmed(term), _limit(limit))
+    least = floor_of(lyrics.space.model) if floor is None else floor
+    return lyrics_search.matching(lyrics, openai, trimmed(term), _limit(limit), least)
 
 
 def similar_songs(

@@ -36,7 +36,8 @@ class LyricsMatch:
     """A song whose lyrics answer a term, with the passage that answers best.
 
     ``score`` is the sum of 1 / (60 + rank) over both rankings, rounded to 6 decimals; a rank is
-    None where the song is not among the first DEPTH by meaning, or holds none of the words.
+    None where the song is not among the first DEPTH by meaning or not near enough, or holds none of
+    the words. ``cosine`` is that of its nearest passage, where it has a rank by meaning.
     """
 
     song_key: str
@@ -44,18 +45,22 @@ class LyricsMatch:
     rank_by_meaning: int | None
     rank_by_words: int | None
     passage: str
+    cosine: float | None = None
 
 
-def matching(lyrics: VectorStore, openai: OpenAI, term: str, limit: int) -> tuple[LyricsMatch, ...]:
+def matching(
+    lyrics: VectorStore, openai: OpenAI, term: str, limit: int, floor: float
+) -> tuple[LyricsMatch, ...]:
     """The first DEPTH songs by meaning and by words, fused; none for a term without a word.
 
-    Anything has a nearest vector, so that what means nothing would find songs, too.
+    By meaning only those whose cosine is at least ``floor``.
     """
     if not has_words(term):
         return ()
-    by_meaning = search_until(
+    nearest_songs = search_until(
         _search(lyrics, MEANING, "COSINE", _vector(openai, lyrics, term)), DEPTH
     )
+    by_meaning = [hit for hit in nearest_songs if hit.score >= floor]
     by_words = search_until(_search(lyrics, WORDS, "BM25", with_stems(term)), DEPTH)
     meaning, words = ranks(by_meaning), ranks(by_words)
     best = fused(by_meaning, by_words)[:limit]
@@ -68,9 +73,15 @@ def matching(lyrics: VectorStore, openai: OpenAI, term: str, limit: int) -> tupl
     }
     keys = {song: f"{song}#{passages[song]}" for song, _ in best}
     texts = lyrics.stored(list(keys.values()), [TEXT])
+    cosines = {hit.song_key: hit.score for hit in by_meaning}
     return tuple(
         LyricsMatch(
-            song, score, meaning.get(song), words.get(song), texts.get(keys[song], {}).get(TEXT, "")
+            song,
+            score,
+            meaning.get(song),
+            words.get(song),
+            texts.get(keys[song], {}).get(TEXT, ""),
+            cosines.get(song),
         )
         for song, score in best
     )

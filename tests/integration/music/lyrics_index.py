@@ -14,6 +14,7 @@ import psycopg
 from assets.embeddings import Space
 from assets.music.answers import search_lyrics, similar_songs
 from assets.music.search import lyrics_vectors
+from assets.music.search.floors import NO_FLOOR
 from assets.music.search.song_rows import TouchedPages
 from resources.milvus import MilvusResource
 from resources.openai import OpenAIResource
@@ -86,9 +87,10 @@ class Index:
             {row["song_key"] for row in rows.values()}
         )
 
-    def search(self, term, limit=10):
+    def search(self, term, limit=10, floor=NO_FLOOR):
+        """Without a floor all songs have a rank; None is that of the model."""
         with self.openai.client() as client:
-            return search_lyrics(self.store, client, term, limit)
+            return search_lyrics(self.store, client, term, limit, floor=floor)
 
     def similar(self, key, k=10, by="lyrics"):
         with psycopg.connect(self.pg.url) as connection:

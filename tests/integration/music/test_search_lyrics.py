@@ -103,6 +103,37 @@ def test_more_of_a_rare_word_stands_higher_by_words(index):
     assert [match.song_key for match in rain] == [f"SORAIN{n}" for n in range(5)]
 
 
+def test_what_nothing_is_near_to_finds_nothing(index):
+    """Cosines recounted with numpy: a song has a rank by meaning where its own is not below."""
+    songs, paraphrases = generated()
+    index.world.put("b1", songs)
+    index.write("b1")
+    term = next(iter(paraphrases.values()))
+    (query,) = index.embedding([term])
+    best: dict[str, float] = {}
+    for row in index.rows().values():
+        best[row["song_key"]] = max(
+            best.get(row["song_key"], -1.0), float(np.dot(query, row["vector"]))
+        )
+    floor = sorted(best.values())[-4] - 1e-4
+    found = index.search(term, 46, floor)
+    assert {match.song_key for match in found if match.rank_by_meaning} == {
+        key for key, cosine in best.items() if cosine >= floor
+    }
+    for match in found:
+        if match.rank_by_meaning:
+            assert match.cosine == pytest.approx(best[match.song_key], abs=1e-5)
+        else:
+            assert match.cosine is None
+            assert match.rank_by_words
+    for noise in ("qwxzk blorfnik", "kubernetes helm rollback", "zzzzqqqxxyy"):
+        assert len(index.search(noise, 46)) == 46
+        assert index.search(noise, 46, None) == ()
+    # What holds the words is found, however far it is.
+    assert [match.rank_by_meaning for match in index.search("loan", 9, 1.0)] == [None]
+    assert index.search("a beacon that guides ships", 1, None)[0].song_key == "SOTHEME0"
+
+
 def test_words_find_passages_of_which_only_stems_are_known(index):
     texts = [Song("SOTEXT", text="hush little baby"), *(Song(f"SO{n}", text="x") for n in range(9))]
     bag = Song("SOBAG", words=(("littl", 2), ("heaven", 1), ("babi", 5), ("redempt", 1)))
