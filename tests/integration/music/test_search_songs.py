@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import sys
 from collections import Counter
@@ -381,6 +382,50 @@ def test_words_find_the_songs_of_which_only_stems_are_known(index):
     assert phrase == {"SOTEXT1", "SOTITLE"}
     # Misspelt, where no song has the words as written.
     assert "SOTITLE" in {song.song_key for song in index.search("litlle baby").songs}
+
+
+#: Stems as musiXmatch would have them, written by hand.
+INFLECTED = {
+    "baby": "babi", "babies": "babi", "little": "littl", "love": "love", "loving": "love",
+    "heaven": "heaven", "heavens": "heaven", "running": "run", "run": "run", "cry": "cri",
+    "cried": "cri", "happily": "happili", "dream": "dream", "dreaming": "dream",
+}  # fmt: skip
+
+
+def test_texts_and_bags_are_counted_like_by_hand(index):
+    """300 songs, half of them bags; every song that holds the words, or their stems, once."""
+    rng = random.Random(5)
+    songs = []
+    for n in range(300):
+        words = rng.sample(sorted(INFLECTED), rng.randint(2, 7))
+        said = {"text": " ".join(words)} if n % 2 else {
+            "words": tuple((stem, 1) for stem in dict.fromkeys(INFLECTED[w] for w in words))
+        }  # fmt: skip
+        songs.append(Song(f"SO{n:03d}", None, (rng.choice("XYZ"),), year=1990 + n % 3, **said))
+    index.world.put("b1", songs)
+    index.write("b1")
+
+    def holds(song, words):
+        there = song.lyrics.split()
+        written = all(word in there for word in words[:-1]) and any(
+            one.startswith(words[-1]) for one in there
+        )
+        return written or (not song.text and all(INFLECTED[word] in there for word in words))
+
+    asked = 0
+    for _ in range(60):
+        words = rng.sample(sorted(INFLECTED), rng.randint(1, 3))
+        expected = [song for song in songs if holds(song, words)]
+        if not expected or len({INFLECTED[word] for word in words}) < len(words):
+            continue  # misspelt words and fewer ones may find some; or one word stands for two
+        found = index.search(" ".join(words))
+        assert found.found == len(expected), words
+        assert {song.song_key for song in found.songs} <= {song.key for song in expected}
+        assert len({song.song_key for song in found.songs}) == min(100, len(expected))
+        assert dict(found.years) == Counter(song.year for song in expected), words
+        assert dict(found.artists) == Counter(song.artists[0] for song in expected), words
+        asked += 1
+    assert asked > 40
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 #: How much of a file tells its format.
 HEAD_BYTES = 256 * 1024
+#: A line of musiXmatch's table of stems.
+_STEM = re.compile(rb"[^\r\n]{1,100}<SEP>[^\r\n]{1,100}\r?(\n|$)")
 #: Columns of a table that is none of songs, of which so many are named.
 _NAMED = 8
 
@@ -80,6 +83,8 @@ def _known(fields: list[str]) -> int:
 def _looks_like(text: bytes, header: list[str]) -> str:
     if not text:
         return "an empty file"
+    if _STEM.match(text):
+        return "musiXmatch's table of stems and words: it has no songs, and search needs none"
     if len(header) < 2:  # noqa: PLR2004  one field may be anything
         return "neither HDF5, JSON, musiXmatch nor CSV of songs"
     named = ", ".join(header[:_NAMED])

@@ -56,6 +56,14 @@ def test_a_byte_order_mark_is_skipped(form):
     assert row["format"] == form
 
 
+def test_musixmatchs_table_of_stems_is_refused_in_words_of_its_own():
+    for data in (b"hatr<SEP>hatred\r\nfour<SEP>four\r\n", "día<SEP>día".encode()):
+        with pytest.raises(UnreadableObject) as caught:
+            chunks(data)
+        assert caught.value.reason == "unknown_format"
+        assert "table of stems" in caught.value.detail
+
+
 @pytest.mark.parametrize(
     "data", [b"", b" \n", b"\xef\xbb\xbf", b"\x00" * 100, b"PAR1", gzip.compress(b"PAR1", mtime=0)]
 )
