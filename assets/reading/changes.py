@@ -1,7 +1,8 @@
 """Which days of reading have changed, and reporting them to Dagster.
 
 Belongs here: noting days and contents in Postgres, contents to days, days to materializations of
-``user_interaction``. Does not: what is recomputed for them (automation conditions of the counts).
+``user_interaction``. Does not: which days those are (``content_days.py``), what is recomputed for
+them (automation conditions of the counts).
 
 A day is noted in the transaction that makes its events final, and let go only after Dagster has it:
 a crash in between reports a day twice, never not at all.
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.reading.merges import ask
+from assets.reading import content_days
 from assets.reading.pipeline import DAYS, USER_INTERACTION_KEY
-from assets.reading.rules import FIRST_DAY, READ_BEYOND
+from assets.reading.rules import FIRST_DAY
 from resources.advisory_locks import Lock, held
 
 if TYPE_CHECKING:
@@ -33,20 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Contents per query and days per round: a request of BigQuery's takes 10 MB.
+#: Contents and days of one round.
 CONTENTS_AT_ONCE = 50_000
 DAYS_AT_ONCE = 200
-
-#: Every event that the contents' new categories make count. It reads three columns of the whole
-#: table, for a content's events may be of any day: hence not per micro-batch.
-DAYS_OF_CONTENTS = f"""
-SELECT DATE(updated_at) AS day
-FROM `{{user_interaction}}`
-WHERE content_id IN UNNEST(@content_ids) AND read_percent > {READ_BEYOND}
-  AND updated_at >= TIMESTAMP '{FIRST_DAY} 00:00:00+00'
-GROUP BY day
-ORDER BY day
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +107,6 @@ def quiet_seconds(conn: Connection) -> float | None:
     return row[0] if row else None
 
 
-def days_of_contents(warehouse: Warehouse, content_ids: Sequence[int]) -> list[date]:
-    """The days with an event of these contents that counts."""
-    from google.cloud.bigquery import ArrayQueryParameter
-
-    days: set[date] = set()
-    for start in range(0, len(content_ids), CONTENTS_AT_ONCE):
-        ids = list(content_ids[start : start + CONTENTS_AT_ONCE])
-        rows = ask(
-            warehouse,
-            DAYS_OF_CONTENTS,
-            [ArrayQueryParameter("content_ids", "INT64", ids)],
-        )
-        days.update(row["day"] for row in rows)
-    return sorted(days)
-
-
 @dataclass(frozen=True, slots=True)
 class Reported:
     """What one call reported: days, the events that they gained, contents resolved to days."""
@@ -200,7 +174,8 @@ def _reporter(
 def _resolve_contents(conn: Connection, warehouse: Warehouse) -> int:
     """Note the days of some changed contents, and let those contents go; how many there were.
 
-    The query sees every event that was final before; a later one notes its day itself.
+    They wait while the index has not all days. It has those of every event that was noted before;
+    a later one notes its day itself.
     """
     rows = conn.execute(
         """
@@ -209,10 +184,10 @@ def _resolve_contents(conn: Connection, warehouse: Warehouse) -> int:
         """,
         (CONTENTS_AT_ONCE,),
     ).fetchall()
-    if not rows:
+    if not rows or not content_days.fill(conn, warehouse):
         return 0
-    days = days_of_contents(warehouse, [content_id for content_id, _ in rows])
     with conn.transaction():
+        days = content_days.days_of_contents(conn, [content_id for content_id, _ in rows])
         note_changed_days(conn, dict.fromkeys(days, 0))
         conn.execute(
             """

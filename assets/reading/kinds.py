@@ -6,8 +6,9 @@ or a row written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.reading import rules
@@ -39,6 +40,7 @@ class Kind:
     ``accept`` takes the values of ``fields`` and the time up to which a fact may be, and gives the
     row or why there is none. ``change`` is what a row changes, the event's day or the content, and
     ``change_sql`` the same in SQL; ``note`` writes it down in Postgres, with the rows gained.
+    ``read_on`` gives the contents and days on which rows make a new category count.
     """
 
     name: Literal["events", "categories"]
@@ -51,6 +53,7 @@ class Kind:
     change: Callable[[Any], Any]
     change_sql: str
     note: Callable[[psycopg.Connection[Any], Mapping[Any, int]], None]
+    read_on: Callable[[Iterable[Any]], set[tuple[int, date]]]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,6 +72,11 @@ EVENTS = Kind(
     change=lambda row: row.updated_at.date(),
     change_sql="DATE(updated_at)",
     note=note_changed_days,
+    read_on=lambda rows: {
+        (row.content_id, row.updated_at.date())
+        for row in rows
+        if row.read_percent > rules.READ_BEYOND
+    },
 )
 CATEGORIES = Kind(
     name="categories",
@@ -81,5 +89,6 @@ CATEGORIES = Kind(
     change=lambda row: row.content_id,
     change_sql="content_id",
     note=note_changed_contents,
+    read_on=lambda _rows: set(),
 )
 KINDS = (EVENTS, CATEGORIES)

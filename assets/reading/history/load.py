@@ -18,11 +18,13 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from assets.reading.content_days import note_content_days
 from assets.reading.fact_statements import days_parameters, gained, merge
 from assets.reading.fencing import fencing_token
 from assets.reading.history.validation import tally
 from assets.reading.kinds import CATEGORIES, EVENTS, KINDS, Kind
 from assets.reading.merges import location_of, run_merge, settle
+from assets.reading.rules import READ_BEYOND
 from assets.sinks.bigquery import load_apart, load_config, refusal, same_row, stage, within
 from assets.sinks.result import SAMPLE, SinkResult, Verification
 from landing.batch.failures import TransientError
@@ -100,7 +102,7 @@ def write_events(
     if own:
         warehouse.ensure()
         own -= _days(_load(warehouse, conn, bucket, delivery))
-    return _write(EVENTS, warehouse, conn, own, started)
+    return _write(EVENTS, warehouse, conn, own, started=started, read_on=_read_on(delivery))
 
 
 def write_categories(
@@ -126,7 +128,7 @@ def write_categories(
         rows = expected - refused[CATEGORIES.name]
         _require_loaded(warehouse, CATEGORIES, rows)
         own = Counter({None: rows} if rows else {})
-    return _write(CATEGORIES, warehouse, conn, own, started)
+    return _write(CATEGORIES, warehouse, conn, own, started=started)
 
 
 def _tallied(delivery: Delivery) -> Counter[str]:
@@ -148,6 +150,16 @@ def _days(tallied: Mapping[str, int]) -> Counter[date | None]:
             if what != CATEGORIES.name
         }
     )
+
+
+def _read_on(delivery: Delivery) -> Iterator[tuple[int, date]]:
+    """The contents and days of the staged events that count, of each part anew."""
+    import polars as pl
+
+    day = pl.col("updated_at").dt.date()
+    for frame in delivery.facts(rows=APART_ROWS):
+        counting = frame.lazy().filter(pl.col("read_percent") > READ_BEYOND)
+        yield from counting.select("content_id", day).unique().collect().iter_rows()
 
 
 def _load(warehouse: Warehouse, conn: Connection, bucket: str, delivery: Delivery) -> Counter[str]:
@@ -182,7 +194,9 @@ def _write(
     warehouse: Warehouse,
     conn: Connection,
     own: Counter[date | None],
+    *,
     started: float,
+    read_on: Iterable[tuple[int, date]] = (),
 ) -> tuple[SinkResult, Verification]:
     """Merge what is loaded, ``own`` rows by day (None for categories), and verify it.
 
@@ -206,6 +220,7 @@ def _write(
         for days in bounds:
             new.update({row.gained: row.events for row in warehouse.run(GAINED[kind], days)})
     with conn.transaction():
+        note_content_days(conn, read_on)
         kind.note(conn, new)
     details = {
         "rows": rows,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from assets.reading.content_days import note_content_days
 from assets.reading.fact_statements import days_parameters
 from assets.reading.kinds import CATEGORIES, EVENTS, KINDS, Kind
 from assets.reading.managed_ingestion import landed_rows as sql
@@ -142,7 +143,7 @@ class _Merge:
 
     def facts(self, kind: Kind, days: Iterable[date]) -> int:
         """How many rows were new."""
-        written, gained = 0, Counter[Any]()
+        written, gained, read_on = 0, Counter[Any](), list[tuple[int, date]]()
         for bound in days_parameters(kind, days):
             parameters = [*self._new, *bound, self._now]
             written += run_merge(
@@ -150,7 +151,11 @@ class _Merge:
             )
             rows = self._warehouse.run(sql.GAINED[kind], [*bound, self._since])
             gained.update({row.gained: row.events for row in rows})
+            if kind is EVENTS:
+                rows = self._warehouse.run(sql.READ_ON, [*bound, self._since])
+                read_on += [(row.content_id, row.day) for row in rows]
         with self._conn.transaction():
+            note_content_days(self._conn, read_on)
             kind.note(self._conn, gained)
         return written
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from assets.frame.tables import Column
 from assets.reading.fact_statements import gained, merge
-from assets.reading.kinds import KINDS, Kind
+from assets.reading.kinds import EVENTS, KINDS, Kind
 from assets.reading.rules import (
     CLOCK_SKEW_MINUTES,
     DAYS_AHEAD,
     FIRST_DAY,
     MAX_BYTES,
     MAX_CATEGORY,
+    READ_BEYOND,
     TIME,
 )
-from assets.sinks.bigquery import INGESTION_HOUR
+from assets.sinks.bigquery import INGESTION_HOUR, within
 
 #: Rejected rows that one merge copies to Postgres, of each topic.
 MOST_REJECTS = 10_000
@@ -167,6 +168,12 @@ MERGE = {
 # By when rows came in rather than by what this merge inserted: one that died after its MERGE is
 # made up for by the next.
 GAINED = {kind: gained(kind, "ingested_at >= @since") for kind in KINDS}
+#: The contents and days of those that count.
+READ_ON = f"""
+SELECT DISTINCT content_id, DATE(updated_at) AS day
+FROM `{{{EVENTS.table.name}}}`
+WHERE {within(EVENTS.table)} AND ingested_at >= @since AND read_percent > {READ_BEYOND}
+"""
 REJECTED = {
     kind: f"""
 SELECT source, publish_time, attributes, data, reason

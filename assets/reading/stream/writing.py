@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.api_core.exceptions import NotFound  # noqa: TID253
 
+from assets.reading.content_days import note_content_days
 from assets.reading.fact_statements import days_parameters
 from assets.reading.merges import ask, run_merge
 from assets.reading.routes import Route
@@ -308,6 +309,7 @@ class StreamWriter:
                 gained = self._gained(GAINED[self.route.kind], bound, changes)
             conn = self.connection()
             with conn.transaction():
+                note_content_days(conn, self.route.kind.read_on(distinct))
                 self.route.kind.note(conn, gained)
 
         self.retries.until_done("note", note, self._disconnect)

@@ -11,7 +11,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from assets.reading import changes
+from assets.reading import changes, content_days
 from assets.reading.changes import note_changed_contents, note_changed_days, report_changes
 from assets.reading.pipeline import USER_INTERACTION_KEY
 from assets.reading.tables import warehouse_of
@@ -212,17 +212,17 @@ def test_a_content_that_changes_while_its_days_are_looked_up_is_looked_up_again(
     env, conn, warehouse, instance, monkeypatch
 ):
     lookups = []
-    look_up = changes.days_of_contents
+    look_up = content_days.days_of_contents
 
-    def look_up_slowly(where, content_ids):
+    def look_up_slowly(own, content_ids):
         lookups.append(list(content_ids))
-        days = look_up(where, content_ids)
+        days = look_up(own, content_ids)
         if len(lookups) == 1:
             with closing(psycopg.connect(env["POSTGRES_URL"], autocommit=True)) as other:
                 note_changed_contents(other, [RARE])
         return days
 
-    monkeypatch.setattr(changes, "days_of_contents", look_up_slowly)
+    monkeypatch.setattr(content_days, "days_of_contents", look_up_slowly)
     note_changed_contents(conn, [RARE, COMMON])
     report_changes(instance, conn, warehouse)
     assert [sorted(ids) for ids in lookups] == [[RARE, COMMON], [RARE]]
