@@ -82,6 +82,7 @@ class Systems:
                 meta_dead_topic=value["READING_META_DEAD_TOPIC"],
                 stream=value["READING_STREAM"],
                 merge_milliseconds=int(value["READING_MERGE_MILLISECONDS"]),
+                raw_days=int(value["READING_RAW_DAYS"]),
                 session_seconds=int(value["READING_SESSION_SECONDS"]),
                 max_attempts=int(value["READING_MAX_ATTEMPTS"]),
             ),

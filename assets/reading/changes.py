@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.reading import content_days
+from assets.reading.pacing import category_seconds
 from assets.reading.pipeline import DAYS, USER_INTERACTION_KEY
 from assets.reading.rules import FIRST_DAY
 from resources.advisory_locks import Lock, held
@@ -131,12 +132,14 @@ def report_changes(
     psycopg.Error and google.api_core.exceptions errors; nothing noted is lost by them.
     """
     until = time.monotonic() + seconds
+    due = _contents_are_due(conn)
     contents = days = events = 0
     try:
-        while resolved := _resolve_contents(conn, warehouse):
+        while due and (resolved := _resolve_contents(conn, warehouse)):
             contents += resolved
             if time.monotonic() >= until:
                 break
+        _contents_looked_up(conn)
     finally:
         # Days need no BigQuery: they are reported whatever is the matter with it.
         while reported := _report_days(_reporter(where), conn):
@@ -147,6 +150,7 @@ def report_changes(
             )
             if time.monotonic() >= until:
                 break
+    conn.execute("UPDATE reading.change_state SET reported_at = clock_timestamp()")
     return Reported(days, events, contents)
 
 
@@ -169,6 +173,51 @@ def _reporter(
     if isinstance(where, dg.DagsterInstance):
         return where.report_runless_asset_event
     return where.log_event
+
+
+def events_per_second(conn: Connection) -> float:
+    """What the sessions of the last 24 hours took up, on average. Raises psycopg.Error."""
+    row = conn.execute(
+        """
+        SELECT coalesce(sum(accepted), 0) / 86400.0
+        FROM reading.session JOIN reading.session_stream USING (session_id)
+        WHERE updated_at >= clock_timestamp() - interval '24 hours'
+        """
+    ).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def seconds_since_report(conn: Connection) -> float:
+    """Since changes were last reported, whoever did; infinity when nobody did."""
+    row = conn.execute(
+        """
+        SELECT extract(epoch FROM clock_timestamp() - reported_at)::double precision
+        FROM reading.change_state
+        """
+    ).fetchone()
+    return row[0] if row and row[0] is not None else math.inf
+
+
+def _contents_are_due(conn: Connection) -> bool:
+    """Whether days are to be looked up, which then are due themselves, of any age."""
+    row = conn.execute(
+        """
+        SELECT FROM reading.change_state
+        WHERE resolved_at IS NULL OR resolved_at <= clock_timestamp() - make_interval(secs => %s)
+        """,
+        (category_seconds(events_per_second(conn)),),
+    ).fetchone()
+    return row is not None
+
+
+def _contents_looked_up(conn: Connection) -> None:
+    """The next look is in its time, unless some are left."""
+    conn.execute(
+        """
+        UPDATE reading.change_state SET resolved_at = clock_timestamp()
+        WHERE NOT EXISTS (SELECT FROM reading.changed_content)
+        """
+    )
 
 
 def _resolve_contents(conn: Connection, warehouse: Warehouse) -> int:

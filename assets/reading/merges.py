@@ -11,7 +11,7 @@ per key, and a FLOAT64 cannot stand in PARTITION BY, so sources are made unique 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
@@ -42,8 +42,12 @@ def run_merge(
     table: Table,
     template: str,
     parameters: Sequence[Any] = (),
+    *,
+    billed: Callable[[int], None] | None = None,
 ) -> int:
     """Run a MERGE into ``table`` under a fencing token; how many rows it changed.
+
+    ``billed`` is told the bytes that the statement is billed for.
 
     ``conn`` must be in autocommit mode; it holds the lock while the statement runs. After an error
     it is not known whether the statement took effect, and it may be sent again: the next call waits
@@ -59,6 +63,8 @@ def run_merge(
             job.reload(timeout=REQUEST_TIMEOUT)
         if job.num_dml_affected_rows is None:
             raise RuntimeError(f"BigQuery does not say how many rows job {job_id} changed")
+        if billed:
+            billed(job.total_bytes_billed or 0)
         return int(job.num_dml_affected_rows)
 
 

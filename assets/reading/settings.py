@@ -11,6 +11,7 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from assets.frame.settings import Settings
+from assets.reading.pacing import BY_LOAD
 
 
 class ReadingSettings(Settings):
@@ -18,7 +19,9 @@ class ReadingSettings(Settings):
 
     ``stream`` chooses what ingests messages: ``session`` (the job ``reading_stream``), or managed
     ingestion, which is ``dataflow`` or ``bigquery_subscription`` (the job ``reading_dataflow``).
-    ``merge_milliseconds`` is the least time between two MERGEs of a session into one table,
+    ``merge_milliseconds`` is the least time between two MERGEs of a session into one table unless
+    a micro-batch is full (-1: as the load has it), ``raw_days`` how long raw messages are kept (0:
+    for ever),
     ``session_seconds`` how long a session serves before it hands over, ``max_attempts`` after how
     many deliveries a message that cannot be written by itself is given up. ``zone`` is that of
     times which name none, as the IANA database calls it.
@@ -38,7 +41,8 @@ class ReadingSettings(Settings):
     meta_subscription: str = "content-meta-quintet"
     meta_dead_topic: str = "content-meta-dead"
     stream: str = "session"
-    merge_milliseconds: int = 400
+    merge_milliseconds: int = BY_LOAD
+    raw_days: int = 0
     session_seconds: int = 3_600
     max_attempts: int = 5
     zone: str = "UTC"

@@ -22,11 +22,12 @@ CREATE TABLE reading.content_month (
     PRIMARY KEY (content_id, month)
 );
 -- One row: since when whoever writes events notes their days there too, and when those of before
--- were added; and when changes were last reported.
+-- were added; when contents' days were last looked up, and changes reported.
 CREATE TABLE reading.change_state (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     noted_since timestamptz NOT NULL DEFAULT clock_timestamp(),
     filled_at timestamptz,
+    resolved_at timestamptz,
     reported_at timestamptz
 );
 INSERT INTO reading.change_state DEFAULT VALUES;

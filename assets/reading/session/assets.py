@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.reading.changes import quiet_seconds, report_changes
+from assets.reading.changes import (
+    events_per_second,
+    quiet_seconds,
+    report_changes,
+    seconds_since_report,
+)
+from assets.reading.pacing import LEAST_REPORT_SECONDS, report_seconds
 from assets.reading.pipeline import (
     INTERACTION_TOPIC_KEY,
     META_TOPIC_KEY,
@@ -105,7 +111,7 @@ def reading_session(
         _, interrupted = watch(
             serving, [Regular(LOOK_SECONDS, seen.look), Regular(OBSERVE_SECONDS, seen.observe)]
         )
-        seen.report_changed_days()
+        seen.look(ending=True)
     finally:
         seen.pass_on_lines()
     results = seen.results()
@@ -146,15 +152,26 @@ class SessionWatch:
             META_KEY: (reading.meta_subscription, META, SessionTimeline()),
         }
 
-    def look(self) -> None:
-        """Read the session's rows; report changed days when they are due."""
+    def look(self, *, ending: bool = False) -> None:
+        """Read the session's rows; report changed days when they are due, soon or at its end.
+
+        Where the load is high they are due so seldom that the end of a session makes none due.
+        """
         self.pass_on_lines()
         quiet = None
         with self._forgiving("look"), self._postgres.connect(autocommit=True) as conn:
             self._read(conn)
             quiet = quiet_seconds(conn)
-        if self._pacing.due(time.monotonic(), quiet):
+            self._pace(conn)
+        due = self._pacing.due(time.monotonic(), quiet)
+        if due or (ending and self._pacing.every <= LEAST_REPORT_SECONDS):
             self.report_changed_days()
+
+    def _pace(self, conn: Any) -> None:
+        self._pacing.every = report_seconds(events_per_second(conn))
+        if self._pacing.every > LEAST_REPORT_SECONDS:
+            # Longer than a session is: the one before may have reported.
+            self._pacing.reported_at = time.monotonic() - seconds_since_report(conn)
 
     def report_changed_days(self) -> None:
         """Report the days that changed to Dagster; what cannot be reported now stays noted."""

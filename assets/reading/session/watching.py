@@ -17,10 +17,10 @@ from typing import Generic, TypeVar
 
 import dagster as dg
 
+from assets.reading.pacing import LEAST_REPORT_SECONDS
+
 T = TypeVar("T")
 
-#: Seconds between two reports of changes, since each starts what is computed from them.
-REPORT_SECONDS = 60.0
 #: Changes are reported once nothing has come for so long, or the first of them has waited so long.
 QUIET_SECONDS = 3.0
 WAIT_SECONDS = 15.0
@@ -126,13 +126,14 @@ def _interrupts(stopping: threading.Event) -> Iterator[Interrupted]:
 
 @dataclass(slots=True)
 class ReportPacing:
-    """When noted changes are due to be reported: soon after a burst, at most once a minute.
+    """When noted changes are due to be reported: soon after a burst, and not every time.
 
-    Seconds of one clock.
+    Seconds of one clock; ``every`` at least are between two reports.
     """
 
     reported_at: float = float("-inf")
     waiting_since: float | None = None
+    every: float = LEAST_REPORT_SECONDS
 
     def due(self, now: float, quiet: float | None) -> bool:
         """Whether to report now. ``quiet``: seconds since the last change; None when there is none.
@@ -144,7 +145,7 @@ class ReportPacing:
             return False
         if self.waiting_since is None:
             self.waiting_since = now
-        if now - self.reported_at < REPORT_SECONDS:
+        if now - self.reported_at < self.every:
             return False
         return quiet >= QUIET_SECONDS or now - self.waiting_since >= WAIT_SECONDS
 

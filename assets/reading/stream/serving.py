@@ -18,6 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from assets.reading.pacing import BY_LOAD
+from assets.reading.raw_retention import keep_raw, require_safe
 from assets.reading.routes import Route, routes
 from assets.reading.settings import ReadingSettings
 from assets.reading.stream.micro_batch import BatchLimits, Inbox
@@ -56,12 +58,12 @@ class StreamLimits:
     session that ends tries to write what it has.
     """
 
-    max_outstanding_messages: int = 20_000
+    max_outstanding_messages: int = 50_000
     max_outstanding_bytes: int = 64 * 1024 * 1024
-    batch_rows: int = 10_000
-    batch_bytes: int = 6_000_000
+    batch_rows: int = 40_000
+    batch_bytes: int = 24_000_000
     batch_milliseconds: int = 200
-    merge_milliseconds: int = 400
+    merge_milliseconds: int = BY_LOAD
     max_attempts: int = 5
     lease_seconds: int = 20
     drain_seconds: float = 20.0
@@ -91,6 +93,7 @@ def serve(
     cannot: a subscription, topic or right that is missing, a defect. Deliveries in hand are given
     back then.
     """
+    require_safe(reading.raw_days)
     limits = limits or StreamLimits.of(reading)
     started = time.monotonic()
     rows = _Rows(postgres, session_id, log)
@@ -150,7 +153,13 @@ class _Session:
         retries = RetryBudget(stopping, self.log, {"session_id": self.session_id})
         try:
             with self.bigquery.client() as client:
-                retries.until_done("tables", warehouse_of(client, self.reading.dataset).ensure)
+                warehouse = warehouse_of(client, self.reading.dataset)
+
+                def tables() -> None:
+                    warehouse.ensure()
+                    keep_raw(warehouse, self.reading.raw_days)
+
+                retries.until_done("tables", tables)
         except Abandoned:
             return
         for route in routes(self.reading):
@@ -190,7 +199,7 @@ class _Session:
             limits=BatchLimits(
                 limits.batch_rows, limits.batch_bytes, limits.batch_milliseconds / 1000
             ),
-            merge_seconds=limits.merge_milliseconds / 1000,
+            merge_milliseconds=limits.merge_milliseconds,
             max_attempts=limits.max_attempts,
             zone=self.reading.time_zone,
             abandoned=self.abandoned,

@@ -29,6 +29,7 @@ from google.api_core.exceptions import NotFound  # noqa: TID253
 from assets.reading.content_days import note_content_days
 from assets.reading.fact_statements import days_parameters
 from assets.reading.merges import ask, run_merge
+from assets.reading.pacing import BY_LOAD, LEAST_MERGE_SECONDS, merge_seconds
 from assets.reading.routes import Route
 from assets.reading.rules import Rejection, Row
 from assets.reading.stream.append import (
@@ -110,7 +111,7 @@ class StreamWriter:
         *,
         session_id: str,
         limits: BatchLimits,
-        merge_seconds: float,
+        merge_milliseconds: int,
         max_attempts: int,
         zone: tzinfo,
         abandoned: threading.Event,
@@ -124,7 +125,8 @@ class StreamWriter:
         self.session_id = session_id
         self.retries = RetryBudget(abandoned, log, {"subscription": route.subscription})
         self._limits = limits
-        self._merge_seconds = merge_seconds
+        self._by_load = merge_milliseconds == BY_LOAD
+        self._merge_seconds = max(merge_milliseconds / 1000, 0.0)
         self._max_attempts = max_attempts
         self._abandoned = abandoned
         self._seen = SeenIds()
@@ -336,11 +338,22 @@ class StreamWriter:
 
     def merge_once(self, statement: str, parameters: Sequence[Any]) -> int:
         """Run a MERGE into the target under its fencing token; the rows that it inserted."""
-        # A micro-batch that was full before its time does not come before it.
-        self._abandoned.wait(max(self._merged_at + self._merge_seconds - time.monotonic(), 0))
+        # One that was full before its time comes as soon as BigQuery takes it.
+        least = min(self._merge_seconds, LEAST_MERGE_SECONDS)
+        self._abandoned.wait(max(self._merged_at + least - time.monotonic(), 0))
         self._merged_at = time.monotonic()
-        table = self.route.kind.table
-        return run_merge(self.outside.warehouse, self.connection(), table, statement, parameters)
+        return run_merge(
+            self.outside.warehouse,
+            self.connection(),
+            self.route.kind.table,
+            statement,
+            parameters,
+            billed=self._pace,
+        )
+
+    def _pace(self, billed: int) -> None:
+        if self._by_load:
+            self._merge_seconds = merge_seconds(billed)
 
     def finish(self, batch: MicroBatch) -> None:
         """Count what has been dealt with, and know it again."""
