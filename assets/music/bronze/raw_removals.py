@@ -4,10 +4,11 @@ Belongs here: which objects may go, and the note of what became of them. Does no
 removes exactly one version (``landing/stores/minio.py``).
 
 An object goes once the batch that read it has been committed to silver and its copy is seen in the
-processed bucket with the digest that was archived. In a bucket that keeps versions it goes by its
-id: a rewrite is never touched. In other buckets the object has to match first; a rewrite that
-arrives between that look and the deletion, one round trip of the client, is deleted with it. That
-window is why production keeps versions.
+processed bucket with the digest that was archived. One of which every row was rejected stays, for
+nothing of it is anywhere but in quarantine. In a bucket that keeps versions it goes by its id: a
+rewrite is never touched. In other buckets the object has to match first; a rewrite that arrives
+between that look and the deletion, one round trip of the client, is deleted with it. That window is
+why production keeps versions.
 
 ``removed_at`` is written before the deletion and ``removal`` after it, so that a run that is killed
 between the two still knows whose doing the absence is.
@@ -45,6 +46,7 @@ JOIN landing.object_version v USING (seq)
 JOIN landing.batch_sink s
     ON s.batch_id = v.batch_id AND s.sink = 'silver_songs' AND s.state = 'done'
 WHERE a.removal IS NULL AND v.bucket = %(bucket)s AND a.seq > %(after)s
+    AND (v.rows_read = 0 OR v.rows_rejected < v.rows_read)
     AND (%(batch)s::text IS NULL OR v.batch_id = %(batch)s)
 ORDER BY a.seq LIMIT %(limit)s
 """

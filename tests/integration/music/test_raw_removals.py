@@ -35,6 +35,19 @@ def test_nothing_goes_before_silver(world):
     assert world.remove().removed == 0
 
 
+def test_what_had_every_row_rejected_stays_until_it_is_mended(world):
+    bad = as_list({**song("Bad"), "title": ["no text"]}, {**song("Worse"), "artist": ["no text"]})
+    half = as_list(song("Good"), {**song("Bad"), "title": ["no text"]})
+    batch = world.batch({"all.json": bad, "half.json": half})
+    world.load(batch)
+    assert world.remove().removed == 0, "nor does the sweep take it"
+    assert world.contents(world.raw) == {"all.json": bad}
+    assert len(world.records()) == 1
+    next_second()
+    world.load(world.batch_of([world.raw.put("all.json", ONE)]))
+    assert world.contents(world.raw) == {}
+
+
 def test_the_sweep_takes_what_runs_left(world):
     first, second = world.batch({"a.json": ONE}), None
     world.validate(first)
