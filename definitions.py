@@ -107,7 +107,9 @@ def build_resources() -> dict[str, Any]:
         "webhook": WebhookResource(url=env("ALERT_WEBHOOK_URL"), token=env("ALERT_WEBHOOK_TOKEN")),
         "ui": UserInterfaceResource(url=env("QUINTET_UI_URL")),
         "typesense": TypesenseResource(url=env("TYPESENSE_URL"), api_key=env("TYPESENSE_API_KEY")),
-        "lyrics_service": LyricsServiceResource(url=env("MUSIC_LYRICS_URL")),
+        "lyrics_service": LyricsServiceResource(
+            url=env("MUSIC_LYRICS_URL"), again_after_days=env.int("MUSIC_LYRICS_AGAIN_AFTER_DAYS")
+        ),
         "musicbrainz": MusicBrainzResource(
             url=env("MUSIC_MUSICBRAINZ_URL"),
             user_agent=env("MUSIC_MUSICBRAINZ_USER_AGENT"),

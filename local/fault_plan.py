@@ -29,7 +29,9 @@ BREAKS = frozenset(("hang", "late", "malformed", "disconnect", "empty", "truncat
 BAD_ANSWERS = frozenset(("refusal", "content_filter", "wrong_number", "bullets", "other_domain"))
 #: What is wrong with the first vector of an answer.
 BAD_VECTORS = frozenset(("null_vector", "nan_vector", "zero_vector", "short_vector"))
-KINDS = STATUSES | BREAKS | BAD_ANSWERS | BAD_VECTORS | {"ok"}
+#: Lyrics around which, or instead of which, the service says something of its own.
+OWN_WORDS = frozenset(("credited", "placeholder"))
+KINDS = STATUSES | BREAKS | BAD_ANSWERS | BAD_VECTORS | OWN_WORDS | {"ok"}
 
 #: What becomes of a batch's lines. mixed: every tenth fails. expired: the first half is answered.
 #: all_failed: completed, without an output file. no_error_file: as mixed, the failed are listed

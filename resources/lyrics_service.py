@@ -10,17 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
+from resources.lyrics_words import lyrics_in
 from resources.polite_http import (
     Answer,
     Document,
     Failed,
     Found,
+    Missing,
     NoAnswerError,
     Pace,
     PoliteAsker,
     PoliteService,
     clean_text,
 )
+
+#: Characters of a placeholder that are kept as the reason.
+_SHOWN = 100
 
 
 class LyricsClient(PoliteAsker):
@@ -33,7 +38,12 @@ class LyricsClient(PoliteAsker):
 
 
 class LyricsServiceResource(PoliteService):
-    """One service, asked as fast as it answers."""
+    """One service, asked as fast as it answers.
+
+    What it said is asked again after ``again_after_days``; 0 for never.
+    """
+
+    again_after_days: int = 180
 
     @contextmanager
     def client(self) -> Iterator[LyricsClient]:
@@ -65,4 +75,7 @@ def read(answer: Document) -> Answer:
     if not isinstance(text, str):
         return Failed("an answer without lyrics")
     cleaned = clean_text(text)
-    return Found(cleaned) if cleaned else Failed("empty lyrics")
+    if not cleaned:
+        return Failed("empty lyrics")
+    lyrics = lyrics_in(cleaned)
+    return Found(lyrics) if lyrics else Missing(f"no lyrics, but: {cleaned[:_SHOWN]}")

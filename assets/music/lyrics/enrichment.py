@@ -18,6 +18,7 @@ from assets.music.lyrics.genres import Artist
 from assets.music.lyrics.retry_policy import (
     GENRES_SECONDS,
     LYRICS_SECONDS,
+    MAX_AGED_PER_RUN,
     MAX_PER_RUN,
     PATIENCE,
     State,
@@ -150,14 +151,21 @@ def anything_due(conn: Connection, services: Services) -> bool:
     """Whether ``enrich_due`` would ask for anything."""
     now = services.now()
     return bool(
-        (services.lyrics.configured and songs.due(conn, now, limit=1))
+        (
+            services.lyrics.configured
+            and (songs.due(conn, now, limit=1) or _aged(conn, services, now, limit=1))
+        )
         or (services.musicbrainz.configured and genres.due(conn, now, limit=1))
     )
 
 
 def _ask_lyrics(conn: Connection, services: Services, batch_id: str | None) -> Tally:
     def due(now: datetime) -> list[Song]:
-        return songs.due(conn, now, limit=services.limit, batch_id=batch_id)
+        found = songs.due(conn, now, limit=services.limit, batch_id=batch_id)
+        if batch_id is not None:
+            return found
+        limit = min(MAX_AGED_PER_RUN, services.limit - len(found))
+        return found + _aged(conn, services, now, limit=limit)
 
     def keep(answered: Sequence[tuple[Song, State]], now: datetime) -> None:
         songs.store(conn, answered, now, note=batch_id is None)
@@ -170,6 +178,11 @@ def _ask_lyrics(conn: Connection, services: Services, batch_id: str | None) -> T
         services.now,
         seconds=LYRICS_SECONDS,
     )
+
+
+def _aged(conn: Connection, services: Services, now: datetime, *, limit: int) -> list[Song]:
+    days = services.lyrics.again_after_days
+    return songs.aged(conn, now, days=days, limit=limit) if days > 0 and limit > 0 else []
 
 
 def _ask_genres(conn: Connection, services: Services, batch_id: str | None) -> tuple[Tally, int]:

@@ -1,13 +1,14 @@
-"""When a question is asked again: found and missing are final, failed is due after a wait.
+"""When a question is asked again: missing is final, failed is due after a wait, found by its age.
 
 Belongs here: the states of a question, their waits, the bounds of one run's asking; pure functions.
 Does not: asking (``enrichment.py``), storing (``songs.py``, ``genres.py``), the job that asks again
 (``retry_job.py``), attempts within one call (``resources/polite_http.py``).
 
 A question is ``pending`` until it is asked. ``found`` and ``missing`` are the service's own word
-and final, until the names that were asked for change. ``failed`` says only that nothing is known:
-it stays so for ever if need be, always with the time of its next attempt, and never becomes missing
-without the service saying so.
+and final, until the names that were asked for change; lyrics that were found are asked for again
+once they are as old as the service's setting says, and stay until there is an answer. ``failed``
+says only that nothing is known: it stays so for ever if need be, always with the time of its next
+attempt, and never becomes missing without the service saying so.
 A question that can't be asked (a song without title or artist) is pending with the reason as its
 error.
 """
@@ -28,6 +29,8 @@ UNASKED = timedelta(minutes=10)
 PATIENCE = 24
 #: Songs, and artists, asked for in one run; what is more stays due for the schedule.
 MAX_PER_RUN = 2_000
+#: Of which at most so many are songs whose lyrics are old.
+MAX_AGED_PER_RUN = 200
 #: Seconds that a run asks for lyrics, and for genres: gold waits for it.
 LYRICS_SECONDS = 300.0
 GENRES_SECONDS = 120.0

@@ -6,7 +6,8 @@ Every song of ``fact_song`` that a batch touched has a row. One is due while it 
 failed and its ``next_attempt_at`` has come. A song without title or artist can't be asked for: it
 stays pending, with ``no title`` or ``no artist`` as its error, until a file names it. What the
 service was asked is kept in ``source_record`` as ``service:`` and a digest of artist and title:
-when one of them changes, what the service said is about another song, and is asked again.
+when one of them changes, what the service said is about another song, and is asked again. So is
+what it said long ago: services lose rights, and mend texts.
 """
 
 from __future__ import annotations
@@ -35,13 +36,17 @@ _PREPARATION = ("song_of_artists", "song_rows", "song_renamed", "song_nameless",
 
 @dataclass(frozen=True, slots=True)
 class Song:
-    """A song to ask for; ``mark`` says what is asked, for ``source_record``."""
+    """A song to ask for; ``mark`` says what is asked, for ``source_record``.
+
+    ``again``: its lyrics are there, and old.
+    """
 
     key: str
     attempts: int
     artist: str
     title: str
     mark: str
+    again: bool = False
 
 
 @cache
@@ -67,13 +72,20 @@ def due(conn: Connection, now: datetime, *, limit: int, batch_id: str | None = N
     ]
 
 
+def aged(conn: Connection, now: datetime, *, days: int, limit: int) -> list[Song]:
+    """Songs of whose lyrics the service is asked again after ``days``, the oldest first."""
+    given = {"now": now, "days": days, "limit": limit}
+    return [Song(*row) for row in conn.execute(statement("song_aged"), given)]
+
+
 def store(
     conn: Connection, answered: Sequence[tuple[Song, State]], now: datetime, *, note: bool
 ) -> int:
     """Store the states; the number of songs that took theirs.
 
-    A row that is found or missing by now, say from a file, stays as it is. With ``note`` a song
-    whose status changes is noted in ``music.lyrics_changed``.
+    A row that is found or missing by now, say from a file, stays as it is; of a song that is asked
+    ``again``, one that is not the service's. With ``note`` a song whose status or text changes is
+    noted in ``music.lyrics_changed``.
     """
     row = conn.execute(
         statement("song_store"),
@@ -82,6 +94,7 @@ def store(
             "note": note,
             "keys": [song.key for song, _ in answered],
             "marks": [song.mark for song, _ in answered],
+            "again": [song.again for song, _ in answered],
             "statuses": [state.status for _, state in answered],
             "texts": [state.text for _, state in answered],
             "attempts": [state.attempts for _, state in answered],
