@@ -1,15 +1,15 @@
 """What a lyrics service says instead of lyrics is no lyrics; lyrics are asked for again by age.
 
-Revision ID: 0024
-Revises: 0021
+Revision ID: 0027
+Revises: 0026
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0024"
-down_revision = "0021"
+revision = "0027"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 
