@@ -124,6 +124,10 @@ class Staged:
         self.file.seek(0)
         yield from read_frames(self.file, rows=_CHUNK)
 
+    def withdrawn(self) -> list[str]:
+        """Nothing: every record is of one file of one version."""
+        return []
+
     def done_in(self, _conn: psycopg.Connection[Any], *, rows_written: int) -> None:
         """No ledger here."""
         assert rows_written == self.rows

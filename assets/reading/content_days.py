@@ -5,7 +5,7 @@ the days (``changes.py``).
 
 A new category makes a content's older events count, which may be of any day. The table of events
 has days and users for an order, so that asking it for a content reads all of it, each time more.
-Here a content has a row per month with a bit per day (docs/adr/0011). A pair is added in the
+Here a content has a row per month with a bit per day (docs/adr/0014). A pair is added in the
 transaction that notes the event's day as changed; one too many costs a count, never an answer.
 """
 

@@ -1,7 +1,7 @@
 """How often what is new is merged, and what has changed counted again, so that the bill stays low.
 
 Belongs here: intervals, as functions of the load. Does not: waiting for them (``stream/``,
-``session/``), the bill that follows (docs/adr/0006, docs/adr/0011).
+``session/``), the bill that follows (docs/adr/0006, docs/adr/0014).
 
 BigQuery bills what a statement reads: 10 MB of each table at least, and of a day the whole, however
 little of it is new. So one more event costs what the day holds, unless it waits for others.

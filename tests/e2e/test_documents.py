@@ -48,6 +48,7 @@ _NEEDS_STACK = (
     "make doctor",
     "make image-task",
     "make music-remove",
+    "make music-match",
     "make domains-dry-run",
     "make land",
     "make status",

@@ -1,4 +1,4 @@
--- ``again``: of lyrics that were found long ago. They stay while nothing is known of them, and what
+-- again: of lyrics that were found long ago. They stay while nothing is known of them, and what
 -- a file has in words comes back when the service has none any more.
 WITH answered AS (
     SELECT n.*, n.again AND n.status = 'failed' AS kept, w.record_key, w.lyrics_words
