@@ -56,12 +56,10 @@ class Giving:
         )
 
     def taken(self, delivery: Delivery) -> tuple[SinkResult, Verification]:
-        """What the sink took, and holds; it is not asked where nothing was staged."""
-        return (
-            self.take(delivery)
-            if delivery.row_count
-            else (SinkResult(0, 0, 0, 0.0), Verification())
-        )
+        """What the sink took, and holds; it is not asked where there is nothing to take."""
+        if delivery.empty:
+            return SinkResult(0, 0, 0, 0.0), Verification()
+        return self.take(delivery)
 
     def settle(self, delivery: Delivery, result: SinkResult, found: Verification) -> None:
         """The sink has the batch. Raises SinkMismatchError."""

@@ -262,7 +262,7 @@ def _validate(
         )
         yield from validation_results(postgres, batch_id)
         metadata = reports.validation_metadata(files, result)
-        if result.staged_rows:
+        if result.staged_rows or result.withdrawn:
             yield dg.MaterializeResult(metadata=metadata)
         else:
             _nothing_staged(files, context, metadata)

@@ -48,6 +48,8 @@ class Delivery:
     sink: str
     #: Staged rows: an upper bound of what :meth:`chunks` yields.
     row_count: int
+    #: Whether the batch took records back; see :meth:`withdrawn`.
+    takes_back: bool = field(default=False, kw_only=True)
     #: Which of the pipeline's records they tell of; see records.RecordTable.
     records: str = field(default="", kw_only=True)
     _parts: tuple[StagedPart, ...] = field(repr=False)
@@ -67,6 +69,11 @@ class Delivery:
             current = self._still_current(frame)
             if not current.is_empty():
                 yield current
+
+    @property
+    def empty(self) -> bool:
+        """Whether the sink has nothing to take."""
+        return not self.row_count and not self.takes_back
 
     @property
     def refuse(self) -> Refusals:
@@ -118,7 +125,9 @@ class Delivery:
         return pl.DataFrame(rows, schema=schema, orient="row").drop("batch_id")
 
     def withdrawn(self) -> list[str]:
-        """Keys of records that the batch's objects no longer hold, of a pipeline by object."""
+        """Keys of records that the batch's objects no longer hold, and nothing has brought back."""
+        if not self.takes_back:
+            return []
         with self._pg.connect() as conn:
             return origins.withdrawn(conn, self._table, self.batch_id)
 
@@ -168,12 +177,14 @@ def read_staged(
     """
     with pg.connect() as conn:
         parts = staging.load_parts(conn, batch_id)
+        takes_back = bool(origins.taken_back(conn, batch_id))
     return Delivery(
         pipeline=pipeline,
         batch_id=batch_id,
         sink=reader,
         records=records,
         row_count=sum(part.rows for part in parts),
+        takes_back=takes_back,
         _parts=parts,
         _pg=pg,
         _store=store,
@@ -204,6 +215,7 @@ def deliver(
     """
     with pg.connect() as conn:
         parts = staging.load_parts(conn, batch_id)
+        takes_back = bool(origins.taken_back(conn, batch_id))
         taken = _require_ready(conn, pipeline, batch_id, sink, staged=bool(parts))
         _note_begun(conn, batch_id, sink, run_id)
     delivery = Delivery(
@@ -212,6 +224,7 @@ def deliver(
         sink=sink,
         records=records,
         row_count=sum(part.rows for part in parts),
+        takes_back=takes_back,
         _parts=parts,
         _pg=pg,
         _store=store,

@@ -92,7 +92,7 @@ def joined(to: str) -> str:
     return f"LEFT JOIN pg_temp.newest_whole whole ON whole.origin = left({to}.key, {DIGITS})"
 
 
-def taken_back(by: str) -> str:
+def overruled_by_whole(by: str) -> str:
     """Whether the newest whole version is newer than the order of ``by``."""
     return f"({order_of('whole')}) > ({order_of(by)})"
 
@@ -104,16 +104,30 @@ def withdraw(conn: psycopg.Connection[Any], table: RecordTable, batch_id: str) -
         CREATE TEMP TABLE gone ON COMMIT DROP AS
         SELECT r.key FROM pg_temp.newest_whole whole
         JOIN {current_of(table)} r ON r.key >= whole.origin || ':' AND r.key < whole.origin || ';'
-        WHERE whole.ours AND {taken_back("r")} AND NOT EXISTS (
+        WHERE whole.ours AND {overruled_by_whole("r")} AND NOT EXISTS (
             SELECT FROM pg_temp.candidate c WHERE c.key = r.key AND c.seq = whole.said_seq)
         """
     )
     conn.execute(f"DELETE FROM {table.record} r USING pg_temp.gone WHERE r.key = gone.key")
-    return conn.execute(
+    count = conn.execute(
         f"INSERT INTO {table.withdrawn} (batch_id, key) SELECT %s, key FROM pg_temp.gone"
         " ON CONFLICT DO NOTHING",
         (batch_id,),
     ).rowcount
+    if count:
+        conn.execute(
+            "UPDATE landing.batch SET records_withdrawn = %s WHERE batch_id = %s",
+            (count, batch_id),
+        )
+    return count
+
+
+def taken_back(conn: psycopg.Connection[Any], batch_id: str) -> int:
+    """How many records the batch took back when it was decided, of a pipeline of any kind."""
+    row = conn.execute(
+        "SELECT records_withdrawn FROM landing.batch WHERE batch_id = %s", (batch_id,)
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def withdrawn(conn: psycopg.Connection[Any], table: RecordTable, batch_id: str) -> list[str]:

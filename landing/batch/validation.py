@@ -150,7 +150,7 @@ class ValidationResult:
     preview: tuple[dict[str, Any], ...] = field(repr=False)
     #: At most 10 of the rows that a newer version overruled; none of them in rewrite mode.
     overruled: tuple[Overruled, ...] = field(default=(), repr=False)
-    #: Records that an object of the batch told of before and no longer does; 0 in rewrite mode.
+    #: Records that an object of the batch told of before and no longer does.
     withdrawn: int = 0
     #: Of objects that were not as usual and read all the same: URI, and how often what was noted.
     notes: Mapping[str, Mapping[str, int]] = field(default_factory=dict, repr=False)
@@ -275,16 +275,10 @@ def _offer(
 ) -> None:
     """Let the sinks take what is staged or withdrawn; without any, they are done."""
     undone_only = batch.restage and batch.validated_at is not None
-    done = not parts and not _withdrawn(conn, pipeline, batch.batch_id)
+    done = not parts and not origins.taken_back(conn, batch.batch_id)
     reset_sinks(conn, batch.batch_id, pipeline.sinks, done=done, undone_only=undone_only)
     if done:
         close_if_done(conn, batch.batch_id)
-
-
-def _withdrawn(conn: psycopg.Connection[Any], pipeline: Rules, batch_id: str) -> bool:
-    if isinstance(pipeline, FactRules) or not pipeline.by_object:
-        return False
-    return bool(origins.withdrawn(conn, pipeline.table, batch_id))
 
 
 def _lock(
@@ -384,6 +378,7 @@ def _ledger_result(
         quarantine_key=rejects[0].key if rejects else None,
         seconds=time.monotonic() - started,
         preview=preview,
+        withdrawn=origins.taken_back(conn, batch.batch_id),
     )
 
 

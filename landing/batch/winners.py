@@ -84,7 +84,7 @@ _DELIVER = f"""
 """
 #: What a newer version of its object no longer holds is not told any more.
 _TAKEN_BACK = f"""
-        WHEN {origins.taken_back("best")}
+        WHEN {origins.overruled_by_whole("best")}
             THEN CASE WHEN r.row_hash = w.row_hash THEN 'unchanged' ELSE 'superseded' END"""
 #: A rewrite changes no record: the rows that still say what the record says are staged again.
 _REWRITE = """

@@ -20,6 +20,9 @@ UPDATE landing.object_version v SET whole = v.rows_rejected = 0
 FROM landing.batch b
 WHERE b.batch_id = v.batch_id AND b.pipeline = 'music' AND v.outcome = 'loaded';
 
+-- How many records it took back.
+ALTER TABLE landing.batch ADD COLUMN records_withdrawn bigint NOT NULL DEFAULT 0;
+
 -- Records that an object told of, by the batch whose version of it no longer does.
 CREATE TABLE music.withdrawn (
     batch_id text COLLATE "C" NOT NULL,
@@ -84,6 +87,7 @@ DELETE FROM landing.staged_part p USING landing.batch b
 WHERE b.batch_id = p.batch_id AND b.pipeline = 'music';
 DROP TABLE music.taken_down;
 DROP TABLE music.withdrawn;
+ALTER TABLE landing.batch DROP COLUMN records_withdrawn;
 ALTER TABLE landing.object_version DROP COLUMN whole;
 """
 
