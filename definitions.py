@@ -134,7 +134,7 @@ def build_resources() -> dict[str, Any]:
 def pipeline_defs(pipeline: Pipeline) -> dg.Definitions:
     """What a pipeline declares, and what follows from it."""
     own = pipeline.definitions()
-    checks = audits(pipeline)
+    checks = audits(pipeline, own)
     return dg.Definitions(
         assets=[
             *with_code_references(own.assets or ()),

@@ -12,9 +12,6 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
-from dagster._serdes import deserialize_value
-from dagster._utils.schedules import reverse_cron_string_iterator
 
 from assets.frame import outbox
 from assets.frame.alert_channels import Alert, channels, names
@@ -77,6 +74,8 @@ def sensors_due(sensors: Sequence[dg.SensorDefinition], now: datetime) -> dict[s
 
 def schedules_due(schedules: Sequence[dg.ScheduleDefinition], now: datetime) -> dict[str, datetime]:
     """As :func:`sensors_due`: the last but one time that a schedule names, and some minutes."""
+    from dagster._utils.schedules import reverse_cron_string_iterator
+
     due = {}
     for schedule in schedules:
         if schedule.default_status == dg.DefaultScheduleStatus.RUNNING:
@@ -92,6 +91,8 @@ def last_ticks(
     instance: dg.DagsterInstance, names: Sequence[str], kind: InstigatorType
 ) -> dict[str, datetime | None]:
     """The last tick of each that is not switched off, whether or not Dagster has met it yet."""
+    from dagster._core.scheduler.instigation import InstigatorStatus
+
     states = {
         state.instigator_name: state
         for state in instance.all_instigator_state(instigator_type=kind)
@@ -118,7 +119,9 @@ def mend_half_written(instance: dg.DagsterInstance) -> list[str]:
     a row of ``jobs``, a minute old and never updated since (then it has a selector), may go.
     """
     import sqlalchemy as db
+    from dagster._core.scheduler.instigation import InstigatorState
     from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
+    from dagster._serdes import deserialize_value
 
     storage = instance.schedule_storage
     if not isinstance(storage, SqlScheduleStorage):

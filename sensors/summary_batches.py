@@ -5,18 +5,20 @@ Belongs here: Dagster's words for that, and which run follows. Does not: submitt
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets.domains.asking import awaited
-from assets.domains.asking.awaited import Awaited
-from assets.domains.asking.batch_mode import BatchStep
 from assets.domains.months import Month
 from assets.domains.pipeline import DOMAINS
 from assets.domains.settings import DomainsSettings
 from assets.frame.execution import BATCH_TAG
 from resources.openai import OpenAIResource
 from resources.postgres import PostgresResource
+
+if TYPE_CHECKING:
+    from assets.domains.asking.awaited import Awaited
+    from assets.domains.asking.batch_mode import BatchStep
 
 #: Seconds between two looks: batches take minutes to a day.
 LOOK_SECONDS = 30
@@ -42,6 +44,8 @@ def summary_batch_sensor(
     domains: DomainsSettings,
 ) -> dg.SensorResult:
     """One step for every month with open batches; one month's trouble is not another's."""
+    from assets.domains.asking import awaited
+
     with postgres.connect() as connection:
         months = [row[0] for row in connection.execute(_OPEN)]
     looked = {month: _look(context, postgres, openai, domains, month) for month in months}
@@ -56,7 +60,7 @@ def _look(
     openai: OpenAIResource,
     domains: DomainsSettings,
     month: str,
-) -> BatchStep | None:
+) -> "BatchStep | None":
     """What a step came to; None where it failed, which the tick's log tells."""
     from assets.domains import review
     from assets.domains.asking import batch_mode
@@ -76,7 +80,7 @@ def _look(
 
 
 def sensor_result(
-    looked: Mapping[str, BatchStep | None], waiting: Sequence[Awaited]
+    looked: "Mapping[str, BatchStep | None]", waiting: "Sequence[Awaited]"
 ) -> dg.SensorResult:
     """A run for every month that waits for nothing any more, else what is waited for. Pure.
 
@@ -109,7 +113,7 @@ def sensor_result(
     )
 
 
-def _is_settled(month: str, looked: Mapping[str, BatchStep | None]) -> bool:
+def _is_settled(month: str, looked: "Mapping[str, BatchStep | None]") -> bool:
     """Whether nobody is at the month's batches, who may be about to submit more."""
     if month not in looked:
         return True
@@ -117,7 +121,7 @@ def _is_settled(month: str, looked: Mapping[str, BatchStep | None]) -> bool:
     return step is not None and not step.busy
 
 
-def _told(step: BatchStep | None) -> str:
+def _told(step: "BatchStep | None") -> str:
     if step is None:
         return "the look at its batches failed, see this tick's log"
     if step.busy:

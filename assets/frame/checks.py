@@ -151,10 +151,10 @@ def _minutes(passed: timedelta) -> int:
 _LATE_MINUTES = _minutes(standing.LATE)
 
 
-def audits(pipeline: "Pipeline") -> list[dg.AssetsDefinition]:
+def audits(pipeline: "Pipeline", own: dg.Definitions) -> list[dg.AssetsDefinition]:
     """What the hourly audit checks, and no run of a batch: the pipeline's own and the standing."""
-    own = pipeline.definitions().asset_checks or ()
-    return [*own, *(check for files in pipeline.landed for check in standing_checks(files))]
+    checks = own.asset_checks or ()
+    return [*checks, *(check for files in pipeline.landed for check in standing_checks(files))]
 
 
 def standing_checks(files: "LandedFiles") -> list[dg.AssetChecksDefinition]:

@@ -14,6 +14,8 @@ from typing import Any
 import dagster as dg
 
 _ROOT = Path(__file__).resolve().parents[2]
+#: Where Dagster's UI looks for the links.
+_KEY = "dagster/code_references"
 
 
 def with_code_references(assets: Iterable[Any]) -> list[Any]:
@@ -25,7 +27,7 @@ def with_code_references(assets: Iterable[Any]) -> list[Any]:
     with warnings.catch_warnings():
         # Known to be beta; the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        referenced: list[Any] = list(dg.with_source_code_references(list(assets)))
+        referenced = [_with_reference(one) for one in assets]
         url, _, branch = os.environ.get("QUINTET_SOURCE_URL", "").partition("/tree/")
         if not branch:
             return referenced
@@ -35,3 +37,16 @@ def with_code_references(assets: Iterable[Any]) -> list[Any]:
         return list(
             dg.link_code_references_to_git(referenced, url.removesuffix("/-"), branch, anchor)
         )
+
+
+def _with_reference(asset: Any) -> Any:
+    """As ``dg.with_source_code_references``, which has Python read and parse the whole file."""
+    function = asset.op.compute_fn if isinstance(asset, dg.AssetsDefinition) else None
+    code = getattr(getattr(function, "decorated_fn", None), "__code__", None)
+    if code is None:
+        return asset
+    place = dg.LocalFileCodeReference(
+        file_path=str(Path(code.co_filename).absolute()), line_number=code.co_firstlineno
+    )
+    found = {_KEY: dg.CodeReferencesMetadataValue(code_references=[place])}
+    return asset.map_asset_specs(lambda spec: spec.merge_attributes(metadata=found))

@@ -13,7 +13,6 @@ import dagster as dg
 
 from assets.frame.buckets import StoreResource, opened
 from landing.arrival.identity import StoreKind
-from landing.batch.backing import Backing, Places, backing
 from resources.gcs import GcsResource
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
@@ -21,6 +20,7 @@ from resources.s3 import S3Resource
 
 if TYPE_CHECKING:
     from assets.frame.declared import LandedFiles
+    from landing.batch.backing import Backing
 
 RECORDS_BACKED = "records_can_be_given_again"
 #: Looked at in one run; each run looks at others.
@@ -54,7 +54,8 @@ def record_audit(files: "LandedFiles") -> dg.AssetChecksDefinition:
     )(on_store[files.store])
 
 
-def _found(files: "LandedFiles", postgres: PostgresResource, resource: StoreResource) -> Backing:
+def _found(files: "LandedFiles", postgres: PostgresResource, resource: StoreResource) -> "Backing":
+    from landing.batch.backing import Places, backing
     from landing.batch.records import ensure
 
     table, places = files.record_table, files.places()
@@ -78,7 +79,7 @@ def _found(files: "LandedFiles", postgres: PostgresResource, resource: StoreReso
         )
 
 
-def _result(found: Backing) -> dg.AssetCheckResult:
+def _result(found: "Backing") -> dg.AssetCheckResult:
     """Passed when nothing that was looked at is lost."""
     metadata: dict[str, Any] = {
         "records_lost": found.lost,

@@ -6,6 +6,7 @@ addresses and secrets (``resources/``).
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
@@ -48,8 +49,15 @@ class Settings(dg.ConfigurableResource[Any]):
     @classmethod
     def current(cls) -> Self:
         """What the variables say now; an unset one has its default."""
-        told = {name: os.environ.get(cls.variable(name)) for name in cls.model_fields}
-        return cls(**{name: value for name, value in told.items() if value is not None})
+        told = ((name, os.environ.get(cls.variable(name))) for name in cls.model_fields)
+        current: Self = _settings(cls, tuple(one for one in told if one[1] is not None))
+        return current
+
+
+@functools.lru_cache(maxsize=64)
+def _settings(made: type[Any], told: tuple[tuple[str, str | None], ...]) -> Any:
+    """The settings that say so: frozen, and Dagster takes milliseconds to make a resource."""
+    return made(**dict(told))
 
 
 class LandingPlaces(Protocol):

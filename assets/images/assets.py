@@ -17,7 +17,6 @@ from assets.frame.reports import validation_metadata
 from assets.frame.step import StepEvents, batch_step, partition_events
 from assets.images.pipeline import REQUESTS
 from assets.images.settings import ImagesSettings
-from assets.images.tasks import failing, ledger
 from assets.sinks.result import SinkResult, Verification
 from landing.arrival.putting_off import put_off
 from landing.batch.failures import PermanentError, classify
@@ -188,6 +187,7 @@ def task_metadata(
     shown: dict[str, Any] = {}
 
     def take(task_id: str) -> tuple[SinkResult, Verification]:
+        from assets.images.tasks import ledger
         from assets.images.tasks.ending import end
 
         with (
@@ -208,6 +208,8 @@ def _goes_on(context: dg.AssetExecutionContext, postgres: PostgresResource) -> b
 
     What is wrong with that request was told; the task may be cancelled, or have lost results.
     """
+    from assets.images.tasks import ledger
+
     if BATCH_TAG in context.run.tags:
         return False
     with postgres.connect() as connection:
@@ -242,6 +244,8 @@ def _task(
 
     A run that is ended from outside leaves it cancelled: the next one goes on.
     """
+    from assets.images.tasks import failing, ledger
+
     with postgres.connect(autocommit=True) as connection:
         try:
             yield connection, ledger.task(connection, task_id)

@@ -44,6 +44,15 @@ LIBRARIES = (
     "stamina",
     "typesense",
 )
+#: What the code location leaves to the steps, of ours.
+OF_STEPS = (
+    "assets.domains.asking.batch_mode",
+    "assets.images.tasks.failing",
+    "assets.music.gold.replacement",
+    "landing.batch.backing",
+    "landing.batch.parquet",
+    "landing.batch.validation",
+)
 #: What Dagster itself imports only when a run begins.
 OF_DAGSTER = (
     "dagster._cli.api",
@@ -67,6 +76,8 @@ def preload() -> None:
     from resources.milvus import sdk
 
     sdk()
+    for name in OF_STEPS:
+        importlib.import_module(name)
     location = importlib.import_module("definitions").code_location()
     location.get_repository_def().get_all_jobs()
     gc.collect()

@@ -5,19 +5,21 @@ Belongs here: what each is called, needs and shows. Does not: how a table is rep
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from assets.frame.step import StepEvents, sink_events
 from assets.frame.tables import Table
-from assets.music.gold.replacement import Replaced
 from assets.music.pipeline import MUSIC
 from assets.music.registry.gold import TABLES
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
+
+if TYPE_CHECKING:
+    from assets.music.gold.replacement import Replaced
 
 
 def _gold(table: Table) -> dg.AssetsDefinition:

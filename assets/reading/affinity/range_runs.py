@@ -12,9 +12,6 @@ import warnings
 from collections.abc import Sequence
 
 import dagster as dg
-from dagster._core.definitions.automation_tick_evaluation_context import (
-    build_run_requests_with_backfill_policies,
-)
 
 # Known to be beta; the version is pinned, and tests hold what is used of it.
 warnings.filterwarnings(
@@ -33,6 +30,10 @@ class RangeRunsSensor(dg.AutomationConditionSensorDefinition):
         self, run_requests: Sequence[dg.RunRequest], context: dg.SensorEvaluationContext
     ) -> Sequence[dg.RunRequest]:
         """The runs that the backfills asked for would be made of, as the sensor's own requests."""
+        from dagster._core.definitions.automation_tick_evaluation_context import (
+            build_run_requests_with_backfill_policies,
+        )
+
         repository = context.repository_def
         if repository is None:
             raise dg.DagsterInvariantViolationError("a range of partitions needs its repository")

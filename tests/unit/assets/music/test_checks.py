@@ -8,7 +8,7 @@ from assets.frame.checks import audits
 from assets.music import checks, tables
 from assets.music.pipeline import GOLD, MUSIC, PIPELINE
 
-AUDITS = audits(PIPELINE)
+AUDITS = audits(PIPELINE, PIPELINE.definitions())
 
 
 def specs() -> dict[dg.AssetCheckKey, dg.AssetCheckSpec]:
