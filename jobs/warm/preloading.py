@@ -63,11 +63,20 @@ OF_DAGSTER = (
 
 
 def preload() -> None:
-    """Import all of it, and the code location. Raises what an import of ours raises.
-
-    A library that cannot be imported is left to the runs that want it.
-    """
+    """Import all of it, and the code location. Raises what an import of ours raises."""
     began = time.monotonic()
+    import_libraries()
+    for name in OF_STEPS:
+        importlib.import_module(name)
+    location = importlib.import_module("definitions").code_location()
+    location.get_repository_def().get_all_jobs()
+    gc.collect()
+    gc.freeze()  # a child's collector need not touch, and so copy, what is here
+    log.info("preloaded in %.1f s", time.monotonic() - began)
+
+
+def import_libraries() -> None:
+    """What is not ours. One that cannot be imported is left to the runs that want it."""
     for name in (*OF_DAGSTER, *LIBRARIES):
         try:
             importlib.import_module(name)
@@ -76,13 +85,6 @@ def preload() -> None:
     from resources.milvus import sdk
 
     sdk()
-    for name in OF_STEPS:
-        importlib.import_module(name)
-    location = importlib.import_module("definitions").code_location()
-    location.get_repository_def().get_all_jobs()
-    gc.collect()
-    gc.freeze()  # a child's collector need not touch, and so copy, what is here
-    log.info("preloaded in %.1f s", time.monotonic() - began)
 
 
 def require_alone() -> None:

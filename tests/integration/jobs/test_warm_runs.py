@@ -21,6 +21,7 @@ from jobs.warm.launcher import FORKED_TAG, WarmRunLauncher
 from local.service import REPOSITORY
 from tests import processes
 from tests.integration.jobs.run_process import wait_until
+from tests.integration.jobs.server_forks import ServerForks, server_forks
 
 pytestmark = pytest.mark.servers("postgres")
 
@@ -53,8 +54,8 @@ def code_location():
 class World:
     """A root with a code location of two jobs, an instance, and a run server for both."""
 
-    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
-        self.root, self.instance = root, instance
+    def __init__(self, root: Path, instance: dg.DagsterInstance, forks: ServerForks) -> None:
+        self.root, self.instance, self._forks = root, instance, forks
         self.launcher = WarmRunLauncher()
         self.launcher.register_instance(instance)
         self.written = root / "written"
@@ -66,14 +67,10 @@ class World:
         (self.root / "definitions.py").write_text(DEFINITIONS.replace("WORD", word))
 
     @contextlib.contextmanager
-    def server(self) -> Iterator[processes.Process[bytes]]:
-        log = (self.root / "log").open("ab")
+    def server(self) -> Iterator[psutil.Process]:
         path = os.pathsep.join([str(self.root), str(REPOSITORY)])
-        process = processes.start(
-            [sys.executable, "-m", "jobs.warm.server", str(self.root)],
-            env={**os.environ, "PYTHONPATH": path, "WRITTEN": str(self.written)},
-            stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+        env = {**os.environ, "PYTHONPATH": path, "WRITTEN": str(self.written)}
+        process = self._forks.start(self.root, self.root / "log", env)
         try:
             self.ready()
             yield process
@@ -82,7 +79,6 @@ class World:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            log.close()
 
     def ready(self) -> None:
         def answers() -> bool:
@@ -133,13 +129,21 @@ class World:
         return [int(text.partition('"pid": ')[2].partition(",")[0])]
 
 
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerForks]:
+    with server_forks(tmp_path_factory.mktemp("forks") / "log") as forks:
+        yield forks
+
+
 @pytest.fixture
-def world(env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(
+    env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: ServerForks
+) -> Iterator[World]:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "definitions", raising=False)
     with dg.DagsterInstance.get() as instance:
         instance.get_runs_count()
-        yield World(tmp_path, instance)
+        yield World(tmp_path, instance, forks)
     sys.modules.pop("definitions", None)
 
 
@@ -266,7 +270,7 @@ def test_edited_code_is_what_the_next_run_executes(
             assert cold[-1] == broken
             time.sleep(0.5)
             world.ready()
-        assert server.poll() is None
+        assert server.is_running()
 
 
 def test_without_a_server_runs_start_as_by_default(
