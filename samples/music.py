@@ -110,6 +110,9 @@ def write(folder: Path, *, seed: int, songs: int = 40) -> Manifest:
     files.objects([*single[quarter // 2 :], *many[: quarter // 2], *only_object])
     files.extract([*single, *many, *only_object, *only_extract])
     files.musixmatch([*single, *only_extract], seed)
+    files.unique_tracks(single)
+    files.genres(single)
+    files.lastfm(single)
     files.song_list(listed)
     files.hymns()
     files.others()
@@ -217,6 +220,37 @@ class _Files:
         self._put("musixmatch/train.txt", text.encode(), figures)
         self._manifest.tell("musixmatch", *songs)
         self._manifest.waiting += len(unknown)
+
+    def unique_tracks(self, songs: list[Song]) -> None:
+        """The list of tracks, of which a line lacks its song and another a field."""
+        text = "".join(map(formats.unique_tracks_line, songs))
+        text += formats.unique_tracks_line(replace(songs[0], song_id="none"))
+        text += formats.unique_tracks_line(songs[0]).rpartition("<SEP>")[0] + "\n"
+        figures = FileFigures("unique_tracks", len(songs) + 2, Counter(bad_id=1, bad_line=1))
+        self._put("additional/unique_tracks.txt", text.encode(), figures)
+        self._manifest.tell("unique_tracks", *songs)
+
+    def genres(self, songs: list[Song]) -> None:
+        """Two files that do not agree: with comments and minorities, and with one genre each."""
+        most = formats.genre_head() + "".join(
+            formats.genre_line(song, "Rock", *(["Blues"] if song.number % 2 else []))
+            for song in songs
+        )
+        most += f"{songs[0].track_id}\tRock\tBlues\tJazz\n"
+        rejects = Counter(bad_line=1)
+        self._put("genres/cd1.cls", most.encode(), FileFigures("genres", len(songs) + 1, rejects))
+        one = "".join(formats.genre_line(song, "Pop_Rock") for song in songs)
+        one += "TRSHORT\tPop_Rock\n"
+        rejects = Counter(bad_id=1)
+        self._put("genres/magd.cls", one.encode(), FileFigures("genres", len(songs) + 1, rejects))
+        self._manifest.tell("genres", *songs)
+
+    def lastfm(self, songs: list[Song]) -> None:
+        """A file per song, each like the next one."""
+        for song, other in zip(songs, [*songs[1:], songs[0]], strict=True):
+            key = f"lastfm/{_folders(song.track_id)}/{song.track_id}.json"
+            self._put(key, formats.lastfm(song, other), FileFigures("lastfm", rows=1))
+        self._manifest.tell("lastfm", *songs)
 
     def song_list(self, songs: list[Song]) -> None:
         """An array without ids: an entry twice but for case and spaces, and bad entries."""

@@ -203,6 +203,35 @@ def musixmatch_line(track_id: str, number: int, counts: dict[int, int]) -> str:
     return f"{track_id},{number}{pairs}\n"
 
 
+def unique_tracks_line(song: Song) -> str:
+    """A line of unique_tracks.txt."""
+    return f"{song.track_id}<SEP>{song.song_id}<SEP>{song.artist.name}<SEP>{song.title}\n"
+
+
+def genre_head() -> str:
+    """Comments, as tagtraum's files begin."""
+    return "# SAMPLE\n# track\tmajority genre\tminority genre\n"
+
+
+def genre_line(song: Song, *genres: str) -> str:
+    """A line of a .cls file."""
+    return "\t".join((song.track_id, *genres)) + "\n"
+
+
+def lastfm(song: Song, other: Song) -> bytes:
+    """A file of the Last.fm dataset: counts are texts, scores are numbers."""
+    return json.dumps(
+        {
+            "artist": song.artist.name,
+            "timestamp": "2011-08-02 20:13:25.674526",
+            "similars": [[other.track_id, 0.75], ["TRZZZZZ000000000ZZ", 1]],
+            "tags": [["seen live", "50"], [song.genre, "100"]],
+            "track_id": song.track_id,
+            "title": song.title,
+        }
+    ).encode()
+
+
 def hymn(of: Hymn) -> dict[str, Any]:
     """Lyrics with title, author and verses."""
     return {

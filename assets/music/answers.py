@@ -46,7 +46,7 @@ __all__ = [
     "song_index", "songs_with_lyrics",
 ]  # fmt: skip
 
-By = Literal["audio", "lyrics"]
+By = Literal["audio", "lyrics", "listeners"]
 
 MOST_SONGS = 100
 
@@ -123,11 +123,16 @@ def similar_songs(
     song with any passage of the other. It is exact, unlike the cosine of two mean vectors over an
     index of passages, and one verse in common is what makes two songs alike.
 
+    ``listeners``: the score (largest first) of Last.fm's similar tracks, of those that are songs
+    here.
+
     A key of before the song became part of another leads to that one. Raises UnknownSongError,
-    NothingToCompareError for a song without lyrics or without some of the
-    features, ValueError unless 1 <= k <= 100.
+    NothingToCompareError for a song without lyrics, without some of the features or without similar
+    tracks, ValueError unless 1 <= k <= 100.
     """
     key = current_key(connection, song_key)
+    if by == "listeners":
+        return similar.by_listeners(connection, key, _limit(k))
     if by == "lyrics":
         return similar.by_lyrics(connection, lyrics, key, _limit(k))
     return similar.by_audio(connection, key, _limit(k))

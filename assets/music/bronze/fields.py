@@ -37,6 +37,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "lyrics": (),
     "musixmatch": ("track_id",),
     "spotify": ("track_id",),
+    "unique_tracks": ("track_id",),
+    "genres": ("track_id",),
     "lastfm": ("track_id",),
 }
 

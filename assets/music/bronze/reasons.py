@@ -32,8 +32,8 @@ VALUE_REASONS = (
 FORMAT_REASONS = (
     RejectReason("unknown_entry", "an entry of JSON that is no song and no lyrics"),
     RejectReason("bad_lyrics", "verses or a chorus that are no lists of lines"),
-    RejectReason("bad_line", "a line of musiXmatch without track id and musiXmatch id"),
+    RejectReason("bad_line", "a line without the ids or the fields of its format"),
     RejectReason("bad_word", "a word of musiXmatch that is no known index with a count"),
-    RejectReason("line_too_long", "a line of musiXmatch above what is looked into"),
+    RejectReason("line_too_long", "a line above what is looked into"),
     RejectReason("bad_offsets", "a song of HDF5 whose part of a list lies outside of the list"),
 )

@@ -13,14 +13,15 @@ import unicodedata
 import polars as pl  # noqa: TID253
 
 from assets.frame.table_frames import frame_schema
-from assets.music.registry.bronze import CONTENT, RECORD
+from assets.music.registry.bronze import CONTENT, LATER, RECORD
 
 KEY_BYTES = 200
 _FINGERPRINT_DIGITS = 32
 
 SCHEMA = frame_schema(RECORD)
 #: Columns that say something of the song; the rest identifies the record.
-_CONTENT = [column.name for column in CONTENT]
+_CONTENT = [column.name for column in CONTENT if column not in LATER]
+_LATER = [column.name for column in LATER]
 
 
 def normalised(text: str | None) -> str:
@@ -34,14 +35,20 @@ def fingerprint(artist: str | None, title: str | None, album: str | None) -> str
     return hashlib.sha256(named.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
+
+
 def with_hash(rows: pl.DataFrame) -> pl.DataFrame:
     """``rows`` with ``row_hash``: 32 hex digits over its content, equal exactly for equals."""
     # Series all the way: an expression costs more than the hash of a file of one song.
     documents = rows[_CONTENT].to_struct().struct.json_encode()
-    digests = [
-        hashlib.sha256(document.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
-        for document in documents
-    ]
+    digests = [_digest(document) for document in documents]
+    for name in _LATER:
+        if rows[name].null_count() < len(rows):
+            said = rows[[name]].to_struct().struct.json_encode()
+            pairs = zip(digests, rows[name].is_null(), said, strict=True)
+            digests = [one if none else _digest(f"{one}{more}") for one, none, more in pairs]
     hashes = pl.Series("row_hash", digests, dtype=pl.String)
     if "row_hash" not in rows.columns:
         return rows.with_columns(hashes)

@@ -20,6 +20,8 @@ Format = Literal[
     "lyrics",
     "musixmatch",
     "spotify",
+    "unique_tracks",
+    "genres",
     "lastfm",
     "takedown",
     "join",
@@ -69,6 +71,18 @@ AUDIO = (
     _real("song_hotttnesss", "Popularity when collected, 0 to 1."),
 )
 
+#: Columns that came when there were records already: a row that has none of them keeps its hash.
+LATER = (
+    Column("genres", "record[]", "All genres that the file gives, the best first.", fields=(
+        _text("name", "The genre."),
+    )),
+    _weighted("tags", "Last.fm tags of the track, with counts from 0 to 100."),
+    Column("similars", "record[]", "Tracks like this one, by who hears them.", fields=(
+        _text("track_id", "Million Song id of the other track."),
+        _real("score", "How alike, 0 to 1."),
+    )),
+)  # fmt: skip
+
 #: What identifies a record; the rest of its columns is its content.
 RECORD_KEY = Column(
     "record_key",
@@ -102,6 +116,7 @@ CONTENT = (
         _text("word", "Stem of a word."),
         Column("count", "integer", "How often it occurs."),
     )),
+    *LATER,
 )  # fmt: skip
 
 RECORD = Table(

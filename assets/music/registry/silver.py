@@ -282,6 +282,56 @@ BRIDGE_ARTIST_TERM = Table(
     made=STAMPS,
 )  # fmt: skip
 
+_TO_GENRE = Reference("dim_genre", "genre_key")
+BRIDGE_SONG_GENRE = Table(
+    PIPELINE,
+    "bridge_song_genre",
+    "All genres that files give songs, the best first; those of artists are not among them.",
+    ("song_key", "genre_key"),
+    (
+        replace(SONG_KEY, reference=_TO_SONG),
+        Column("genre_key", "text", "Genre.", nullable=False, reference=_TO_GENRE,
+               sources=(f"{_BRONZE}.genre", f"{_BRONZE}.genres")),
+        Column("position", "integer", "Order of the genres, from 1.", nullable=False, minimum=1,
+               sources=(f"{_BRONZE}.genre", f"{_BRONZE}.genres")),
+        Column("source_record", "text", "Key of the best record that gives it.", nullable=False,
+               sources=(f"{_BRONZE}.record_key",)),
+    ),
+    asset=_SONGS,
+    made=STAMPS,
+)  # fmt: skip
+
+BRIDGE_SONG_TAG = Table(
+    PIPELINE,
+    "bridge_song_tag",
+    "Tags of songs, with the highest count that any of their records has.",
+    ("song_key", "tag"),
+    (
+        replace(SONG_KEY, reference=_TO_SONG),
+        Column("tag", "text", "The tag.", nullable=False, sources=(f"{_BRONZE}.tags",)),
+        Column("weight", "double precision", "Count, 0 to 100.", minimum=0,
+               sources=(f"{_BRONZE}.tags",)),
+    ),
+    asset=_SONGS,
+    made=STAMPS,
+)  # fmt: skip
+
+BRIDGE_SONG_SIMILAR = Table(
+    PIPELINE,
+    "bridge_song_similar",
+    "Tracks like songs, of which songs may have come or not: song_source says whose track it is.",
+    ("song_key", "track_id"),
+    (
+        replace(SONG_KEY, reference=_TO_SONG),
+        Column("track_id", "text", "Million Song id of the other track.", nullable=False,
+               sources=(f"{_BRONZE}.similars",)),
+        Column("score", "double precision", "How alike, 0 to 1.", minimum=0, maximum=1,
+               sources=(f"{_BRONZE}.similars",)),
+    ),
+    asset=_SONGS,
+    made=STAMPS,
+)  # fmt: skip
+
 TABLES = (
     SONG_SOURCE,
     SONG_MATCH,
@@ -295,4 +345,7 @@ TABLES = (
     BRIDGE_SONG_ARTIST,
     BRIDGE_ALBUM_ARTIST,
     BRIDGE_ARTIST_TERM,
+    BRIDGE_SONG_GENRE,
+    BRIDGE_SONG_TAG,
+    BRIDGE_SONG_SIMILAR,
 )

@@ -70,6 +70,24 @@ def by_lyrics(
     return tuple(SimilarSong(hit.song_key, hit.score) for hit in found)
 
 
+_BY_LISTENERS = """
+SELECT s.song_key, max(b.score)
+FROM music.bridge_song_similar b JOIN music.song_source s ON s.track_id = b.track_id
+WHERE b.song_key = %(song)s AND s.song_key <> %(song)s
+GROUP BY s.song_key ORDER BY round(max(b.score)::numeric, 6) DESC, s.song_key LIMIT %(songs)s
+"""
+
+
+def by_listeners(connection: Connection, song_key: str, songs: int) -> tuple[SimilarSong, ...]:
+    """By the score that Last.fm gives the most alike of its tracks, largest first."""
+    _missing_features(connection, song_key)
+    known = "SELECT FROM music.bridge_song_similar WHERE song_key = %s LIMIT 1"
+    if not connection.execute(known, (song_key,)).fetchall():
+        raise NothingToCompareError(f"song {song_key!r} has no similar tracks of Last.fm")
+    rows = connection.execute(_BY_LISTENERS, {"song": song_key, "songs": songs})
+    return tuple(SimilarSong(other, float(score)) for other, score in rows)
+
+
 def _missing_features(connection: Connection, song_key: str) -> list[str]:
     """Features that the song lacks. Raises UnknownSongError."""
     row = connection.execute(_MISSING_FEATURES, (song_key,)).fetchone()

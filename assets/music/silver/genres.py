@@ -126,6 +126,7 @@ _REMOVE_GENRES = """
 DELETE FROM music.dim_genre d
 WHERE d.genre_key IN ({candidates})
     AND NOT EXISTS (SELECT FROM music.fact_song f WHERE f.genre_key = d.genre_key)
+    AND NOT EXISTS (SELECT FROM music.bridge_song_genre b WHERE b.genre_key = d.genre_key)
 """
 
 

@@ -70,6 +70,9 @@ def _column(chunk: pl.DataFrame, name: str) -> pl.Expr:
 def _json(chunk: pl.DataFrame, name: str) -> pl.Expr:
     """A list of structs as a JSON array; nulls stay nulls."""
     column = pl.col(name)
+    # What was staged before the column came.
+    if name not in chunk.columns:
+        return pl.lit(None, pl.String).alias(name)
     if chunk.get_column(name).null_count() == len(chunk):
         return pl.lit(None, pl.String).alias(name)
     # Only a struct can be encoded: {"name":[...]}, less what is around the array.

@@ -1,7 +1,7 @@
 """A batch's records into the star schema, in one transaction with the ledger's note of it.
 
 Belongs here: the order of steps. Does not: any of them (``sources``, ``songs``, ``dimensions``,
-``genres``, ``lyrics``, ``removal``, ``verify``).
+``genres``, ``song_lists``, ``lyrics``, ``removal``, ``verify``).
 
 The end state is a function of the records that are there, whatever the order of batches. Rows that
 are equal are not written, so that a batch that is loaded again changes nothing.
@@ -26,6 +26,7 @@ from assets.music.silver import (
     names,
     references,
     removal,
+    song_lists,
     songs,
     sources,
     verify,
@@ -167,6 +168,7 @@ def _load(
     names.create(conn)
     artists.add_credits(conn, _TOUCHED_SOURCES)
     names.add_plain(conn, _TOUCHED_TEXTS)
+    names.add_plain(conn, song_lists.GENRE_NAMES)
     songs.fuse(conn)
     dimensions.find_touched(conn, first=first, every=intake.earlier)
     dimensions.write_dimensions(conn)
@@ -175,6 +177,7 @@ def _load(
     facts = songs.write_facts(conn, first=first)
     songs.write_credits(conn, first=first)
     dimensions.write_album_artists(conn)
+    song_lists.write_lists(conn)
     lyrics.write_lyrics(conn, first=first)
     followed = genres.let_songs_follow(conn, first=first)
     if not first:

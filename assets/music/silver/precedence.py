@@ -12,7 +12,8 @@ from assets.music.silver.statements import FEATURES
 
 #: From the best source of a song's fields to the least.
 FORMATS: tuple[Format, ...] = (
-    "hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch", "spotify", "lastfm",
+    "hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch", "spotify",
+    "unique_tracks", "genres", "lastfm",
     "takedown", "join", "split",
 )  # fmt: skip
 RANKS: dict[str, int] = {name: rank for rank, name in enumerate(FORMATS, start=1)}

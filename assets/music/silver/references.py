@@ -23,6 +23,9 @@ _TABLES = (
     "bridge_song_artist",
     "bridge_album_artist",
     "bridge_artist_term",
+    "bridge_song_genre",
+    "bridge_song_tag",
+    "bridge_song_similar",
     "song_lyrics",
 )
 _OWNED = """

@@ -81,7 +81,11 @@ def remove_orphans(conn: psycopg.Connection[Any]) -> None:
     """Remove what no song refers to any more, among what the batch touched."""
     conn.execute(_LEFT)
     conn.execute(_ORPHANS)
-    remove_unused(conn, "SELECT genre_key FROM old_fact UNION SELECT old_genre FROM follower")
+    remove_unused(
+        conn,
+        "SELECT genre_key FROM old_fact UNION SELECT old_genre FROM follower"
+        " UNION SELECT genre_key FROM lost_genre",
+    )
 
 
 def note_touched(conn: psycopg.Connection[Any], batch_id: str) -> None:

@@ -15,7 +15,10 @@ from typing import Any
 from tests.integration.music.match_oracle import folded_artist, matched
 
 Record = Mapping[str, Any]
-RANK = {"hdf5": 1, "extract": 2, "song_list": 3, "song_object": 4, "lyrics": 5, "musixmatch": 6}
+RANK = {
+    "hdf5": 1, "extract": 2, "song_list": 3, "song_object": 4, "lyrics": 5, "musixmatch": 6,
+    "spotify": 7, "unique_tracks": 8, "genres": 9, "lastfm": 10,
+}  # fmt: skip
 NUMBERS = (
     "duration", "tempo", "loudness", "key", "key_confidence", "mode", "mode_confidence",
     "time_signature", "end_of_fade_in", "start_of_fade_out", "danceability", "energy",
@@ -175,6 +178,7 @@ def state(
             lyrics[key] = ("pending", None, None, None, None)
 
     albums = _albums(chosen, facts)
+    said = _lists(songs)
     years = {fact["year_key"] for fact in facts.values()} | {0}
     return {
         "source_song": keys,
@@ -183,7 +187,14 @@ def state(
         "song_lyrics": lyrics,
         "dim_artist": artists,
         "dim_album": albums,
-        "dim_genre": {f["genre_key"]: f["genre_key"] for f in facts.values() if f["genre_key"]},
+        "dim_genre": {
+            genre: genre
+            for genre in (
+                *(f["genre_key"] for f in facts.values()),
+                *(genre for _, genre in said["bridge_song_genre"]),
+            )
+            if genre
+        },
         "dim_date": {y: (y or None, y // 10 * 10 if y else None) for y in years},
         "bridge_song_artist": {
             (key, artist): position
@@ -197,6 +208,31 @@ def state(
             if facts[key]["album_key"]
         },
         "bridge_artist_term": terms,
+        **said,
+    }
+
+
+def _lists(songs: Mapping[str, list[Record]]) -> dict[str, dict[Any, Any]]:
+    """The bridges of what songs have many of; records are in order of belief."""
+    genres: dict[Any, Any] = {}
+    tags: dict[Any, float] = {}
+    similars: dict[Any, float] = {}
+    for key, sources in songs.items():
+        for r in sources:
+            names = [r["genre"], *(item["name"] for item in r["genres"] or ())]
+            for genre in filter(None, (plain(name or "") for name in names)):
+                place = 1 + sum(song == key for song, _ in genres)
+                genres.setdefault((key, genre), (place, r["record_key"]))
+            for item in r["tags"] or ():
+                at = key, item["name"]
+                tags[at] = max(item["weight"], tags.get(at, 0.0))
+            for item in r["similars"] or ():
+                at = key, item["track_id"]
+                similars[at] = max(item["score"], similars.get(at, 0.0))
+    return {
+        "bridge_song_genre": genres,
+        "bridge_song_tag": tags,
+        "bridge_song_similar": similars,
     }
 
 

@@ -24,7 +24,8 @@ Record = dict[str, Any]
 
 TABLES = (
     "song_source", "fact_song", "song_lyrics", "dim_artist", "dim_album", "dim_genre", "dim_date",
-    "bridge_song_artist", "bridge_album_artist", "bridge_artist_term",
+    "bridge_song_artist", "bridge_album_artist", "bridge_artist_term", "bridge_song_genre",
+    "bridge_song_tag", "bridge_song_similar",
 )  # fmt: skip
 
 
@@ -181,6 +182,23 @@ class SilverWorld:
             "bridge_album_artist": dict.fromkeys(
                 q("SELECT album_key, artist_key FROM music.bridge_album_artist"), True
             ),
+            "bridge_song_genre": {
+                (song, genre): (position, source)
+                for song, genre, position, source in q(
+                    "SELECT song_key, genre_key, position, source_record"
+                    " FROM music.bridge_song_genre"
+                )
+            },
+            "bridge_song_tag": {
+                (song, tag): weight
+                for song, tag, weight in q("SELECT * FROM music.bridge_song_tag")
+            },
+            "bridge_song_similar": {
+                (song, track): score
+                for song, track, score in q(
+                    "SELECT song_key, track_id, score FROM music.bridge_song_similar"
+                )
+            },
             "bridge_artist_term": {
                 (artist, kind, term): weight
                 for artist, kind, term, weight in q(

@@ -47,6 +47,9 @@ FIELDS = st.fixed_dictionaries(
         "key": maybe(0, 11),
         "energy": maybe(0.5),
         "genre": maybe("Rock", "rock", "Polka"),
+        "genres": maybe([], [{"name": "Jazz"}, {"name": "ROCK"}], [{"name": "Polka"}]),
+        "tags": maybe([{"name": "x", "weight": 7.0}, {"name": "y", "weight": 0.0}]),
+        "similars": maybe([{"track_id": "TR1", "score": 0.5}], [{"track_id": "TR1", "score": 1.0}]),
         "lyrics_text": maybe("la", "le"),
         "lyrics_words": maybe([], [{"word": "a", "count": 1}]),
         "artist_terms": st.none() | ITEMS,
@@ -54,7 +57,9 @@ FIELDS = st.fixed_dictionaries(
     },
 )
 VERSION = st.tuples(
-    st.sampled_from(["hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch"]),
+    st.sampled_from(
+        ["hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch", "lastfm"]
+    ),
     st.sampled_from("abc"),
     FIELDS,
 )

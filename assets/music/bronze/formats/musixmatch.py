@@ -22,6 +22,7 @@ import pyarrow as pa  # noqa: TID253
 
 from assets.formats.values import BadValueError
 from assets.music.bronze import fields
+from assets.music.bronze.formats.lines import LINE_BYTES, lines_of, too_long
 from assets.music.bronze.formats.rows import (
     CHUNK_BYTES,
     CHUNK_ROWS,
@@ -31,13 +32,8 @@ from assets.music.bronze.formats.rows import (
     reject_frame,
 )
 from assets.music.bronze.records import SCHEMA
-from landing.batch.chunks import TEXT_BYTES, Chunk, original_text
+from landing.batch.chunks import Chunk, original_text
 
-_BLOCK_BYTES = 1024 * 1024
-#: The longest line that is looked into; a track with 5,000 different words has some 40,000 bytes.
-LINE_BYTES = 1024 * 1024
-#: One byte too many makes the text count as cut.
-_KEPT_BYTES = TEXT_BYTES + 1
 _WORD_BYTES = 256
 #: Numbers that NumPy reads exactly; counts are int32.
 _TRACK = re.compile(r"([^,]*),([0-9]{1,18})((?:,[0-9]{1,9}:[0-9]{1,9})*)")
@@ -60,13 +56,12 @@ def read_musixmatch(stream: BinaryIO) -> Iterator[Chunk]:
     A word's index beyond the words, or a line before there are any, is rejected (``bad_word``).
     """
     batch = _Batch([])
-    for number, line, size in _lines(stream):
+    for number, line, size in lines_of(stream):
         batch.lines += 1
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901
         if size > LINE_BYTES:
-            detail = f"a line of {size} bytes, at most {LINE_BYTES} are looked into"
-            batch.reject(number, "line_too_long", detail, line)
+            batch.reject(number, "line_too_long", too_long(size), line)
         elif line.startswith(b"%"):
             if batch.rows:
                 yield batch.chunk()
@@ -79,25 +74,6 @@ def read_musixmatch(stream: BinaryIO) -> Iterator[Chunk]:
             batch = _Batch(batch.words)
     if batch.lines:
         yield batch.chunk()
-
-
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
-    """Line number, line without its LF, and its size; of overlong ones only the beginning."""
-    number, rest, dropped = 1, b"", 0
-    while block := stream.read(_BLOCK_BYTES):
-        *whole, tail = block.split(b"\n")
-        for part in whole:
-            line = rest + part if dropped == 0 else rest
-            yield number, line, len(line) if dropped == 0 else dropped + len(part)
-            number, rest, dropped = number + 1, b"", 0
-        if dropped:
-            dropped += len(tail)
-        else:
-            rest += tail
-            if len(rest) > LINE_BYTES:
-                rest, dropped = rest[:_KEPT_BYTES], len(rest)
-    if rest:
-        yield number, rest, dropped or len(rest)
 
 
 def _vocabulary(line: bytes) -> list[str]:

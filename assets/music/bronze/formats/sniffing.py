@@ -17,7 +17,7 @@ from assets.formats import sniffed
 from assets.formats.csv_dialect import cells, read_as_usual
 from assets.formats.gzipped import plain
 from assets.formats.hdf5 import is_hdf5
-from assets.music.bronze.formats import extract, spotify
+from assets.music.bronze.formats import extract, genre_lines, spotify, unique_tracks
 from assets.music.bronze.formats.hdf5 import read_hdf5
 from assets.music.bronze.formats.json_songs import read_json
 from assets.music.bronze.formats.musixmatch import read_musixmatch, recognises
@@ -58,14 +58,25 @@ def _read(stream: BinaryIO, key: str) -> Iterator[Chunk]:
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if text[:1] in {b"[", b"{"}:
         return read_json(whole, key)
-    if recognises(head):
-        return read_musixmatch(whole)
+    if (by_line := _by_line(head, whole, key)) is not None:
+        return by_line
     header = _header(head)
     if (columns := spotify.columns(header)) is not None:
         return spotify.read_spotify(whole, columns)
     if (columns := extract.columns(header)) is not None:
         return extract.read_extract(whole, columns)
     raise UnreadableObject("unknown_format", _looks_like(text, header), original_text(head))
+
+
+def _by_line(head: bytes, whole: BinaryIO, key: str) -> Iterator[Chunk] | None:
+    """The records of a file that has one per line, without a header; None for any other."""
+    if recognises(head):
+        return read_musixmatch(whole)
+    if unique_tracks.recognises(head):
+        return unique_tracks.read_unique_tracks(whole)
+    if genre_lines.recognises(head):
+        return genre_lines.read_genre_lines(whole)
+    return None
 
 
 def _header(head: bytes) -> list[str]:

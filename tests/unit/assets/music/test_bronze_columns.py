@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from assets.music.bronze.records import SCHEMA
+from assets.music.bronze.records import SCHEMA, with_hash
 from assets.music.registry.bronze import STAGED
 
 _TERMS = pl.List(pl.Struct({"name": pl.String, "weight": pl.Float64}))
@@ -42,6 +42,9 @@ WRITTEN: dict[str, Any] = {
     "artist_terms": _TERMS,
     "artist_mbtags": _TERMS,
     "lyrics_words": pl.List(pl.Struct({"word": pl.String, "count": pl.Int32})),
+    "genres": pl.List(pl.Struct({"name": pl.String})),
+    "tags": _TERMS,
+    "similars": pl.List(pl.Struct({"track_id": pl.String, "score": pl.Float64})),
 }  # fmt: skip
 
 
@@ -54,3 +57,15 @@ def test_every_column_is_described_once() -> None:
     shown = STAGED.column_schema().columns
     assert [column.name for column in shown] == [*WRITTEN, "seq", "line", "source", "ingested_at"]
     assert all(column.description.endswith(".") for column in shown)
+
+
+def test_columns_that_came_later_change_the_hash_only_of_rows_that_have_them() -> None:
+    plain = {"format": "extract", "track_id": "TR1", "title": "T", "tempo": 120.0}
+    tagged = {**plain, "tags": [{"name": "a", "weight": 1.0}]}
+    similar = {**plain, "similars": [{"track_id": "TR2", "score": 0.5}]}
+    alone = with_hash(pl.DataFrame([plain], schema=SCHEMA))["row_hash"].to_list()
+    # As it was before there were such columns.
+    assert alone == ["48ff758e6f4533cf92985c9c7179177c"]  # pragma: allowlist secret
+    rows = with_hash(pl.DataFrame([tagged, plain, similar], schema=SCHEMA))["row_hash"].to_list()
+    assert rows[1:2] == alone
+    assert len(set(rows)) == 3

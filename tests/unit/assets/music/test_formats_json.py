@@ -157,9 +157,24 @@ def test_a_song_of_lastfm_has_its_track_and_its_first_tag():
     assert given(row) == {
         "track_id": "TRAAABD128F429CF47", "title": "Soul Deep", "artist_name": "The Box Tops",
         "genre": "soul",
+        "tags": [{"name": "60s", "weight": 50.0}, {"name": "soul", "weight": 100.0}],
+        "similars": [{"track_id": "TRCCOFQ128F4285A9E", "score": 1.0}],
     }  # fmt: skip
     _, rejected = read(json.dumps({**entry, "track_id": "6f807x0ima9a1j3VPbc7VN"}).encode())
     assert reasons(rejected) == [(1, "bad_id")]
+
+
+def test_of_lastfms_lists_only_what_can_be_is_kept():
+    entry = {
+        "artist": "A", "title": "B", "track_id": "TRAAABD128F429CF47",
+        "tags": [["a", "x"], ["", "1"], "b", ["c", "101"], ["d"], ["e", "0"], ["F", 7]],
+        "similars": [["6f807x0ima9a1j3VPbc7VN", 0.5], ["TRCCOFQ128F4285A9E", 2], 7],
+    }  # fmt: skip
+    [chunk] = chunks(json.dumps(entry).encode())
+    [row] = chunk.accepted.iter_rows(named=True)
+    assert row["tags"] == [{"name": "e", "weight": 0.0}, {"name": "F", "weight": 7.0}]
+    assert (row["genre"], row["similars"]) == ("F", None)
+    assert chunk.notes == {"no such tags": 1, "no such similars": 1}
 
 
 def test_syntax_errors_stay_in_their_entry():

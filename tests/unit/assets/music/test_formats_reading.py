@@ -26,6 +26,8 @@ FILES = {
     "song_list": b'\n [{"title": "a", "artist": "b", "tempo": 120}]',
     "spotify": b"track_id,track_name,artists,duration_ms\n6f807x0ima9a1j3VPbc7VN,a,b,1000\n",
     "lastfm": b'{"artist": "b", "tags": [], "track_id": "TRAAABD128F429CF47", "title": "a"}',
+    "unique_tracks": b"TRAAABD128F429CF47<SEP>SOBNYVR12A8C13558C<SEP>b<SEP>a\n",
+    "genres": b"# a comment\nTRAAABD128F429CF47\tPop_Rock\n",
     "lyrics": b'{"title": "a", "author": "b", "verses": []}',
     "musixmatch": b"# a comment\n%i,the\nTRA,1,1:1\n",
     "extract": (extract_header() + extract_row(1, SONGS[0])).encode(),

@@ -57,3 +57,12 @@ def test_texts_and_lists_arrive_as_they_were_without_nul(titles, terms):
         {**term, "name": term["name"] and term["name"].replace("\x00", "")} for term in terms
     ]
     assert json.loads(rows[-1]["artist_terms"]) == expected
+
+
+def test_what_was_staged_before_a_column_came_has_none_of_it():
+    later = ["genres", "tags", "similars"]
+    frame = pl.DataFrame([{"record_key": "k", "format": "hdf5"}], schema=SCHEMA).with_columns(
+        seq=pl.lit(1, pl.Int64), line=pl.lit(2, pl.Int64), source=pl.lit("s")
+    )
+    old = intake._csv(intake._source_rows(frame.drop(later)))
+    assert old == intake._csv(intake._source_rows(frame))

@@ -1,15 +1,15 @@
 """Rows of music's star schema and gold say when they came and when they changed.
 
-Revision ID: 0025
-Revises: 0024
+Revision ID: 0026
+Revises: 0025
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0025"
-down_revision = "0024"
+revision = "0026"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 
@@ -22,6 +22,9 @@ _TABLES = (
     "bridge_song_artist",
     "bridge_album_artist",
     "bridge_artist_term",
+    "bridge_song_genre",
+    "bridge_song_tag",
+    "bridge_song_similar",
     "song_details",
     "artist_performance",
     "album_performance",
