@@ -12,8 +12,9 @@ import dagster as dg
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
 
-#: Seconds until a server that does not answer counts as unreachable.
+#: Seconds until a server that does not answer counts as unreachable, and a request as failed.
 CONNECT_TIMEOUT = 10.0
+ANSWER_SECONDS = 30.0
 
 #: A dead connection is noticed within half a minute, a server that came back within seconds.
 _OPTIONS = (
@@ -33,6 +34,7 @@ class BigQueryWriteResource(dg.ConfigurableResource[Any]):
 
     project: str
     grpc_endpoint: str = ""
+    answer_seconds: float = ANSWER_SECONDS
 
     def client(self) -> BigQueryWriteClient:
         """A new client; use it as a context manager. Raises google.auth.exceptions errors."""

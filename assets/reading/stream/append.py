@@ -33,6 +33,7 @@ from google.protobuf import (  # noqa: TID253
 
 from assets.reading.stream.requests import in_requests
 from landing.batch.failures import TransientError
+from resources.bigquery_write import ANSWER_SECONDS
 
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1.services.big_query_write import BigQueryWriteClient
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 #: Bytes of rows in one request; BigQuery takes 10 MB with everything.
 REQUEST_BYTES = 9_000_000
-#: Seconds until a request without an answer counts as failed.
-APPEND_TIMEOUT = 30.0
 
 #: Requests that may fail before anything is appended, when it is tried in parts.
 _FAILED_PARTS = 8
@@ -99,10 +98,19 @@ def row_class(table: Table) -> Any:
 class RowAppender:
     """Appends to one table, by one thread. Keeps a call open between requests; ``close()`` it.
 
-    ``table`` is the full name, ``row`` what `row_class` made of its declaration.
+    ``table`` is the full name, ``row`` what `row_class` made of its declaration; a request that has
+    no answer after ``answer_seconds`` counts as failed.
     """
 
-    def __init__(self, client: BigQueryWriteClient, table: str, row: Any) -> None:
+    def __init__(
+        self,
+        client: BigQueryWriteClient,
+        table: str,
+        row: Any,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._answer_seconds = answer_seconds
         project, dataset, name = table.rsplit(".", 2)
         self._client = client
         self._stream = f"projects/{project}/datasets/{dataset}/tables/{name}/streams/_default"
@@ -203,7 +211,7 @@ class RowAppender:
             self._open()
         self._requests.put(request)
         # The call has no time limit of its own, since it stays open.
-        timer = threading.Timer(APPEND_TIMEOUT, self._call.cancel)
+        timer = threading.Timer(self._answer_seconds, self._call.cancel)
         timer.daemon = True
         timer.start()
         try:

@@ -189,6 +189,7 @@ class _Session:
             publisher=self.clients.enter_context(self.pubsub.publisher()),
             topic=self.pubsub.topic_path(route.dead_topic),
             acknowledge=pulling.acknowledge,
+            answer_seconds=self.bigquery_write.answer_seconds,
         )
         writer = StreamWriter(
             route,

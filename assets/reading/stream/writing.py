@@ -65,7 +65,10 @@ _ISOLATE_AFTER = 3
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The systems that a writer works with. ``topic``: full name of the dead-letter topic."""
+    """The systems that a writer works with. ``topic``: full name of the dead-letter topic.
+
+    ``answer_seconds``: until an append without an answer counts as failed.
+    """
 
     warehouse: Warehouse
     write_client: BigQueryWriteClient
@@ -73,6 +76,7 @@ class Outside:
     publisher: PublisherClient
     topic: str
     acknowledge: Callable[[Sequence[Delivery]], None]
+    answer_seconds: float
 
 
 @dataclass(slots=True)
@@ -133,7 +137,10 @@ class StreamWriter:
         self._attempts: Counter[str] = Counter()
         self._row = row_class(route.kind.raw)
         self.appender = RowAppender(
-            outside.write_client, outside.warehouse.table(route.kind.raw.name), self._row
+            outside.write_client,
+            outside.warehouse.table(route.kind.raw.name),
+            self._row,
+            answer_seconds=outside.answer_seconds,
         )
         self._conn: psycopg.Connection[Any] | None = None
         self._merged_at = float("-inf")

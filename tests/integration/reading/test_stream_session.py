@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 from google.api_core.exceptions import (
-    Aborted,
-    Cancelled,
     InvalidArgument,
     NotFound,
     ServiceUnavailable,
@@ -298,28 +296,6 @@ def test_a_raw_table_that_is_dropped_is_made_anew(systems: Systems) -> None:
         wait_until(lambda: one.errors or all_in(systems, one.id, 60), seconds=90)
         one.end()
     assert systems.events() == sorted(events)
-
-
-@pytest.mark.parametrize("fault", [Aborted("try again"), Cancelled("it hung")], ids=str)
-def test_an_append_that_is_aborted_or_hangs_is_sent_again(
-    systems: Systems, monkeypatch: pytest.MonkeyPatch, fault: Exception
-) -> None:
-    exchange, faults = RowAppender._exchange, [fault] * 5
-
-    def faulty(self: Any, rows: list[bytes]) -> None:
-        exchange(self, rows)  # it took effect, and nobody was told
-        if faults:
-            raise faults.pop()
-
-    monkeypatch.setattr(RowAppender, "_exchange", faulty)
-    events = made_events(50)
-    systems.publish(systems.reading.interaction_topic, map(payload, events))
-    with session(systems) as one:
-        wait_until(lambda: one.errors or all_in(systems, one.id, 50))
-        report = one.end()
-    assert systems.events() == sorted(events)
-    assert rejected(systems) == []
-    assert balanced(report)
 
 
 def test_ordering_keys_share_micro_batches(systems: Systems) -> None:
