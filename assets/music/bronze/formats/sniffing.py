@@ -58,7 +58,7 @@ def _read(stream: BinaryIO, key: str) -> Iterator[Chunk]:
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if text[:1] in {b"[", b"{"}:
         return read_json(whole, key)
-    if (by_line := _by_line(head, whole, key)) is not None:
+    if (by_line := _by_line(head, whole)) is not None:
         return by_line
     header = _header(head)
     if (columns := spotify.columns(header)) is not None:
@@ -68,7 +68,7 @@ def _read(stream: BinaryIO, key: str) -> Iterator[Chunk]:
     raise UnreadableObject("unknown_format", _looks_like(text, header), original_text(head))
 
 
-def _by_line(head: bytes, whole: BinaryIO, key: str) -> Iterator[Chunk] | None:
+def _by_line(head: bytes, whole: BinaryIO) -> Iterator[Chunk] | None:
     """The records of a file that has one per line, without a header; None for any other."""
     if recognises(head):
         return read_musixmatch(whole)
