@@ -249,7 +249,7 @@ def test_statements_of_every_kind_are_found():
         "assets/campaigns/recommendations.py",
         "assets/reading/affinity/computation.py",
         "assets/reading/answers.py",
-        "assets/reading/changes.py",
+        "assets/reading/content_days.py",
         "assets/sinks/bigquery.py",
         "resources/bigquery.py",
     }

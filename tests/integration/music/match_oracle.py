@@ -37,7 +37,7 @@ def match_key(record: Record) -> tuple[str, str] | None:
     return artist, title[:150]
 
 
-def system(key: str) -> int:
+def ids_of(key: str) -> int:
     for place, ids in enumerate((r"SO[0-9A-Z]{16}", r"[0-9A-Za-z]{22}")):
         if re.fullmatch(ids, key):
             return place
@@ -46,7 +46,7 @@ def system(key: str) -> int:
 
 def two(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether something says that they are two songs."""
-    if system(one["key"]) == system(other["key"]) != 3:
+    if ids_of(one["key"]) == ids_of(other["key"]) != 3:
         return True
     a, b = one["duration"], other["duration"]
     if a is not None and b is not None and abs(a - b) > max(2, max(a, b) / 100):
@@ -78,7 +78,7 @@ def matched(by_belief: list[Record], own: Mapping[str, str | None]) -> dict[str,
     found = {}
     for members in groups.values():
         for cluster in clusters(members):
-            song = min(cluster, key=lambda m: (system(m["key"]), m["seq"], m["key"]))
+            song = min(cluster, key=lambda m: (ids_of(m["key"]), m["seq"], m["key"]))
             found |= {m["key"]: song["key"] for m in cluster if m is not song}
     return found
 
@@ -89,7 +89,7 @@ def clusters(members: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     known = ("duration", "tempo")
     for member in sorted(
         members,
-        key=lambda m: (system(m["key"]), sum(m[x] is None for x in known), m["seq"], m["key"]),
+        key=lambda m: (ids_of(m["key"]), sum(m[x] is None for x in known), m["seq"], m["key"]),
     ):
         may_be = [c for c in found if not any(two(member, other) for other in c)]
         if may_be:
