@@ -80,7 +80,7 @@ def inline(markdown: str) -> list[str]:
 
 def is_short_form(command: str, listed: list[str]) -> bool:
     """Whether it only names a command that cannot go without variables, which stand elsewhere."""
-    return any(other.startswith(f"{command} FILE=") for other in listed)
+    return any(other.startswith((f"{command} FILE=", f"{command} SONG=")) for other in listed)
 
 
 def documented() -> list[str]:

@@ -50,6 +50,7 @@ UNION SELECT m.match_key FROM touched_own t JOIN music.song_match m ON m.song_ke
     WHERE m.match_key IS NOT NULL
 """
 _FIRST_OPEN = """
+DELETE FROM music.song_match;
 CREATE TEMP TABLE touched_own (own_key text) ON COMMIT DROP;
 CREATE TEMP TABLE open_match ON COMMIT DROP AS
 SELECT match_key FROM music.song_source WHERE match_key IS NOT NULL AND own_key IS NOT NULL

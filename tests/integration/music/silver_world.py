@@ -191,7 +191,9 @@ class SilverWorld:
             },
             "bridge_song_tag": {
                 (song, tag): weight
-                for song, tag, weight in q("SELECT * FROM music.bridge_song_tag")
+                for song, tag, weight in q(
+                    "SELECT song_key, tag, weight FROM music.bridge_song_tag"
+                )
             },
             "bridge_song_similar": {
                 (song, track): score

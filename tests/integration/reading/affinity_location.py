@@ -20,7 +20,9 @@ META = dg.AssetSpec(affinity_assets.META_KEY)
 def settings() -> ReadingSettings:
     """Of all that reading could be told, the answers use the dataset's name."""
     unused: dict[str, Any] = dict.fromkeys(ReadingSettings.model_fields, "unused")
-    numbers = dict.fromkeys(("merge_milliseconds", "session_seconds", "max_attempts"), 1)
+    numbers = dict.fromkeys(
+        ("merge_milliseconds", "raw_days", "session_seconds", "max_attempts"), 1
+    )
     return ReadingSettings(**{**unused, **numbers, "dataset": dg.EnvVar("READING_DATASET")})
 
 

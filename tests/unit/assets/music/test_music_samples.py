@@ -35,7 +35,7 @@ def test_the_same_seed_gives_the_same_files(tmp_path):
 def test_files_are_read_as_their_manifest_says(tmp_path, songs):
     manifest = write(tmp_path, seed=songs, songs=songs)
     assert set(manifest.files) == set(contents(tmp_path))
-    keys: Counter[str] = Counter()
+    keys: Counter[tuple[str, str]] = Counter()
     found: dict[tuple, set[str]] = {}
     song_of_track: dict[str, str] = {}
     rows = []
@@ -50,7 +50,7 @@ def test_files_are_read_as_their_manifest_says(tmp_path, songs):
         assert len(accepted) + len(rejected) == figures.rows, key
         assert Counter(row["reason"] for row in rejected) == figures.rejects, key
         assert {row["format"] for row in accepted} == {figures.kind}
-        keys += Counter(row["record_key"] for row in accepted)
+        keys += Counter((key, row["record_key"]) for row in accepted)
         rows += accepted
         for row in accepted:
             if row["song_id"] and row["track_id"]:
