@@ -48,7 +48,7 @@ _COUNTS = {
         " music.song_source s WHERE s.song_key = l.song_key AND s.format = 'musixmatch')"
     ),
     "songs with a hymn's text": (
-        "SELECT count(*) FROM music.song_lyrics WHERE source_record LIKE 'lyrics:%'"
+        "SELECT count(*) FROM music.song_lyrics WHERE source_record LIKE '%:lyrics:%'"
     ),
     "gold songs": "SELECT count(*) FROM music.song_details",
     "songs by genre and year": "SELECT coalesce(sum(songs), 0) FROM music.genre_by_year",
