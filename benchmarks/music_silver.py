@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -83,16 +84,20 @@ def peer_seconds(python: Path, url: str, folders: Sequence[Path], home: Path) ->
     return seconds
 
 
+def columns_of(conn: psycopg.Connection[Any], table: str) -> list[tuple[str, str]]:
+    """The table's columns and their types, but those that the database makes of others."""
+    return conn.execute(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'music'"
+        " AND table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position",
+        (table,),
+    ).fetchall()
+
+
 def as_parquet(url: str, folder: Path) -> None:
     """A Parquet file beside every dumped table, with the types that the peer is to know."""
     with psycopg.connect(url) as conn:
         for table in TABLES:
-            columns = conn.execute(
-                "SELECT column_name, data_type FROM information_schema.columns"
-                " WHERE table_schema = 'music' AND table_name = %s ORDER BY ordinal_position",
-                (table,),
-            ).fetchall()
-            schema = {name: _TYPES.get(kind, pl.String) for name, kind in columns}
+            schema = {name: _TYPES.get(kind, pl.String) for name, kind in columns_of(conn, table)}
             booleans = [name for name, kind in schema.items() if kind == pl.Boolean]
             read = {name: pl.String if name in booleans else kind for name, kind in schema.items()}
             pl.scan_csv(folder / table, has_header=False, schema=read).with_columns(
@@ -113,6 +118,11 @@ def load(url: str, batch: Staged) -> float:
     return seconds
 
 
+def given(conn: psycopg.Connection[Any], table: str) -> str:
+    """The columns that a COPY of the table brings."""
+    return ", ".join(f'"{name}"' for name, _ in columns_of(conn, table))
+
+
 def dump(url: str, folder: Path, where: Mapping[str, str]) -> int:
     """The bytes of the tables, as CSV; how many."""
     folder.mkdir()
@@ -120,7 +130,7 @@ def dump(url: str, folder: Path, where: Mapping[str, str]) -> int:
     with psycopg.connect(url) as conn, conn.cursor() as cursor:
         for table in TABLES:
             path = folder / table
-            query = f"SELECT * FROM music.{table} {where.get(table, '')}"
+            query = f"SELECT {given(conn, table)} FROM music.{table} {where.get(table, '')}"
             with path.open("wb") as out, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT csv)") as c:
                 for data in c:
                     out.write(data)
@@ -135,7 +145,9 @@ def copy(url: str, folder: Path) -> float:
         for table in TABLES:
             with (
                 (folder / table).open("rb") as file,
-                cursor.copy(f"COPY music.{table} FROM STDIN (FORMAT csv)") as into,
+                cursor.copy(
+                    f"COPY music.{table} ({given(conn, table)}) FROM STDIN (FORMAT csv)"
+                ) as into,
             ):
                 while data := file.read(_COPY_BYTES):
                     into.write(data)
