@@ -33,8 +33,7 @@ WHERE format IN ('join', 'split')
 _OWN = """
 CREATE TEMP TABLE touched_own ON COMMIT DROP AS
 SELECT old_own AS own_key FROM arrived WHERE old_own IS NOT NULL
-UNION SELECT s.own_key FROM incoming JOIN music.song_source s USING (record_key)
-    WHERE s.own_key IS NOT NULL
+UNION SELECT own_key FROM news_own WHERE own_key IS NOT NULL
 UNION SELECT old_own FROM rekeyed WHERE old_own IS NOT NULL
 UNION SELECT new_key FROM rekeyed WHERE new_key IS NOT NULL
 UNION SELECT unnest(string_to_array(split_part(record_key, ':', 3), ' ')) FROM arrived
@@ -63,6 +62,14 @@ _GROUPS_OF = f"""
 SELECT own_key, {_BEST_MATCH_KEY} FROM music.song_source s
 WHERE own_key = ANY(%s) GROUP BY own_key
 """
+# Where one own key has all records of a name, nothing can match: of most names that is so.
+_SHARED = """
+CREATE TEMP TABLE shared_match ON COMMIT DROP AS
+SELECT match_key FROM open_match JOIN music.song_source s USING (match_key)
+WHERE s.own_key IS NOT NULL GROUP BY match_key HAVING min(s.own_key) <> max(s.own_key)
+UNION SELECT of_group FROM linked;
+ANALYZE shared_match
+"""
 _MEMBERS = f"""
 CREATE TEMP TABLE member ON COMMIT DROP AS
 SELECT s.own_key, {_BEST_MATCH_KEY} AS match_key, min(s.seq) AS first_seq,
@@ -70,13 +77,13 @@ SELECT s.own_key, {_BEST_MATCH_KEY} AS match_key, min(s.seq) AS first_seq,
         AS duration,
     (array_agg(s.tempo ORDER BY {BEST_FIRST}) FILTER (WHERE s.tempo IS NOT NULL))[1] AS tempo
 FROM (
-    SELECT r.own_key FROM open_match JOIN music.song_source r USING (match_key)
+    SELECT r.own_key FROM shared_match JOIN music.song_source r USING (match_key)
     WHERE r.own_key IS NOT NULL
-    UNION SELECT own_key FROM touched_own
+    UNION SELECT own_key FROM touched_own JOIN linked ON linked.of_group = own_key
 ) AS o JOIN music.song_source s USING (own_key)
 WHERE s.format <> 'takedown'
 GROUP BY s.own_key;
-DELETE FROM member WHERE match_key NOT IN (SELECT match_key FROM open_match);
+DELETE FROM member WHERE match_key NOT IN (SELECT match_key FROM shared_match);
 ANALYZE member
 """
 _READ_MEMBERS = """
@@ -167,11 +174,12 @@ def settle(conn: Connection, *, first: bool) -> None:
 
     The temporary table ``remapped`` (record_key, old_key, new_key) has those that moved, and
     ``moved_song`` (old_key, new_key) the songs between which any record did. Unless ``first``, the
-    tables ``arrived``, ``incoming`` and ``rekeyed`` must say what came.
+    tables ``arrived``, ``news_own`` and ``rekeyed`` must say what came.
     """
     conn.execute(_FIRST_OPEN if first else _OWN)
     same, apart = _decided(conn)
     _link(conn, same)
+    conn.execute(_SHARED)
     conn.execute(_MEMBERS)
     conn.execute(_MATCHED)
     _write(conn, same, apart)

@@ -41,13 +41,15 @@ def copy_records(conn: psycopg.Connection[Any], chunks: Iterable[pl.DataFrame], 
 
 
 def _source_rows(chunk: pl.DataFrame) -> pl.DataFrame:
-    return chunk.select(
+    # Lazily: only then is an expression that several columns are made of computed once.
+    columns = chunk.lazy().select(
         "record_key",
         _own_key().alias("song_key"),
         "format",
         pl.col("format").replace_strict(RANKS, return_dtype=pl.Int16).alias("rank"),
         *(_column(chunk, name) for name in SOURCE[4:]),
     )
+    return columns.collect()
 
 
 def _own_key() -> pl.Expr:

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     import psycopg
 
 _RECORDS = "touched_song JOIN music.song_source s USING (song_key)"
+# Most records say nothing of the kind: those that do are looked for once.
+_LISTING = f"""
+CREATE TEMP TABLE listing ON COMMIT DROP AS
+SELECT song_key, s.record_key, s.rank, s.seq, s.genre, s.genres, s.tags, s.similars
+FROM {_RECORDS}
+WHERE num_nonnulls(s.genre, s.genres, s.tags, s.similars) > 0;
+ANALYZE listing (song_key)
+"""
+_SAYING = "listing s"
 #: Names that become keys of genres.
 GENRE_NAMES = f"""
 SELECT g.name FROM {_RECORDS} CROSS JOIN LATERAL jsonb_to_recordset(s.genres) AS g (name text)
@@ -28,7 +37,7 @@ SELECT song_key, genre_key,
 FROM (
     SELECT DISTINCT ON (song_key, p.key) song_key, p.key AS genre_key, s.rank, s.seq, s.record_key,
         g.place
-    FROM {_RECORDS}
+    FROM {_SAYING}
     CROSS JOIN LATERAL (
         SELECT s.genre, 0 WHERE s.genre IS NOT NULL
         UNION ALL
@@ -41,13 +50,13 @@ FROM (
 """
 _TAGS = f"""
 SELECT song_key, item.name AS tag, max(item.weight) AS weight
-FROM {_RECORDS} CROSS JOIN LATERAL
+FROM {_SAYING} CROSS JOIN LATERAL
     jsonb_to_recordset(s.tags) AS item (name text, weight double precision)
 GROUP BY song_key, item.name
 """
 _SIMILARS = f"""
 SELECT song_key, item.track_id, max(item.score) AS score
-FROM {_RECORDS} CROSS JOIN LATERAL
+FROM {_SAYING} CROSS JOIN LATERAL
     jsonb_to_recordset(s.similars) AS item (track_id text, score double precision)
 GROUP BY song_key, item.track_id
 """
@@ -83,6 +92,7 @@ def write_lists(conn: psycopg.Connection[Any]) -> None:
 
     Temporary table ``lost_genre`` has genres that one of the songs may have been the last to have.
     """
+    conn.execute(_LISTING)
     for table, (columns, query) in _TABLES.items():
         conn.execute(_SAID.format(table=table, query=query))
         if table == "bridge_song_genre":

@@ -96,9 +96,14 @@ _KEY = (
     " CASE WHEN {0}.title IS NOT NULL THEN 'fp-' || {0}.fingerprint END)"
 )
 _INSERT_NEWS = f"""
-INSERT INTO music.song_source (record_key, song_key, own_key, {listed(SAID)})
-SELECT n.record_key, {_KEY.format("n")}, {_KEY.format("n")}, {listed(SAID, "n")}
-FROM news n LEFT JOIN track_song t USING (track_id)
+CREATE TEMP TABLE news_own (own_key text COLLATE "C") ON COMMIT DROP;
+WITH inserted AS (
+    INSERT INTO music.song_source (record_key, song_key, own_key, {listed(SAID)})
+    SELECT n.record_key, {_KEY.format("n")}, {_KEY.format("n")}, {listed(SAID, "n")}
+    FROM news n LEFT JOIN track_song t USING (track_id)
+    RETURNING own_key
+)
+INSERT INTO news_own SELECT own_key FROM inserted
 """
 _REKEYED = f"""
 CREATE TEMP TABLE rekeyed ON COMMIT DROP AS
