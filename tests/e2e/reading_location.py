@@ -13,8 +13,8 @@ from assets.reading.session import assets as session
 from assets.reading.session import checks as session_checks
 from assets.reading.session.job import reading_stream_job
 from assets.reading.settings import ReadingSettings
-from definitions import build_resources
 from jobs.executor import guarded_executor
+from resources.configured import build_resources
 from sensors.session import reading_session_sensor
 
 apply_defaults()

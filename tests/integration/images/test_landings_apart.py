@@ -7,9 +7,9 @@ import pytest
 
 from assets.images.pipeline import CATALOGUE, INVENTORY, REQUESTS
 from assets.pipelines import apply_defaults
-from definitions import build_resources
 from jobs.maintenance import maintenance_job
 from ops import land, quarantine, replay
+from resources.configured import build_resources
 from samples import images as samples
 from tests.integration.images.landings import Landings, metadata
 

@@ -10,10 +10,10 @@ import pytest
 
 from assets.campaigns.pipeline import CAMPAIGNS
 from assets.music.pipeline import MUSIC
-from definitions import build_resources
 from jobs.maintenance import maintenance_job
 from landing.stores.gcs import GcsStore
 from migrations.upgrade import upgrade
+from resources.configured import build_resources
 from resources.gcs import GcsResource
 from tests.integration.campaigns.harness import Landing, row
 

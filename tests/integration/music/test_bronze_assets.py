@@ -11,7 +11,8 @@ import pytest
 from assets.music.pipeline import MUSIC, bronze_records, music_raw_sweep_job, raw_removals
 from assets.music.settings import MusicSettings
 from assets.music.silver.assets import silver_songs
-from definitions import build_defs, build_resources
+from definitions import build_defs
+from resources.configured import build_resources
 from tests.integration.music.bronze_world import BronzeWorld, next_second
 from tests.integration.music.test_bronze_files import as_list, song
 
