@@ -24,16 +24,18 @@ from assets.campaigns.recommendations import (
     recommend,
 )
 from assets.sinks.neo4j import Graph
+from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
+    import psycopg
     from google.cloud.bigquery import Client
     from neo4j import Driver
     from pymilvus import MilvusClient
 
 __all__ = [
     "Engagement", "NoProfileError", "Recommendation", "SimilarUsers", "Stores", "UnknownUserError",
-    "UserCampaign", "UserCampaigns", "engagement", "recommendation", "similar_users", "stores",
-    "user_campaigns",
+    "UserCampaign", "UserCampaigns", "engagement", "recommendation", "rests_on", "similar_users",
+    "stores", "user_campaigns",
 ]  # fmt: skip
 
 CAMPAIGNS_OF = """
@@ -138,3 +140,8 @@ def _utc(moment: Any) -> datetime:
     """A driver's time; some servers send it without its zone, which is UTC as it was written."""
     native: datetime = moment.to_native() if hasattr(moment, "to_native") else moment
     return native.replace(tzinfo=UTC) if native.tzinfo is None else native.astimezone(UTC)
+
+
+def rests_on(connection: psycopg.Connection[Any]) -> Delivered | None:
+    """What any sink of campaigns was last told."""
+    return newest_delivery(connection, "campaigns")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assets.domains.months import Month
+from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
     import psycopg
@@ -40,3 +41,8 @@ def description(
     start = Month.parse(month).start if month else None
     row = conn.execute(_DESCRIPTION, (domain, start, start)).fetchone()
     return Description(str(Month(row[0])), *row[1:]) if row else None
+
+
+def rests_on(connection: psycopg.Connection[Any]) -> Delivered | None:
+    """What any sink of domains was last told."""
+    return newest_delivery(connection, "domains")

@@ -30,6 +30,7 @@ from assets.music.search.similar_songs import (
 from assets.music.search.song_search import FoundSong, FoundSongs
 from assets.music.search.terms import trimmed
 from assets.music.silver.identity import current_key
+from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FoundSong", "FoundSongs", "LyricsMatch", "NothingToCompareError", "SimilarSong",
-    "UnknownSongError", "lyrics_index", "search_lyrics", "search_songs", "similar_songs",
-    "song_index", "songs_with_lyrics",
+    "UnknownSongError", "lyrics_index", "rests_on", "search_lyrics", "search_songs",
+    "similar_songs", "song_index", "songs_with_lyrics",
 ]  # fmt: skip
 
 By = Literal["audio", "lyrics", "listeners"]
@@ -142,3 +143,8 @@ def _limit(limit: int) -> int:
     if not 1 <= limit <= MOST_SONGS:
         raise ValueError(f"from 1 to {MOST_SONGS} songs can be asked for, not {limit}")
     return limit
+
+
+def rests_on(connection: psycopg.Connection[Any]) -> Delivered | None:
+    """What any sink of music was last told."""
+    return newest_delivery(connection, "music")

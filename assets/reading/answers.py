@@ -9,28 +9,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assets.reading.affinity.computation import window
-from assets.reading.rules import INT64, READ_BEYOND, midnight
+from assets.reading.rules import INT64, READ_BEYOND, WINDOW_DAYS, midnight
 from assets.reading.tables import warehouse_of
+from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
+    import psycopg
     from google.cloud.bigquery import Client
 
 __all__ = [
-    "ANSWER", "READ_BEYOND", "CategoryShare", "CategoryShares", "category_shares", "warehouse_of",
+    "ANSWER", "MOST_DAYS", "MOST_PERCENT", "READ_BEYOND", "WINDOW_DAYS", "CategoryShare",
+    "CategoryShares", "category_shares", "rests_on", "warehouse_of",
 ]  # fmt: skip
 
+#: Days of the longest window, and the largest percentage that can be asked for.
+MOST_DAYS = 366
+MOST_PERCENT = 100
+
 # Reads the window's day partitions and, in each, the blocks that hold the user.
-ANSWER = f"""
+ANSWER = """
 SELECT m.category_name, COUNT(*) AS events
 FROM (
-    SELECT DISTINCT content_id, updated_at FROM `{{user_interaction}}`
+    SELECT DISTINCT content_id, updated_at FROM `{user_interaction}`
     WHERE updated_at >= @start AND updated_at < @finish
-        AND user_id = @user_id AND read_percent > {READ_BEYOND}
+        AND user_id = @user_id AND read_percent > @beyond
 ) AS i
-JOIN `{{content_meta}}` AS m ON m.content_id = i.content_id
+JOIN `{content_meta}` AS m ON m.content_id = i.content_id
 GROUP BY m.category_name
 """
 
@@ -67,27 +74,43 @@ class CategoryShares:
         return {one.category: one.share for one in self.categories}
 
 
-def category_shares(client: Client, dataset: str, user_id: int, query_date: date) -> CategoryShares:
-    """Each category's share of what the user read of events that count, in the two weeks to a date.
+def category_shares(
+    client: Client,
+    dataset: str,
+    user_id: int,
+    query_date: date,
+    *,
+    days: int = WINDOW_DAYS,
+    beyond: int = READ_BEYOND,
+) -> CategoryShares:
+    """Each category's share of what the user read of events that count, in the days up to a date.
+
+    Events count that were read beyond so many percent, from ``days`` before the date to its end.
 
     Raises:
-        ValueError: no 64-bit integer, no date or one without a window, or names that BigQuery does
-            not allow.
+        ValueError: no 64-bit integer, no date or one without a window, days or percentages that
+            there are not, or names that BigQuery does not allow.
         google.api_core.exceptions errors: BigQuery does not answer.
     """
     from google.cloud.bigquery import ScalarQueryParameter
 
-    _check(user_id, query_date)
-    days = window(query_date)
-    bound = [*days.parameters()[2:], ScalarQueryParameter("user_id", "INT64", user_id)]
+    if not 0 <= days <= MOST_DAYS or not 0 <= beyond <= MOST_PERCENT:
+        raise ValueError(f"a window has 0 to {MOST_DAYS} days, and begins beyond 0 to 100 percent")
+    _check(user_id, query_date, days)
+    span = window(query_date, days)
+    bound = [
+        *span.parameters()[2:],
+        ScalarQueryParameter("user_id", "INT64", user_id),
+        ScalarQueryParameter("beyond", "INT64", beyond),
+    ]
     counts = {
         row.category_name: row.events for row in warehouse_of(client, dataset).run(ANSWER, bound)
     }
     total = sum(counts.values())
     return CategoryShares(
         user_id,
-        days.first,
-        days.last,
+        span.first,
+        span.last,
         tuple(
             CategoryShare(category, events, events / total)
             for category, events in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -95,7 +118,17 @@ def category_shares(client: Client, dataset: str, user_id: int, query_date: date
     )
 
 
-def _check(user_id: object, query_date: object) -> None:
+def rests_on(connection: psycopg.Connection[Any]) -> Delivered | None:
+    """What was last written of history, or by a streaming session, whose id is its run's."""
+    session = connection.execute(
+        "SELECT session_id, updated_at FROM reading.session ORDER BY updated_at DESC LIMIT 1"
+    ).fetchone()
+    found = [Delivered(session[0], session[1], session[0], "session")] if session else []
+    batch = newest_delivery(connection, "reading")
+    return max([*found, *([batch] if batch else [])], key=lambda one: one.written_at, default=None)
+
+
+def _check(user_id: object, query_date: object, days: int) -> None:
     if isinstance(user_id, bool) or not isinstance(user_id, int):
         raise ValueError(f"a user id is an integer, not {user_id!r}")  # noqa: TRY004
     if user_id not in INT64:
@@ -103,8 +136,8 @@ def _check(user_id: object, query_date: object) -> None:
     if isinstance(query_date, datetime) or not isinstance(query_date, date):
         raise ValueError(f"not a date without a time: {query_date!r}")  # noqa: TRY004
     try:
-        days = window(query_date)
-        midnight(days.first)
-        days.parameters()
+        span = window(query_date, days)
+        midnight(span.first)
+        span.parameters()
     except OverflowError:
-        raise ValueError(f"no two weeks end on {query_date}") from None
+        raise ValueError(f"no {days} days end on {query_date}") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from landing.arrival.states import LONG_WAIT, BatchState
 
@@ -55,6 +55,22 @@ class Stopped:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What was last written: a batch's sink or a session's rows, when, and by which Dagster run."""
+
+    id: str
+    written_at: datetime
+    run_id: str | None
+    kind: Literal["batch", "session"] = "batch"
+
+
+_DELIVERED = """
+SELECT b.batch_id, s.done_at, s.run_id
+FROM landing.batch_sink s JOIN landing.batch b USING (batch_id)
+WHERE b.pipeline = %s AND s.state = 'done' AND s.done_at IS NOT NULL
+ORDER BY s.done_at DESC, b.batch_id DESC LIMIT 1
+"""
 _UNASSIGNED = """
     SELECT bucket || '/' || key AS name, seen_at AS since, NULL::text AS batch_id,
         NULL::text AS state, seq
@@ -116,6 +132,12 @@ def oldest_unloaded(connection: Connection, source: str) -> Unloaded | None:
     """The object of a source that has waited longest, whatever its state; None without any."""
     row = connection.execute(_OLDEST, {"source": source}).fetchone()
     return Unloaded(*row) if row else None
+
+
+def newest_delivery(connection: Connection, pipeline: str) -> Delivered | None:
+    """What any sink of the pipeline has last taken; None before the first."""
+    row = connection.execute(_DELIVERED, (pipeline,)).fetchone()
+    return Delivered(*row) if row else None
 
 
 def stopped(

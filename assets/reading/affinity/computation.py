@@ -210,9 +210,9 @@ class Difference:
     beyond: int
 
 
-def window(query_date: date) -> Days:
-    """The days whose events are the answer for ``query_date``."""
-    return Days(query_date - timedelta(days=WINDOW_DAYS), query_date)
+def window(query_date: date, days: int = WINDOW_DAYS) -> Days:
+    """The days whose events are the answer for ``query_date``: so many before it, and itself."""
+    return Days(query_date - timedelta(days=days), query_date)
 
 
 def replace_counts(warehouse: Warehouse, conn: Connection, days: Days) -> Replaced:
