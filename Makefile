@@ -103,6 +103,14 @@ music-remove: $(APP) ## Take a song or a file of music down (SONG=… or FILE=�
 music-match: $(APP) ## Which songs match, or nearly do (SONG=… of one; OTHER=… joins two, APART=1 splits them, UNDO=1 takes it back)
 	@$(RUN) -m ops music-match $(if $(SONG),--song "$(SONG)") $(if $(OTHER),--other "$(OTHER)") $(if $(APART),--apart) $(if $(WHY),--why "$(WHY)") $(if $(UNDO),--undo)
 
+.PHONY: api
+api: $(APP) ## Serve the answers of all pipelines over HTTP (PORT=8000)
+	@$(RUN) -m api $(if $(PORT),--port "$(PORT)")
+
+.PHONY: api-key
+api-key: $(APP) ## Make a key of the query service (NAME=…, SCOPES=read,write,admin; REVOKE=… of one; without any: list them)
+	@$(RUN) -m ops api-key $(if $(NAME),--name "$(NAME)") $(if $(SCOPES),--scopes "$(SCOPES)") $(if $(REVOKE),--revoke "$(REVOKE)")
+
 .PHONY: check
 check: $(APP) ## Lint, types, import contracts, definitions, compose schema, secret scan
 	@$(BIN)/ruff check .

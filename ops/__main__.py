@@ -13,6 +13,7 @@ from pathlib import Path
 
 from assets.pipelines import without_secrets
 from ops import (
+    api_key,
     batches,
     doctor,
     domains_dry_run,
@@ -67,6 +68,9 @@ def _run(arguments: argparse.Namespace) -> int:
             of.song, of.other, apart=of.apart, undo=of.undo, why=of.why
         ),
         "replay": lambda: replay.run(of.batch),
+        "api-key": lambda: api_key.run(
+            of.name, of.scopes.split(","), per_minute=of.per_minute, revoke=of.revoke
+        ),
     }
     return runs[of.command]()
 
@@ -105,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     match.add_argument("--apart", action="store_true", help="to be another song instead")
     match.add_argument("--why", default="decided by an operator", help="kept with it")
     match.add_argument("--undo", action="store_true", help="let the files decide again")
+    key = commands.add_parser("api-key", help="make or revoke a key of the query service")
+    key.add_argument("--name", help="whose it is; without it the keys that open")
+    key.add_argument("--scopes", default="read", help="of read,write,admin (default read)")
+    key.add_argument("--per-minute", type=int, default=600, help="requests (default 600)")
+    key.add_argument("--revoke", help="the id of one, to open nothing any more")
     again = commands.add_parser("replay", help="request batches again")
     again.add_argument("batch", nargs="?", help="batch id; without it all that failed")
     return parser

@@ -11,6 +11,7 @@ import dagster as dg
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg_pool import ConnectionPool
 
 #: Seconds. Well below the 60 s after which Dagster cuts a sensor tick.
 CONNECT_TIMEOUT = 10
@@ -50,6 +51,33 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         )
         connection.url = self.url
         return connection
+
+    def pool(self, connections: int, *, wait: float) -> ConnectionPool[Any]:
+        """Connections in autocommit mode, at most so many, given out only while they work.
+
+        Who waits for one longer than ``wait`` seconds gets psycopg_pool.PoolTimeout. Open and close
+        it; what it is opened for need not be there.
+        """
+        from psycopg_pool import ConnectionPool
+
+        from resources.postgres_connection import WatchedConnection
+
+        return ConnectionPool(
+            self.url,
+            connection_class=WatchedConnection,
+            kwargs={
+                "autocommit": True,
+                "connect_timeout": CONNECT_TIMEOUT,
+                "application_name": "quintet",
+                "keepalives_idle": 10,
+            },
+            check=ConnectionPool.check_connection,
+            min_size=0,
+            max_size=connections,
+            timeout=wait,
+            reconnect_timeout=wait,
+            open=False,
+        )
 
     async def connect_async(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         """As :meth:`connect`, for the running event loop, in autocommit mode."""

@@ -39,7 +39,7 @@ _DEV = "make dev"
 IMAGE_TASK = "men-fall-2010"
 SONG = "SOMZWCG12A8C13C480"
 #: They serve until somebody ends them, or stand for several commands: that they exist is looked at.
-_SERVING = ("dagster dev", "dagster code-server")
+_SERVING = ("dagster dev", "dagster code-server", ".venv/bin/python -m api")
 _OF_CI = ("make demo", "make test")
 _BY_HAND = (*_OF_CI, "make check", "git clone", "cd ", "source ")
 #: In a project at Google: the embedded servers make their topics themselves.
@@ -49,6 +49,7 @@ _NEEDS_STACK = (
     "make image-task",
     "make music-remove",
     "make music-match",
+    "make api-key",
     "make domains-dry-run",
     "make land",
     "make status",

@@ -24,9 +24,9 @@ EXAMPLE = {
 COMPOSE_ONLY = {"POSTGRES_PASSWORD", "MONGO_PASSWORD", "GOOGLE_APPLICATION_CREDENTIALS"}
 
 
-def test_only_the_webserver_is_published_and_only_on_loopback():
+def test_only_what_people_ask_is_published_and_only_on_loopback():
     published = {name: s["ports"] for name, s in SERVICES.items() if "ports" in s}
-    assert published == {"webserver": ["127.0.0.1:3000:3000"]}
+    assert published == {"webserver": ["127.0.0.1:3000:3000"], "api": ["127.0.0.1:8000:8000"]}
 
 
 def test_every_image_is_pinned_to_a_full_version():

@@ -1,0 +1,69 @@
+"""The application: routes, errors, limits and the page of its documentation.
+
+Belongs here: putting these together. Does not: any route, or who serves it (``__main__.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api import problems
+from api.clients import preload
+from api.limits import Bounded
+from api.routes import campaigns, domains, images, music, operations, reading
+from api.service import Service
+from assets.pipelines import apply_defaults
+
+DESCRIPTION = """
+What quintet's pipelines answer. Every answer names the batch that it rests on, when that was
+written, and the Dagster run that did. Errors are problem details (RFC 9457) with a `code` that
+stays the same, and `next`, what to do.
+"""
+
+
+def create_app() -> FastAPI:
+    """The application; what it talks to is opened when it is first asked for."""
+    apply_defaults()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(preload)
+        service = Service()
+        app.state.service, app.state.access = service, service.access
+        watching = asyncio.create_task(service.stores.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            service.close()
+
+    app = FastAPI(
+        title="quintet", version="1", description=DESCRIPTION, lifespan=lifespan,
+        openapi_url="/openapi.json", docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    problems.add_handlers(app)
+    app.add_middleware(Bounded)
+    for one in (operations, campaigns, music, reading, domains, images):
+        app.include_router(one.router)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """What FastAPI derives, and the model that all problems have."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = problems.Problem.model_json_schema()
+        app.openapi_schema = schema
+    return app.openapi_schema

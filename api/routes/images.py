@@ -1,0 +1,83 @@
+"""Images: how tasks get on, and an operator's word to one.
+
+Belongs here: these routes. Does not: the answers (``assets/images/answers.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+
+from api import service
+from api.access import needs
+from api.clients import Clients
+from api.parameters import Name
+from api.problems import ProblemError, responses
+from assets.images import answers
+
+router = APIRouter(prefix="/v1/images", tags=["images"])
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+T = TypeVar("T")
+TaskId = Annotated[Name, Path(examples=["summer-shoes"])]
+_READ = [Depends(needs("read"))]
+_WRITE = [Depends(needs("write"))]
+
+
+@router.get("/tasks", dependencies=_READ, responses=responses())
+async def tasks(
+    request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50
+) -> list[answers.TaskStatus]:
+    """The latest tasks, newest first, without their counts by outcome."""
+    return await _asked(request, lambda connection: answers.tasks(connection, limit))
+
+
+@router.get("/tasks/{task_id}", dependencies=_READ, responses=responses(404))
+async def task(request: Request, task_id: TaskId) -> answers.TaskStatus:
+    """How a task gets on."""
+    return await _asked(request, lambda connection: answers.task(connection, task_id))
+
+
+@router.post("/tasks/{task_id}/cancel", dependencies=_WRITE, responses=responses(404, 409))
+async def cancel(request: Request, task_id: TaskId) -> answers.TaskStatus:
+    """Let a task end where it is."""
+    return await _told(request, task_id, answers.cancel, "has ended")
+
+
+@router.post("/tasks/{task_id}/resume", dependencies=_WRITE, responses=responses(404, 409))
+async def resume(request: Request, task_id: TaskId) -> answers.TaskStatus:
+    """Let a cancelled task go on with its next run."""
+    return await _told(request, task_id, answers.resume, "is not cancelled")
+
+
+async def _told(request: Request, task_id: str, word: Any, refused: str) -> answers.TaskStatus:
+    def told(connection: Any) -> answers.TaskStatus:
+        if not word(connection, task_id):
+            raise ProblemError(
+                409, "wrong_state", "The task is in another state", f"task {task_id!r} {refused}",
+                then="GET /v1/images/tasks/{task_id} says how it gets on.",
+            )  # fmt: skip
+        return answers.task(connection, task_id)
+
+    return await _asked(request, told)
+
+
+async def _asked(request: Request, question: Callable[[Connection], T]) -> T:
+    def found(clients: Clients) -> T:
+        with clients.postgres() as connection:
+            return question(connection)
+
+    of = service.of(request)
+    try:
+        return await of.stores.ask(["postgres"], lambda: found(of.clients))
+    except answers.UnknownTaskError as error:
+        raise ProblemError(
+            404, "unknown_task", "There is no such task", str(error),
+            then="GET /v1/images/tasks lists the latest ones.",
+        ) from None  # fmt: skip

@@ -1,0 +1,98 @@
+"""Music: songs by words, by meaning, and like a song.
+
+Belongs here: these routes. Does not: the answers (``assets/music/answers.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from api import service
+from api.access import needs
+from api.clients import Clients
+from api.evidence import Answered
+from api.parameters import Name, Words
+from api.problems import ProblemError, responses
+from assets.music import answers
+from assets.music.settings import MusicSettings
+
+router = APIRouter(prefix="/v1/music", tags=["music"], dependencies=[Depends(needs("read"))])
+
+Limit = Annotated[int, Query(ge=1, le=answers.MOST_SONGS)]
+
+
+@router.get("/songs", response_model=Answered[answers.FoundSongs], responses=responses(409))
+async def songs_by_words(
+    request: Request,
+    q: Annotated[Words, Query(description='Words; "…" is a phrase, * every song.')],
+    genre: Annotated[Name | None, Query()] = None,
+    year: Annotated[int | None, Query(ge=1, le=9_999)] = None,
+    limit: Limit = 10,
+) -> Response:
+    """Songs whose title, artists, album or lyrics hold the words, with facets."""
+
+    def found(clients: Clients) -> Any:
+        index = answers.song_index(clients.typesense, MusicSettings.current().typesense_collection)
+        return answers.search_songs(index, q, limit, genre=genre, year=year)
+
+    return await _answer(request, ["typesense"], found)
+
+
+@router.get(
+    "/lyrics", response_model=Answered[tuple[answers.LyricsMatch, ...]], responses=responses(409)
+)
+async def songs_by_lyrics(
+    request: Request, q: Annotated[Words, Query(description="What is meant.")], limit: Limit = 10
+) -> Response:
+    """Songs whose lyrics mean the question or hold its words, with the best passage of each."""
+    return await _answer(
+        request,
+        ["milvus", "openai"],
+        lambda clients: answers.search_lyrics(_lyrics(clients), clients.openai, q, limit),
+    )
+
+
+@router.get(
+    "/songs/{song_key:path}/similar",
+    response_model=Answered[tuple[answers.SimilarSong, ...]],
+    responses=responses(404, 409),
+)
+async def similar_songs(
+    request: Request,
+    song_key: Annotated[Name, Path(examples=["SOAAAQN12AB01856D3"])],
+    by: Annotated[answers.By, Query()] = "audio",
+    k: Limit = 10,
+) -> Response:
+    """Songs like a song: by what was measured of them, by their lyrics, or by who listens."""
+
+    def found(clients: Clients) -> Any:
+        lyrics: Any = _lyrics(clients) if by == "lyrics" else None
+        with clients.postgres() as connection:
+            return answers.similar_songs(connection, lyrics, song_key, k, by)
+
+    return await _answer(request, ["postgres", *(["milvus"] if by == "lyrics" else [])], found)
+
+
+async def _answer(request: Request, needed: list[str], question: Any) -> Response:
+    try:
+        return await service.of(request).answer(request, answers.rests_on, needed, question)
+    except answers.UnknownSongError as error:
+        raise ProblemError(
+            404, "unknown_song", "There is no such song", str(error),
+            then="GET /v1/music/songs?q=… finds songs and their keys.",
+        ) from None  # fmt: skip
+    except answers.NothingToCompareError as error:
+        raise ProblemError(
+            409, "nothing_to_compare", "The song lacks what is compared", str(error),
+            then="Compare by something else: by=audio, lyrics or listeners.",
+        ) from None  # fmt: skip
+
+
+def _lyrics(clients: Clients) -> Any:
+    name = MusicSettings.current().milvus_lyrics
+    model = service.variable("OPENAI_EMBEDDING_MODEL")
+    return clients.derived(
+        "milvus", name, lambda: answers.lyrics_index(clients.milvus, name, model)
+    )

@@ -1,0 +1,79 @@
+"""What a running service has: systems, clients, keys, and the way from a question to its answer.
+
+Belongs here: putting these together. Does not: routes, the protocol (``app.py``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastapi import Request, Response
+
+from api.access import Access
+from api.clients import SYSTEMS, Clients
+from api.evidence import Evidence, Newest, sent
+from api.problems import ProblemError
+from api.stores import Stores, System
+from resources.configured import configured
+
+#: What clients raise of tables, collections and datasets that the first batch creates.
+_NOTHING_THERE = frozenset({"NotFound", "PermanentError", "MilvusException", "UndefinedTable"})
+
+
+def _nothing_loaded() -> ProblemError:
+    return ProblemError(
+        409, "nothing_loaded", "Nothing is loaded yet", "no batch of the pipeline is loaded",
+        then="Ask again once a file is loaded; GET /v1/operations/sources says what waits.",
+    )  # fmt: skip
+
+
+class Service:
+    """One for each process."""
+
+    def __init__(self) -> None:
+        self.clients = Clients()
+        self.stores = Stores({name: self._system(name) for name in SYSTEMS})
+        self.access = Access(self.stores, self.clients)
+        self.evidence = Evidence(self.stores, self.clients, configured("ui").run)
+
+    def _system(self, name: str) -> System:
+        return System(
+            check=lambda: str(configured(name).check()), again=lambda: self.clients.forget(name)
+        )
+
+    async def answer(
+        self,
+        request: Request,
+        newest: Newest,
+        needed: Iterable[str],
+        question: Callable[[Clients], Any],
+        perhaps: Iterable[str] = (),
+    ) -> Response:
+        """The answer with what it rests on. Raises what the question does, and as Stores.ask."""
+        # First: what is written in between makes the answer newer than what it names, never older.
+        rests_on = await self.evidence.of(newest)
+        try:
+            found = await self.stores.ask(needed, lambda: question(self.clients), perhaps=perhaps)
+        except Exception as error:
+            if rests_on is None and type(error).__name__ in _NOTHING_THERE:
+                raise _nothing_loaded() from error
+            raise
+        return sent(request, found, rests_on)
+
+    def close(self) -> None:
+        """Give everything up."""
+        self.stores.close()
+        self.clients.close()
+
+
+def of(request: Request) -> Service:
+    """The service that a request has reached."""
+    service: Service = request.app.state.service
+    return service
+
+
+def variable(name: str) -> str:
+    """A variable that has a default."""
+    return os.environ[name]

@@ -1,0 +1,96 @@
+"""The query service while systems go and come back: the right status, no restart."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from starlette.testclient import TestClient
+
+from api import keys, stores
+from api.app import create_app
+from migrations.upgrade import upgrade
+from tests.integration.campaigns.answered import opened
+from tests.integration.campaigns.world import small
+from tests.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.servers("postgres", "milvus", "openai", "bolt", "bigquery")
+
+USER = "/v1/campaigns/users/user_1"
+#: Which systems each route asks, besides Postgres for what it rests on, which it can do without.
+ROUTES = {
+    f"{USER}/similar": {"milvus"},
+    f"{USER}/campaigns": {"neo4j"},
+    f"{USER}/engagement": {"bigquery"},
+    f"{USER}/recommendations": {"milvus", "neo4j", "bigquery"},
+    "/v1/operations/batches": {"postgres"},
+}
+VARIABLES = {
+    "postgres": "POSTGRES_URL",
+    "bigquery": "BIGQUERY_API_ENDPOINT",
+    "neo4j": "NEO4J_URI",
+    "milvus": "MILVUS_URI",
+}
+
+
+@pytest.fixture
+def behind(env, monkeypatch):
+    """The service, and a proxy before each of its systems."""
+    with opened(env) as campaigns:
+        upgrade(env["POSTGRES_URL"])
+        campaigns.load("b1", small())
+    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
+        key = keys.make(connection, "tests", ["read"], requests_per_minute=100_000)
+    with ExitStack() as stack:
+        proxies = {}
+        for name, variable in VARIABLES.items():
+            address = urlsplit(env[variable])
+            proxy = stack.enter_context(TcpProxy((address.hostname, address.port)))
+            monkeypatch.setenv(
+                variable, env[variable].replace(f"{address.hostname}:{address.port}", proxy.address)
+            )
+            proxies[name] = proxy
+        headers = {"Authorization": f"Bearer {key}"}
+        yield stack.enter_context(TestClient(create_app(), headers=headers)), proxies
+
+
+def assert_statuses(service, away: str | None) -> None:
+    for route, needed in ROUTES.items():
+        began = time.monotonic()
+        said = service.get(route)
+        # Far from the deadline of a question, and from what the clients themselves would wait.
+        assert time.monotonic() - began < stores.DEADLINE / 3, (route, away)
+        if away in needed:
+            assert said.status_code == 503, (route, away, said.text)
+            problem = said.json()
+            assert (problem["code"], problem["system"]) == ("store_unavailable", away)
+            assert int(said.headers["retry-after"]) == problem["retry_after_seconds"] >= 1
+        else:
+            assert said.status_code == 200, (route, away, said.text)
+
+
+def eventually(service, away: str) -> None:
+    """The systems are looked after: nobody has to restart anything."""
+    late = time.monotonic() + 60
+    while any(service.get(route).status_code != 200 for route in ROUTES):
+        assert time.monotonic() < late, away
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("how", ["cut", "freeze"])
+def test_routes_that_do_not_need_it_answer_and_all_do_once_it_is_back(behind, how):
+    service, proxies = behind
+    assert_statuses(service, None)
+    for name, proxy in proxies.items():
+        getattr(proxy, how)()
+        assert_statuses(service, name)
+        # The second time nobody waits: it is known to be away.
+        assert_statuses(service, name)
+        ready = service.get("/v1/health/ready")
+        assert ready.status_code == 503
+        assert {one["name"] for one in ready.json() if not one["there"]} >= {name}
+        (proxy.restore if how == "cut" else proxy.thaw)()
+        eventually(service, name)

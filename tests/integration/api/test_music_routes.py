@@ -1,0 +1,62 @@
+"""Songs over HTTP: by words, by meaning, and like a song."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import quote
+
+import pytest
+
+from assets.music.search import song_documents
+from assets.music.search.song_rows import TouchedPages
+from resources.postgres import PostgresResource
+from resources.typesense import TypesenseResource
+from tests.integration.music.lyrics_index import opened
+from tests.integration.music.search_world import Song, generated
+
+pytestmark = pytest.mark.servers("postgres", "milvus", "openai", "typesense")
+
+
+@pytest.fixture
+def index(env):
+    with opened(env) as index:
+        yield index
+
+
+def test_songs_by_words_meaning_and_likeness(service, index, env):
+    songs, _ = generated()
+    twin = replace(songs[20], key="SO/TW IN")
+    index.world.put("b1", [*songs, twin, Song("SONONE", title="Nothing but a title")])
+    index.write("b1")
+    typesense = TypesenseResource(url=env["TYPESENSE_URL"], api_key=env["TYPESENSE_API_KEY"])
+    pg = PostgresResource(url=env["POSTGRES_URL"])
+    with typesense.client() as client:
+        documents = song_documents.store(client, env["MUSIC_TYPESENSE_COLLECTION"])
+        song_documents.write(TouchedPages(pg, "b1", 1_000), documents, pg)
+
+    named = service.get("/v1/music/songs", params={"q": "nothing but a title"}).json()["answer"]
+    assert [one["song_key"] for one in named["songs"]] == ["SONONE"]
+    every = service.get("/v1/music/songs", params={"q": "*", "limit": 1}).json()["answer"]
+    assert every["found"] == len(songs) + 2
+    genre = next(one.genre for one in songs if one.genre)
+    of_genre = service.get("/v1/music/songs", params={"q": "*", "genre": genre}).json()["answer"]
+    assert of_genre["found"] == sum(one.genre == genre for one in (*songs, twin))
+
+    verse = songs[20].text.splitlines()[0]
+    meant = service.get("/v1/music/lyrics", params={"q": verse}).json()["answer"]
+    assert {songs[20].key, twin.key} <= {one["song_key"] for one in meant[:5]}
+
+    key = quote(twin.key, safe="")
+    alike = service.get(f"/v1/music/songs/{key}/similar", params={"by": "lyrics", "k": 1}).json()
+    assert [one["song_key"] for one in alike["answer"]] == [songs[20].key]
+    bare = service.get("/v1/music/songs/SONONE/similar", params={"by": "lyrics"})
+    assert (bare.status_code, bare.json()["code"]) == (409, "nothing_to_compare")
+    nobody = service.get("/v1/music/songs/nobody/similar")
+    assert (nobody.status_code, nobody.json()["code"]) == (404, "unknown_song")
+
+
+@pytest.mark.parametrize("term", ["\x00", "😀😀", "'; DROP TABLE music.fact_song; --"])
+def test_noise_is_no_error_of_the_service(service, index, env, term):
+    for path in ("/v1/music/songs", "/v1/music/lyrics", f"/v1/music/songs/{quote(term)}/similar"):
+        said = service.get(path, params={"q": term})
+        assert said.status_code in {200, 404, 409, 422}, (path, said.text)
