@@ -73,9 +73,10 @@ def _song(conn: psycopg.Connection[Any], song: str) -> int:
 def _doubles(conn: psycopg.Connection[Any]) -> int:
     from assets.music.silver.doubles import likely_doubles
 
-    songs, artists = likely_doubles(conn, _SHOWN)
-    _listed("songs of one artist and title that something keeps apart", songs)
-    _listed("artists whose names are alike", artists)
+    doubles = likely_doubles(conn, _SHOWN)
+    _listed("songs of one artist and title that something keeps apart", doubles["song"])
+    _listed("artists whose names are alike", doubles["artist"])
+    _listed("albums of one artist and title that have several release ids", doubles["album"])
     print("make music-match SONG=… shows one; OTHER=… joins the two, with APART=1 it splits them")
     return 0
 

@@ -135,8 +135,8 @@ def one_song_per_track(postgres: PostgresResource) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=MUSIC.key("silver_songs"),
-    description="Every record is under the song that the crosswalk says. Songs and artists that "
-    "may be one and are kept apart are listed.",
+    description="Every record is under the song that the crosswalk says, every title under its "
+    "album. Songs, artists and albums that may be one and are kept apart are listed.",
 )
 def crosswalk_holds(postgres: PostgresResource) -> dg.AssetCheckResult:
     """What is listed is no fault: `make music-match` joins or splits it."""
@@ -144,8 +144,8 @@ def crosswalk_holds(postgres: PostgresResource) -> dg.AssetCheckResult:
 
     with _snapshot(postgres) as conn:
         wrong = disagreements(conn)
-        songs, artists = likely_doubles(conn, SAMPLE)
-    doubles = [("song", *one) for one in songs] + [("artist", *one) for one in artists]
+        found = likely_doubles(conn, SAMPLE)
+    doubles = [(kind, *one) for kind, listed in found.items() for one in listed]
     return dg.AssetCheckResult(
         passed=not wrong,
         description=_verdict(f"{wrong} keys lead elsewhere.", passed=not wrong),

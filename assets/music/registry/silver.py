@@ -20,6 +20,9 @@ MatchReason = Literal[
     "decided", "duration and tempo", "duration", "tempo", "name", "name of several"
 ]
 
+#: Whether one album with a release id has the title, or several.
+AlbumReason = Literal["title", "title of several"]
+
 SONG_KEY = Column(
     "song_key",
     "text",
@@ -36,7 +39,7 @@ ARTIST_KEY = Column(
 ALBUM_KEY = Column(
     "album_key",
     "text",
-    "`r-` and the release id, else `fp-` and a digest of artist and album.",
+    "`r-` and the release id, else `fp-` and a digest of artist and album (`album_match`).",
     sources=(f"{_BRONZE}.album_release_id", f"{_BRONZE}.album", f"{_BRONZE}.artist_name"),
 )
 TITLE = RECORD.column("title").read_from(_BRONZE)
@@ -44,6 +47,8 @@ TITLE = RECORD.column("title").read_from(_BRONZE)
 _TO_SONG = Reference("fact_song", "song_key")
 _TO_ARTIST = Reference("dim_artist", "artist_key")
 _TO_ALBUM = Reference("dim_album", "album_key")
+#: Written before the artist is, in the same transaction.
+_TO_ARTIST_LATER = Reference("dim_artist", "artist_key", enforced=False)
 _GENRE_SOURCES = tuple(f"{_BRONZE}.{name}" for name in ("genre", "artist_mbtags", "artist_terms"))
 
 
@@ -123,6 +128,57 @@ ARTIST_MATCH = Table(
     ),
     asset=_SONGS,
 )  # fmt: skip
+
+_MATCH_TITLE = Column("match_title", "text", "The title, folded.", nullable=False,
+                      sources=(f"{_BRONZE}.album",))  # fmt: skip
+_BY_ITSELF = "`r-` and a release id, or `fp-` and a digest of artist and title."
+ALBUM_NAME = Table(
+    PIPELINE,
+    "album_name",
+    "What albums are called by songs, by the first artist of these.",
+    ("artist_key", "match_title", "own_key"),
+    (
+        replace(ARTIST_KEY, reference=_TO_ARTIST_LATER).required(),
+        _MATCH_TITLE,
+        ALBUM_KEY.named("own_key", _BY_ITSELF).required(),
+    ),
+    asset=_SONGS,
+)
+ALBUM_MATCH = Table(
+    PIPELINE,
+    "album_match",
+    "Titles without a release id that are the album of one: the crosswalk.",
+    ("name_key",),
+    (
+        ALBUM_KEY.named("name_key", "`fp-` and a digest of artist and title.").required(),
+        _MATCH_TITLE,
+        replace(
+            ALBUM_KEY,
+            description="Album of the same artist and title.",
+            nullable=False,
+            reference=Reference("dim_album", "album_key", enforced=False),
+        ),
+        Column("reason", "text", "Whether one release id has the title, or several.",
+               nullable=False, allowed=get_args(AlbumReason), sources=ALBUM_KEY.sources),
+        Column("confidence", "double precision", "0 to 1, by the reason.", nullable=False,
+               minimum=0, maximum=1, sources=ALBUM_KEY.sources),
+        Column("matched_at", "timestamptz", "Since when.", nullable=False),
+    ),
+    asset=_SONGS,
+)  # fmt: skip
+
+ALBUM_REDIRECT = Table(
+    PIPELINE,
+    "album_redirect",
+    "Keys that were albums, and the albums of the same title that they became part of.",
+    ("old_key",),
+    (
+        ALBUM_KEY.named("old_key", "Key of an album that is no more.").required(),
+        ALBUM_KEY.required(),
+        Column("since", "timestamptz", "Since when.", nullable=False),
+    ),
+    asset=_SONGS,
+)
 
 SONG_REDIRECT = Table(
     PIPELINE,
@@ -336,7 +392,10 @@ TABLES = (
     SONG_SOURCE,
     SONG_MATCH,
     ARTIST_MATCH,
+    ALBUM_NAME,
+    ALBUM_MATCH,
     SONG_REDIRECT,
+    ALBUM_REDIRECT,
     DIM_ARTIST,
     DIM_ALBUM,
     DIM_GENRE,

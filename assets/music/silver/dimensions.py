@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     import psycopg
 
 _OLD = """
-CREATE TEMP TABLE old_fact ON COMMIT DROP AS
-SELECT f.song_key, f.album_key, f.genre_key, f.year_key,
+SELECT f.song_key, f.artist_key AS main_artist, f.album_key, f.genre_key, f.year_key,
     coalesce(f.provenance ->> 'artist', f.base_source) AS artist_record,
     coalesce(f.provenance ->> 'album', f.base_source) AS album_record
-FROM touched_song JOIN music.fact_song f USING (song_key)
+FROM {songs} JOIN music.fact_song f USING (song_key)
+"""
+_NO_OLD = f"""
+CREATE TEMP TABLE old_fact ON COMMIT DROP AS {_OLD.format(songs="touched_song")} WITH NO DATA;
+ANALYZE old_fact
 """
 _TOUCHED = f"""
 CREATE TEMP TABLE touched_artist ON COMMIT DROP AS
@@ -37,7 +40,6 @@ SELECT album_key FROM song WHERE album_key IS NOT NULL
 UNION
 SELECT album_key FROM old_fact WHERE album_key IS NOT NULL;
 
-ANALYZE old_fact;
 ANALYZE touched_artist;
 ANALYZE touched_album
 """
@@ -229,12 +231,22 @@ WHERE s.year IS NOT NULL AND NOT EXISTS (SELECT FROM music.dim_date d WHERE d.ye
 """
 
 
+def create(conn: psycopg.Connection[Any]) -> None:
+    """Empty temporary table ``old_fact``."""
+    conn.execute(_NO_OLD)
+
+
+def remember(conn: psycopg.Connection[Any], songs: str) -> None:
+    """Add what the songs of a table were to the temporary table ``old_fact``."""
+    conn.execute(f"INSERT INTO old_fact {_OLD.format(songs=songs)}")
+    conn.execute("ANALYZE old_fact")
+
+
 def find_touched(conn: psycopg.Connection[Any], *, first: bool, every: bool) -> None:
-    """Temporary tables: what touched songs were (``old_fact``), their artists and albums.
+    """Temporary tables: artists and albums of the touched songs, those of ``old_fact`` included.
 
     ``open_artist`` and ``open_album`` are those to be looked at; all touched ones if ``every``.
     """
-    conn.execute(_OLD + ("WITH NO DATA" if first else ""))
     conn.execute(_TOUCHED)
     conn.execute(_EVERY if first or every else _OPEN + _OPEN_ALBUMS)
     conn.execute("CREATE TEMP TABLE shown_song (song_key text) ON COMMIT DROP")

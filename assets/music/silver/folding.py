@@ -43,6 +43,11 @@ def folded_title(title: pl.Expr) -> pl.Expr:
     return _cut(pl.when(~words.str.contains(_GENERIC)).then(words), TITLE_CHARACTERS)
 
 
+def folded_album(title: pl.Expr) -> pl.Expr:
+    """A title of an album; null where nothing is left. *21* and *Untitled* name one artist's."""
+    return _cut(_words(_lower(title)), TITLE_CHARACTERS)
+
+
 def match_key(artist: pl.Expr, title: pl.Expr) -> pl.Expr:
     """By what songs of this folded artist and title match: null unless both are known."""
     return pl.concat_str(artist, folded_title(title), separator=BETWEEN)

@@ -1,7 +1,7 @@
 """A batch's records into the star schema, in one transaction with the ledger's note of it.
 
-Belongs here: the order of steps. Does not: any of them (``sources``, ``songs``, ``dimensions``,
-``genres``, ``song_lists``, ``lyrics``, ``removal``, ``verify``).
+Belongs here: the order of steps. Does not: any of them (``sources``, ``songs``, ``albums``,
+``dimensions``, ``genres``, ``song_lists``, ``lyrics``, ``removal``, ``verify``).
 
 The end state is a function of the records that are there, whatever the order of batches. Rows that
 are equal are not written, so that a batch that is loaded again changes nothing.
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.music.silver import (
+    albums,
     artists,
     dimensions,
     genres,
@@ -47,10 +48,10 @@ SET LOCAL work_mem = '128MB';
 SET LOCAL jit = off
 """
 
-_TOUCHED_SOURCES = "touched_song JOIN music.song_source USING (song_key)"
+_SOURCES = "{songs} JOIN music.song_source USING (song_key)"
 #: Names that become keys; an album with a release id has one already.
-_TOUCHED_TEXTS = f"""
-SELECT text FROM {_TOUCHED_SOURCES} CROSS JOIN LATERAL (
+_TEXTS = f"""
+SELECT text FROM {_SOURCES} CROSS JOIN LATERAL (
     VALUES (CASE WHEN coalesce(album_release_id, 0) <= 0 THEN album END), (genre)) AS v (text)
 """
 
@@ -165,11 +166,13 @@ def _load(
     large = first and intake.records >= references.MANY
     foreign_keys = references.take_away(conn) if large else []
     artists.settle(conn, first=first)
-    names.create(conn)
-    artists.add_credits(conn, _TOUCHED_SOURCES)
-    names.add_plain(conn, _TOUCHED_TEXTS)
+    for module in (names, songs, dimensions):
+        module.create(conn)
+    _fuse(conn, "touched_song", first=first)
+    if albums.settle(conn, first=first):
+        _fuse(conn, "further_song", first=first)
+    albums.apply(conn, first=first)
     names.add_plain(conn, song_lists.GENRE_NAMES)
-    songs.fuse(conn)
     dimensions.find_touched(conn, first=first, every=intake.earlier)
     dimensions.write_dimensions(conn)
     genres.write_terms(conn, first=first)
@@ -184,6 +187,17 @@ def _load(
         identity.redirect(conn)
     removed = removal.remove_songs(conn)
     removal.remove_orphans(conn)
+    if not first:
+        albums.redirect(conn)
     references.bring_back(conn, foreign_keys)
     removal.note_touched(conn, batch_id)
     return intake, facts, followed, removed
+
+
+def _fuse(conn: psycopg.Connection[Any], touched: str, *, first: bool) -> None:
+    """What the songs of a table were, and what their records make of them."""
+    if not first:
+        dimensions.remember(conn, touched)
+    artists.add_credits(conn, _SOURCES.format(songs=touched))
+    names.add_plain(conn, _TEXTS.format(songs=touched))
+    songs.fuse(conn, touched)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 # Songs with one record, which are most: no choice to make.
 _OF_ONE = f"""
-SELECT s.song_key, 1 AS sources, s.record_key AS base_source, '{{}}'::jsonb AS provenance,
-    CASE WHEN s.track_id IS NULL THEN '{{}}' ELSE ARRAY[s.track_id::text] END AS track_ids,
+SELECT s.song_key, 1 AS sources, s.record_key AS base_source, '{{{{}}}}'::jsonb AS provenance,
+    CASE WHEN s.track_id IS NULL THEN '{{{{}}}}' ELSE ARRAY[s.track_id::text] END AS track_ids,
     {listed(FUSED, "s")}, {listed(ARTIST, "s")}, {listed(ALBUM, "s")},
     s.rank AS artist_rank, s.seq AS artist_seq, s.record_key AS artist_record,
     s.rank AS album_rank, s.seq AS album_seq, s.record_key AS album_record
-FROM touched_song t JOIN music.song_source s USING (song_key)
+FROM {{songs}} t JOIN music.song_source s USING (song_key)
 WHERE t.sources = 1
 """
 
@@ -34,7 +34,7 @@ def _place(conditions: Sequence[str]) -> str:
     return f"coalesce({', '.join(f'min(n) FILTER (WHERE {one})' for one in conditions)})"
 
 
-def _of_several() -> str:
+def _of_several(songs: str) -> str:
     """Per song arrays in the order of belief; a field is taken at the first place that has it."""
     places = {name: _place(conditions) for name, conditions in GIVEN_BY.items()}
     arrays = ("record_key", "rank", "seq", *FUSED, *ARTIST, *ALBUM)
@@ -63,7 +63,7 @@ def _of_several() -> str:
         FROM (
             SELECT s.*,
                 row_number() OVER (PARTITION BY song_key ORDER BY {BEST_FIRST})::integer AS n
-            FROM touched_song t JOIN music.song_source s USING (song_key)
+            FROM {songs} t JOIN music.song_source s USING (song_key)
             WHERE t.sources > 1
         ) AS ranked
         GROUP BY song_key
@@ -91,13 +91,21 @@ def _keyed(picked: str) -> str:
     return _KEYED.format(album=album, picked=picked)
 
 
-def fuse(conn: psycopg.Connection[Any]) -> None:
-    """Temporary table ``song``: the touched songs that have records, with keys and choices."""
-    conn.execute(_CREATE.format(keyed=_keyed(_OF_ONE)))
-    conn.execute(_INSERT.format(keyed=_keyed(_OF_ONE)))
-    row = conn.execute("SELECT EXISTS (SELECT FROM touched_song WHERE sources > 1)").fetchone()
+def create(conn: psycopg.Connection[Any]) -> None:
+    """Empty temporary table ``song``."""
+    conn.execute(_CREATE.format(keyed=_keyed(_OF_ONE.format(songs="touched_song"))))
+
+
+def fuse(conn: psycopg.Connection[Any], songs: str) -> None:
+    """Put songs that have records into ``song``, with keys and choices.
+
+    ``songs`` is a table with the columns of ``touched_song``; names must be in ``credit`` and
+    ``plain``. An album has the key here that it has by itself (``albums``).
+    """
+    conn.execute(_INSERT.format(keyed=_keyed(_OF_ONE.format(songs=songs))))
+    row = conn.execute(f"SELECT EXISTS (SELECT FROM {songs} WHERE sources > 1)").fetchone()
     if row and row[0]:
-        conn.execute(_INSERT.format(keyed=_keyed(_of_several())))
+        conn.execute(_INSERT.format(keyed=_keyed(_of_several(songs))))
     conn.execute("ANALYZE song (song_key, artist_key, album_key)")
 
 

@@ -83,6 +83,23 @@ def matched(by_belief: list[Record], own: Mapping[str, str | None]) -> dict[str,
     return found
 
 
+def albums_of_titles(called: Iterable[tuple[str, str, str]]) -> dict[str, tuple[str, str]]:
+    """Keys of albums without a release id to the album that they are, and why.
+
+    ``called`` are artist, plain title and key by itself, of every song that has all three.
+    """
+    named: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for artist, title, key in called:
+        if name := folded(title)[:150]:
+            named[artist, name].add(key)
+    found = {}
+    for keys in named.values():
+        ids = sorted(int(key[2:]) for key in keys if key.startswith("r-"))
+        why = "title" if len(ids) == 1 else "title of several"
+        found |= {key: (f"r-{ids[0]}", why) for key in keys if ids and key.startswith("fp-")}
+    return found
+
+
 def clusters(members: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """The best known first, each goes to the songs that it may be, the nearest in length."""
     found: list[list[dict[str, Any]]] = []

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.integration.music.match_oracle import folded_artist, matched
+from tests.integration.music.match_oracle import albums_of_titles, folded_artist, matched
 
 Record = Mapping[str, Any]
 RANK = {
@@ -120,6 +120,13 @@ def state(
         chosen[key] = artist, album
     known = artists_of_names(records)
     credit = {key: credits_of(c[0], known) if c[0] else [] for key, c in chosen.items()}
+    mains = {key: credited[0][0] if credited else None for key, credited in credit.items()}
+    own = {key: album_key(c[1], mains[key]) if c[1] else None for key, c in chosen.items()}
+    album_of = albums_of_titles(
+        (main, plain(c[1]["album"]), its_own)
+        for key, c in chosen.items()
+        if (main := mains[key]) and (its_own := own[key]) and c[1] and c[1]["album"] is not None
+    )
 
     artists = _artists(chosen, credit)
     terms = _terms(songs, chosen, credit)
@@ -151,15 +158,14 @@ def state(
             if found:
                 origin[name] = found["record_key"]
         provenance = {name: record for name, record in origin.items() if record != base}
-        main = credit[key][0][0] if credit[key] else None
-        album = chosen[key][1]
+        main = mains[key]
         genre = plain(first(sources, "genre") or "") or None
         if genre is None and main in genre_of_artist:
             genre, provenance["genre"] = genre_of_artist[main]
         facts[key] = {
             "title": first(sources, "title"),
             "artist_key": main,
-            "album_key": album_key(album, main) if album else None,
+            "album_key": album_of[own[key]][0] if own[key] in album_of else own[key],
             "genre_key": genre,
             "year_key": first(sources, "year") or 0,
             "track_ids": sorted({r["track_id"] for r in sources if r["track_id"]}),
@@ -183,6 +189,7 @@ def state(
     return {
         "source_song": keys,
         "song_match": song_of,
+        "album_match": album_of,
         "fact_song": facts,
         "song_lyrics": lyrics,
         "dim_artist": artists,

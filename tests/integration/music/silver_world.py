@@ -25,7 +25,7 @@ Record = dict[str, Any]
 TABLES = (
     "song_source", "fact_song", "song_lyrics", "dim_artist", "dim_album", "dim_genre", "dim_date",
     "bridge_song_artist", "bridge_album_artist", "bridge_artist_term", "bridge_song_genre",
-    "bridge_song_tag", "bridge_song_similar",
+    "bridge_song_tag", "bridge_song_similar", "album_name", "album_match",
 )  # fmt: skip
 
 
@@ -123,7 +123,9 @@ class SilverWorld:
             for table in reversed((*TABLES[:1], *TABLES[3:7], *TABLES[1:3], *TABLES[7:])):
                 where = " WHERE year_key <> 0" if table == "dim_date" else ""
                 self.writer.execute(f"DELETE FROM music.{table}{where}")
-            for table in ("touched", "song_match", "song_redirect", "artist_match"):
+            for table in (
+                "touched", "song_match", "song_redirect", "artist_match", "album_redirect",
+            ):  # fmt: skip
                 self.writer.execute(f"DELETE FROM music.{table}")
             self.writer.execute("DELETE FROM music.artist_genre_lookup")
 
@@ -158,6 +160,7 @@ class SilverWorld:
         return {
             "source_song": dict(q("SELECT record_key, song_key FROM music.song_source")),
             "song_match": dict(q("SELECT own_key, song_key FROM music.song_match")),
+            "album_match": _keyed(q("SELECT name_key, album_key, reason FROM music.album_match")),
             "fact_song": {
                 key: dict(zip(facts, values, strict=True))
                 for key, *values in q(f"SELECT song_key, {', '.join(facts)} FROM music.fact_song")

@@ -54,9 +54,11 @@ def test_one_song_three_ways(world, order):
     assert why == ["duration and tempo", 0.95, "thrice / a song known thrice"]
     with world.pg.connect() as conn:
         assert disagreements(conn) == 0
-        [(name, keys)], artists = likely_doubles(conn, 10)
+        doubles = likely_doubles(conn, 10)
+    [(name, keys)] = doubles["song"]
     assert (name, keys.split()) == (why[2], sorted(key for key, *_ in shown))
-    assert artists == [], "the song has its artist of one file"
+    assert doubles["artist"] == [], "the song has its artist of one file"
+    assert doubles["album"] == []
 
 
 def test_a_key_that_became_part_of_another_song_leads_there(world):
@@ -105,7 +107,7 @@ def test_an_operator_splits_what_matches_also_of_files_that_come_later(world):
     assert {key for key, *_ in songs(world)} == {first, second}
     assert matches(world) == []
     with world.pg.connect() as conn:
-        assert likely_doubles(conn, 10)[0] == [], "decided"
+        assert likely_doubles(conn, 10)["song"] == [], "decided"
     world.land(b=as_list({**SECOND, "loudness": -6.0}))
     assert {key for key, *_ in songs(world)} == {first, second}
 
