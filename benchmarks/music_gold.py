@@ -33,7 +33,7 @@ WITH changed AS (
 INSERT INTO music.touched (batch_id, kind, key)
 SELECT DISTINCT 'changed', kind, key FROM changed, LATERAL (
     VALUES ('song', song_key), ('artist', artist_key), ('album', album_key)) AS t (kind, key)
-WHERE key IS NOT NULL
+WHERE key <> 'Unknown member'
 """
 
 

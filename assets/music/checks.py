@@ -158,6 +158,30 @@ def crosswalk_holds(postgres: PostgresResource) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    asset=MUSIC.key("silver_songs"),
+    description="Every dimension has its unknown member, as it came, and every song is found by "
+    "its artist, album, genre and year.",
+)
+def unknown_members_hold(postgres: PostgresResource) -> dg.AssetCheckResult:
+    """An inner join of facts and dimensions loses no song; how many of them are unknown."""
+    from assets.music.silver.members import changed, facts
+
+    with _snapshot(postgres) as conn:
+        wrong = changed(conn)
+        songs, joined, unknown = facts(conn)
+    passed = not wrong and songs == joined
+    return dg.AssetCheckResult(
+        passed=passed,
+        description=_verdict(
+            f"{', '.join(wrong) or 'No dimension'} without its unknown member, "
+            f"{songs - joined} songs lost by joins.",
+            passed=passed,
+        ),
+        metadata={"members_changed": len(wrong), "songs_lost_by_joins": songs - joined, **unknown},
+    )
+
+
 # A record without song_key has neither a song's id nor a title, and its track is of no song.
 _WITHOUT_SONG = """
 SELECT format, count(*), count(*) FILTER (WHERE song_key IS NULL)

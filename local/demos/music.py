@@ -52,7 +52,10 @@ _COUNTS = {
     ),
     "gold songs": "SELECT count(*) FROM music.song_details",
     "songs by genre and year": "SELECT coalesce(sum(songs), 0) FROM music.genre_by_year",
-    "songs with a genre": "SELECT count(*) FROM music.fact_song WHERE genre_key IS NOT NULL",
+    "songs with a genre": (
+        "SELECT count(*) FROM music.fact_song JOIN music.dim_genre USING (genre_key)"
+        " WHERE name <> 'Unknown'"
+    ),
     "song sources": "SELECT count(*) FROM music.song_source",
     "songs with lyrics": "SELECT count(*) FROM music.song_details WHERE has_lyrics",
     "archived files still in raw": (

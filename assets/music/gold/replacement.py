@@ -90,7 +90,7 @@ def replace(
     # Digests are over text: as many digits of a number as tell it from every other.
     conn.execute("SET LOCAL extra_float_digits = 1")
     in_scope = _find_scope(conn, target, batch_id)
-    population = rows_of(conn, f"music.{target.population}") if target.population else 0
+    population = rows_of(conn, f"({target.possible}) AS p") if target.possible else 0
     narrow = target.population is not None and in_scope <= rebuild_share * population
     within = f"{target.key} IN (SELECT key FROM gold_scope)" if narrow else "TRUE"
     refused: dict[str, str] = {}

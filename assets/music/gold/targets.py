@@ -18,6 +18,7 @@ from pathlib import Path
 
 from assets.frame.tables import Table
 from assets.music.registry import gold
+from assets.music.registry.silver import UNKNOWN_KEY
 
 _SQL = Path(__file__).parent / "sql"
 _MARK = re.compile(r"/\* in scope: (.+?) \*/")
@@ -27,8 +28,9 @@ _MARK = re.compile(r"/\* in scope: (.+?) \*/")
 class Target:
     """One gold table.
 
-    ``population`` is the silver table with a row per possible key; None for a table that is
-    always replaced as a whole. ``announces`` says that what it shows anew counts as touched.
+    ``population`` is the silver table with a row per possible key, perhaps beside the unknown
+    member's; None for a table that is always replaced as a whole. ``announces`` says
+    that what it shows anew counts as touched.
     """
 
     table: Table
@@ -66,11 +68,17 @@ class Target:
         return self._read("scope.sql")
 
     @property
+    def possible(self) -> str | None:
+        """The keys that silver has rows of, if it has one of each."""
+        if self.population is None:
+            return None
+        key = self.table.key[0]
+        return f"SELECT {key} FROM music.{self.population} WHERE {key} <> '{UNKNOWN_KEY}'"
+
+    @property
     def keys(self) -> str:
         """Every key that the table should have or has."""
-        every = self.scope
-        if self.population:
-            every = f"SELECT {self.table.key[0]} FROM music.{self.population}"
+        every = self.possible or self.scope
         return f"SELECT {self.key} AS key FROM {self.table.qualified} UNION {every}"
 
     @property

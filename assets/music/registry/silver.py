@@ -23,6 +23,12 @@ MatchReason = Literal[
 #: Whether one album with a release id has the title, or several.
 AlbumReason = Literal["title", "title of several"]
 
+#: The row of every dimension that facts refer to where nothing is known, and what it is called.
+#: Nothing that files bring makes such a key: ids have no space, genres no capital, albums a prefix.
+#: Years have 0. SQL in files spells the key out.
+UNKNOWN_KEY = "Unknown member"
+UNKNOWN_NAME = "Unknown"
+
 SONG_KEY = Column(
     "song_key",
     "text",
@@ -197,7 +203,7 @@ SONG_REDIRECT = Table(
 DIM_ARTIST = Table(
     PIPELINE,
     "dim_artist",
-    "Artists.",
+    "Artists, and the unknown one.",
     ("artist_key",),
     (
         ARTIST_KEY.required(),
@@ -215,7 +221,7 @@ DIM_ARTIST = Table(
 DIM_ALBUM = Table(
     PIPELINE,
     "dim_album",
-    "Albums.",
+    "Albums, and the unknown one.",
     ("album_key",),
     (
         ALBUM_KEY.required(),
@@ -229,7 +235,7 @@ DIM_ALBUM = Table(
 DIM_GENRE = Table(
     PIPELINE,
     "dim_genre",
-    "Genres.",
+    "Genres, and the unknown one.",
     ("genre_key",),
     (
         Column("genre_key", "text", "The name, normalised.", nullable=False,
@@ -244,7 +250,7 @@ DIM_GENRE = Table(
 _YEAR_KEY = Column("year_key", "smallint", "Release year; 0 for unknown.", nullable=False,
                    minimum=0, maximum=2100, sources=(f"{_BRONZE}.year",))  # fmt: skip
 _CALENDAR = (
-    Column("label", "text", "The year as a text; `unknown` for 0.", nullable=False),
+    Column("label", "text", f"The year as a text; `{UNKNOWN_NAME}` for 0.", nullable=False),
     Column("century", "smallint", "Century: 1901 to 2000 is 20."),
     Column("first_day", "date", "1 January."),
     Column("last_day", "date", "31 December."),
@@ -261,7 +267,7 @@ DIM_DATE = Table(
                sources=(f"{_BRONZE}.year",)),
     ),
     asset=_SONGS,
-    made=_CALENDAR + STAMPS,
+    made=(*_CALENDAR[1:], *STAMPS, _CALENDAR[0]),
 )  # fmt: skip
 
 FACT_SONG = Table(
@@ -272,9 +278,12 @@ FACT_SONG = Table(
     (
         SONG_KEY,
         TITLE,
-        replace(ARTIST_KEY, reference=_TO_ARTIST, description="First artist."),
-        replace(ALBUM_KEY, reference=_TO_ALBUM, description="Album."),
-        Column("genre_key", "text", "Genre.", reference=Reference("dim_genre", "genre_key"),
+        replace(ARTIST_KEY, reference=_TO_ARTIST, nullable=False,
+                description=f"First artist, or `{UNKNOWN_KEY}`."),
+        replace(ALBUM_KEY, reference=_TO_ALBUM, nullable=False,
+                description=f"Album, or `{UNKNOWN_KEY}`."),
+        Column("genre_key", "text", f"Genre, or `{UNKNOWN_KEY}`.", nullable=False,
+               reference=Reference("dim_genre", "genre_key"),
                sources=_GENRE_SOURCES),
         replace(_YEAR_KEY, reference=Reference("dim_date", "year_key")),
         Column("track_ids", "text[]", "Million Song ids of its tracks, in order.", nullable=False,

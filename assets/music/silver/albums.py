@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from assets.music.bronze.records import normalised
 from assets.music.silver.names import ALBUM_FINGERPRINT
-from assets.music.silver.statements import listed
+from assets.music.silver.statements import UNKNOWN, listed
 
 if TYPE_CHECKING:
     import psycopg
@@ -45,7 +45,7 @@ SELECT DISTINCT f.artist_key, s.album,
     CASE WHEN s.album_release_id > 0 THEN s.album_release_id END AS release_id
 FROM {facts}
 JOIN music.song_source s ON s.record_key = coalesce(f.provenance ->> 'album', f.base_source)
-WHERE f.artist_key IS NOT NULL AND f.album_key IS NOT NULL
+WHERE f.artist_key <> {unknown} AND f.album_key <> {unknown}
     AND NOT EXISTS (SELECT FROM touched_song t WHERE t.song_key = f.song_key)
 """
 _CALLED_BY_OTHERS = f"""
@@ -56,8 +56,9 @@ FROM {{name}} o JOIN album_text t ON t.text = o.album
 WHERE t.match_title IS NOT NULL
 """
 # A database of before titles were kept is caught up with at once.
-_NEVER_ASKED = """
-SELECT NOT EXISTS (SELECT FROM music.album_name) AND EXISTS (SELECT FROM music.dim_album)
+_NEVER_ASKED = f"""
+SELECT NOT EXISTS (SELECT FROM music.album_name)
+    AND EXISTS (SELECT FROM music.dim_album WHERE album_key <> {UNKNOWN})
 """
 
 _FIRST = f"""
@@ -230,16 +231,20 @@ def redirect(conn: Connection) -> None:
 def _rename(conn: Connection) -> None:
     row = conn.execute(_NEVER_ASKED).fetchone()
     if row and row[0]:
-        conn.execute(_OTHERS.format(name="said_before", facts="music.fact_song f"))
+        conn.execute(_others("said_before", "music.fact_song f"))
         _fold(conn, "SELECT album FROM said_before")
         conn.execute(
             f"INSERT INTO called {_CALLED_BY_OTHERS.format(name='said_before')}"
             f" EXCEPT SELECT {listed(_NAME)} FROM called"
         )
     conn.execute(_DOUBTFUL)
-    conn.execute(_OTHERS.format(name="said_of_doubtful", facts=_FACTS_OF_DOUBTFUL))
+    conn.execute(_others("said_of_doubtful", _FACTS_OF_DOUBTFUL))
     _fold(conn, "SELECT album FROM said_of_doubtful")
     conn.execute(_RENAMED)
+
+
+def _others(name: str, facts: str) -> str:
+    return _OTHERS.format(name=name, facts=facts, unknown=UNKNOWN)
 
 
 def _fold(conn: Connection, texts: str) -> None:

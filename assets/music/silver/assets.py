@@ -11,7 +11,7 @@ import dagster as dg
 from assets.frame import markdown
 from assets.frame.step import StepEvents, derived_from, sink_events
 from assets.music.pipeline import MUSIC
-from assets.music.registry.silver import FACT_SONG
+from assets.music.registry.silver import FACT_SONG, UNKNOWN_KEY
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.minio import MinioResource
@@ -61,11 +61,11 @@ SELECT f.song_key, f.title, a.name, l.title, g.name, nullif(f.year_key, 0), f.so
 FROM music.touched t
 JOIN music.fact_song f ON f.song_key = t.key
 JOIN music.song_lyrics y USING (song_key)
-LEFT JOIN music.dim_artist a USING (artist_key)
-LEFT JOIN music.dim_album l USING (album_key)
-LEFT JOIN music.dim_genre g USING (genre_key)
-WHERE t.batch_id = %s AND t.kind = 'song'
-ORDER BY t.key LIMIT %s
+LEFT JOIN music.dim_artist a ON a.artist_key = nullif(f.artist_key, %(unknown)s)
+LEFT JOIN music.dim_album l ON l.album_key = nullif(f.album_key, %(unknown)s)
+LEFT JOIN music.dim_genre g ON g.genre_key = nullif(f.genre_key, %(unknown)s)
+WHERE t.batch_id = %(batch)s AND t.kind = 'song'
+ORDER BY t.key LIMIT %(rows)s
 """
 _TOUCHED = """
 SELECT count(*) FILTER (WHERE kind = 'song'), count(*) FILTER (WHERE kind = 'artist'),
@@ -77,7 +77,9 @@ FROM music.touched WHERE batch_id = %s
 def _shown(conn: "psycopg.Connection[Any]", batch_id: str) -> dict[str, Any]:
     """Table, lineage, what the batch touched, and at most 10 of its songs."""
     songs, artists, albums = conn.execute(_TOUCHED, (batch_id,)).fetchone() or (0, 0, 0)
-    rows = conn.execute(_PREVIEW, (batch_id, _PREVIEW_ROWS))
+    rows = conn.execute(
+        _PREVIEW, {"batch": batch_id, "rows": _PREVIEW_ROWS, "unknown": UNKNOWN_KEY}
+    )
     return {
         "dagster/table_name": FACT_SONG.qualified,
         "dagster/column_lineage": FACT_SONG.column_lineage(),

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 from assets.music.silver.artists import add_credits
 from assets.music.silver.precedence import ALBUM, ARTIST, BEST_FIRST
 from assets.music.silver.songs import CREDITS
-from assets.music.silver.statements import listed
+from assets.music.silver.statements import UNKNOWN, listed
 
 if TYPE_CHECKING:
     import psycopg
 
-_OLD = """
-SELECT f.song_key, f.artist_key AS main_artist, f.album_key, f.genre_key, f.year_key,
-    coalesce(f.provenance ->> 'artist', f.base_source) AS artist_record,
+_OLD = f"""
+SELECT f.song_key, nullif(f.artist_key, {UNKNOWN}) AS main_artist,
+    nullif(f.album_key, {UNKNOWN}) AS album_key, nullif(f.genre_key, {UNKNOWN}) AS genre_key,
+    f.year_key, coalesce(f.provenance ->> 'artist', f.base_source) AS artist_record,
     coalesce(f.provenance ->> 'album', f.base_source) AS album_record
-FROM {songs} JOIN music.fact_song f USING (song_key)
+FROM {{songs}} JOIN music.fact_song f USING (song_key)
 """
 _NO_OLD = f"""
 CREATE TEMP TABLE old_fact ON COMMIT DROP AS {_OLD.format(songs="touched_song")} WITH NO DATA;

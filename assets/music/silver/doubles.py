@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from assets.music.silver.statements import UNKNOWN
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -22,9 +24,9 @@ SELECT match_key, string_agg(song_key, ' ' ORDER BY song_key) FROM (
 ) AS named
 GROUP BY match_key HAVING count(*) > 1 ORDER BY match_key LIMIT %s
 """
-_ARTISTS = r"""
+_ARTISTS = rf"""
 SELECT min(name), string_agg(artist_key, ' ' ORDER BY artist_key) FROM music.dim_artist
-WHERE name IS NOT NULL
+WHERE name IS NOT NULL AND artist_key <> {UNKNOWN}
 GROUP BY regexp_replace(regexp_replace(lower(normalize(name, NFKD)), '^the\s|,\s*the\s*$', ''),
     '[^[:alnum:]]+', '', 'g')
 HAVING count(*) > 1 ORDER BY 1 LIMIT %s
@@ -47,11 +49,11 @@ SELECT (SELECT count(*) FROM music.song_match m JOIN music.song_match n ON n.own
 
 # By the songs themselves, each with the key that the record of its album gives: titles are taken
 # from the crosswalk, for folding is not the database's.
-_ALBUMS_DISAGREE = """
+_ALBUMS_DISAGREE = f"""
 WITH told AS (
     SELECT f.artist_key, f.album_key, s.album_release_id AS release_id FROM music.fact_song f
     JOIN music.song_source s ON s.record_key = coalesce(f.provenance ->> 'album', f.base_source)
-    WHERE f.album_key IS NOT NULL
+    WHERE f.album_key <> {UNKNOWN}
 ), release AS (
     SELECT n.artist_key, n.match_title, min(t.release_id) AS release_id
     FROM music.album_name n JOIN (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from assets.music.silver import names
 from assets.music.silver.precedence import ARTIST_GENRES, BEST_FIRST_BY
-from assets.music.silver.statements import fact_hash, listed
+from assets.music.silver.statements import UNKNOWN, fact_hash, listed
 
 if TYPE_CHECKING:
     import psycopg
@@ -103,23 +103,24 @@ SELECT coalesce(s.own_genre, g.genre_key) FROM song s LEFT JOIN artist_genre g U
 
 # Songs that the batch did not touch and whose artist has another genre now; EXCEPT as in
 # ``dimensions``.
-_FOLLOWERS = """
+_FOLLOWERS = f"""
 CREATE TEMP TABLE follower ON COMMIT DROP AS
-SELECT f.song_key, f.genre_key AS old_genre, g.genre_key,
-    (f.provenance - 'genre') || coalesce(g.origin, '{}') AS provenance
+SELECT f.song_key, nullif(f.genre_key, {UNKNOWN}) AS old_genre, g.genre_key,
+    (f.provenance - 'genre') || coalesce(g.origin, '{{}}') AS provenance
 FROM (
     SELECT song_key FROM open_artist JOIN music.fact_song USING (artist_key)
     EXCEPT SELECT song_key FROM touched_song
 ) AS o
 JOIN music.fact_song f USING (song_key) LEFT JOIN artist_genre g USING (artist_key)
-WHERE (f.genre_key IS NULL OR split_part(f.provenance ->> 'genre', ':', 1) = ANY (%s))
-    AND (f.genre_key IS DISTINCT FROM g.genre_key
+WHERE (f.genre_key = {UNKNOWN} OR split_part(f.provenance ->> 'genre', ':', 1) = ANY (%s))
+    AND (f.genre_key <> coalesce(g.genre_key, {UNKNOWN})
         OR f.provenance -> 'genre' IS DISTINCT FROM g.origin -> 'genre')
 """
 _NO_FOLLOWERS = "CREATE TEMP TABLE follower (song_key text, old_genre text) ON COMMIT DROP"
+_FOLLOWED = fact_hash("f", genre_key=f"coalesce(n.genre_key, {UNKNOWN})", provenance="n.provenance")
 _FOLLOW = f"""
-UPDATE music.fact_song f SET genre_key = n.genre_key, provenance = n.provenance,
-    row_hash = {fact_hash("f", genre_key="n.genre_key", provenance="n.provenance")}
+UPDATE music.fact_song f SET genre_key = coalesce(n.genre_key, {UNKNOWN}),
+    provenance = n.provenance, row_hash = {_FOLLOWED}
 FROM follower n WHERE f.song_key = n.song_key
 """
 _REMOVE_GENRES = """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from assets.music.silver.names import ALBUM_FINGERPRINT
 from assets.music.silver.precedence import ALBUM, ARTIST, BEST_FIRST, FUSED, GIVEN_BY
-from assets.music.silver.statements import FACT, FEATURES, fact_hash, listed
+from assets.music.silver.statements import FACT, FEATURES, UNKNOWN, fact_hash, listed
 
 if TYPE_CHECKING:
     import psycopg
@@ -112,8 +112,9 @@ def fuse(conn: psycopg.Connection[Any], songs: str) -> None:
 # -- facts -------------------------------------------------------------------------------------
 
 _FACT_ROWS = f"""
-SELECT s.song_key, s.title, s.artist_key, s.album_key,
-    coalesce(s.own_genre, g.genre_key) AS genre_key,
+SELECT s.song_key, s.title, coalesce(s.artist_key, {UNKNOWN}) AS artist_key,
+    coalesce(s.album_key, {UNKNOWN}) AS album_key,
+    coalesce(s.own_genre, g.genre_key, {UNKNOWN}) AS genre_key,
     coalesce(s.year, 0)::smallint AS year_key, s.track_ids, {listed(FEATURES, "s")},
     s.sources, s.base_source,
     CASE WHEN s.own_genre IS NULL AND g.origin IS NOT NULL

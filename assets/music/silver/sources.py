@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from assets.music.silver import identity
 from assets.music.silver.precedence import BEST_FIRST
-from assets.music.silver.statements import SAID, SOURCE, listed
+from assets.music.silver.statements import SAID, SOURCE, UNKNOWN, listed
 
 if TYPE_CHECKING:
     import polars as pl
     import psycopg
 
-_EMPTY = """
+_EMPTY = f"""
 SELECT NOT EXISTS (SELECT FROM music.song_source) AND NOT EXISTS (SELECT FROM music.fact_song)
-    AND NOT EXISTS (SELECT FROM music.dim_artist) AND NOT EXISTS (SELECT FROM music.dim_album)
+    AND NOT EXISTS (SELECT FROM music.dim_artist WHERE artist_key <> {UNKNOWN})
+    AND NOT EXISTS (SELECT FROM music.dim_album WHERE album_key <> {UNKNOWN})
 """
 
 _CREATE_INCOMING = f"""

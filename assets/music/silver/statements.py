@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assets.music.registry.bronze import AUDIO
-from assets.music.registry.silver import FACT_SONG, SONG_SOURCE
+from assets.music.registry.silver import FACT_SONG, SONG_SOURCE, UNKNOWN_KEY
 
 #: Columns of music.song_source, those that are none of its keys, and those that hold JSON.
 SOURCE = SONG_SOURCE.names
@@ -18,6 +18,8 @@ JSON = frozenset(column.name for column in SONG_SOURCE.columns if column.type ==
 FEATURES = tuple(column.name for column in AUDIO)
 #: Columns of music.fact_song that its ``row_hash`` is made of: all others.
 FACT = tuple(name for name in FACT_SONG.names if name != "row_hash")
+#: The key of the unknown member of a dimension, as SQL. Temporary tables have null instead.
+UNKNOWN = f"'{UNKNOWN_KEY}'"
 
 
 def listed(names: Sequence[str], alias: str = "") -> str:

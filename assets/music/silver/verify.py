@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from assets.music.silver.sources import Intake
+from assets.music.silver.statements import UNKNOWN
 from assets.sinks.result import SAMPLE, Verification
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ SELECT i.record_key, s.record_key IS NULL FROM incoming i
 LEFT JOIN music.song_source s USING (record_key)
 WHERE s.row_hash IS DISTINCT FROM i.row_hash
 """
-_SONGS = """
+_SONGS = f"""
 SELECT t.song_key, f.song_key IS NULL OR l.song_key IS NULL FROM touched_song t
 LEFT JOIN music.fact_song f USING (song_key) LEFT JOIN music.song_lyrics l USING (song_key)
 LEFT JOIN music.bridge_song_artist b
     ON b.song_key = f.song_key AND b.artist_key = f.artist_key AND b.position = 1
 WHERE t.sources > 0 AND (l.song_key IS NULL OR f.sources IS DISTINCT FROM t.sources
-    OR (f.artist_key IS NOT NULL AND b.song_key IS NULL))
+    OR (f.artist_key <> {UNKNOWN} AND b.song_key IS NULL))
 """
 _UNEXPECTED_SONGS = """
 SELECT t.song_key FROM touched_song t JOIN music.fact_song f USING (song_key) WHERE t.sources = 0

@@ -77,7 +77,8 @@ class LyricsWorld:
             connection.execute(
                 "INSERT INTO music.fact_song (song_key, title, artist_key, genre_key, year_key,"
                 " track_ids, sources, base_source, provenance, row_hash)"
-                " VALUES (%s, %s, %s, %s, 0, '{}', 1, 'record', '{}', 'as silver left it')",
+                " VALUES (%s, %s, %s, coalesce(%s, 'Unknown member'), 0, '{}', 1, 'record', '{}',"
+                " 'as silver left it')",
                 (key, title, artist_key, genre),
             )
         self.names[key] = (artist, title)

@@ -15,6 +15,8 @@ from typing import Any
 from tests.integration.music.match_oracle import albums_of_titles, folded_artist, matched
 
 Record = Mapping[str, Any]
+#: What facts refer to where nothing is known.
+UNKNOWN = "Unknown member"
 RANK = {
     "hdf5": 1, "extract": 2, "song_list": 3, "song_object": 4, "lyrics": 5, "musixmatch": 6,
     "spotify": 7, "unique_tracks": 8, "genres": 9, "lastfm": 10,
@@ -190,7 +192,13 @@ def state(
         "source_song": keys,
         "song_match": song_of,
         "album_match": album_of,
-        "fact_song": facts,
+        "fact_song": {
+            key: {
+                name: UNKNOWN if name.endswith("_key") and value is None else value
+                for name, value in fact.items()
+            }
+            for key, fact in facts.items()
+        },
         "song_lyrics": lyrics,
         "dim_artist": artists,
         "dim_album": albums,

@@ -24,6 +24,8 @@ GOLD = (
     "genre_by_year",
     "tempo_key_profile",
 )
+#: What facts refer to where nothing is known.
+UNKNOWN = "Unknown member"
 SILVER = (
     "song_lyrics", "bridge_song_artist", "bridge_album_artist", "fact_song", "dim_artist",
     "dim_album", "dim_genre", "dim_date",
@@ -101,15 +103,16 @@ class Star:
                 "dim_artist (artist_key, name, location, latitude, longitude)",
                 [
                     (key, name, *self.places.get(key, (None, None, None)))
-                    for key, name in self.names.items()
+                    for key, name in {UNKNOWN: "Unknown", **self.names}.items()
                 ],
             )
-            _copy(cursor, "dim_album (album_key, title)", self.titles.items())
+            titles = {UNKNOWN: "Unknown", **self.titles}
+            _copy(cursor, "dim_album (album_key, title)", titles.items())
             genres = {song.genre for song in songs if song.genre}
             _copy(
                 cursor,
                 "dim_genre (genre_key, name)",
-                [(genre.casefold(), genre) for genre in genres],
+                [(UNKNOWN, "Unknown"), *((genre.casefold(), genre) for genre in genres)],
             )
             years = {song.year for song in songs} | {0}
             _copy(
@@ -124,10 +127,11 @@ class Star:
                 " base_source, provenance, row_hash)",
                 [
                     (
-                        s.key, s.title, s.artists[0] if s.artists else None, s.album,
-                        s.genre.casefold() if s.genre else None, s.year, list(s.tracks), s.duration,
-                        s.tempo, s.loudness, s.pitch, s.mode, s.signature, s.hotttnesss, 1,
-                        f"test:{s.key}", "{}", hashlib.md5(repr(s).encode()).hexdigest(),
+                        s.key, s.title, s.artists[0] if s.artists else UNKNOWN,
+                        s.album or UNKNOWN, s.genre.casefold() if s.genre else UNKNOWN, s.year,
+                        list(s.tracks), s.duration, s.tempo, s.loudness, s.pitch, s.mode,
+                        s.signature, s.hotttnesss, 1, f"test:{s.key}", "{}",
+                        hashlib.md5(repr(s).encode()).hexdigest(),
                     )
                     for s in songs
                 ],

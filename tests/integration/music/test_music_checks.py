@@ -24,7 +24,9 @@ from tests.integration.music.star import GOLD, Song, Star, many
 pytestmark = pytest.mark.servers("postgres")
 
 RULES = ("nothing_missing", "values_in_range", "keys_unique", "references_hold")
-OF_SILVER = ("one_song_per_track", "records_lead_to_songs", "crosswalk_holds")
+OF_SILVER = (
+    "one_song_per_track", "records_lead_to_songs", "crosswalk_holds", "unknown_members_hold",
+)  # fmt: skip
 OTHER_SERVERS = {
     "search_holds_all_songs", "vectors_hold_all_lyrics", "records_can_be_given_again",
 }  # fmt: skip
@@ -506,3 +508,31 @@ def test_records_and_the_crosswalk_agree(star):
         "INSERT INTO music.song_redirect (old_key, song_key) VALUES ('SOund', 'SOother')",
     )
     assert not audit(star.url)["silver_songs", "crosswalk_holds"].passed, "a song that lives"
+
+
+def test_unknown_members_are_there_and_lose_no_song(star):
+    """Counted from the songs that were put; then each harm is found."""
+    found = audit(star.url)["silver_songs", "unknown_members_hold"]
+    songs = star.songs.values()
+    assert {name: value.value for name, value in found.metadata.items()} == {
+        "members_changed": 0,
+        "songs_lost_by_joins": 0,
+        "songs_of_unknown_artist": sum(not one.artists for one in songs),
+        "songs_of_unknown_album": sum(one.album is None for one in songs),
+        "songs_of_unknown_genre": sum(one.genre is None for one in songs),
+        "songs_of_unknown_date": sum(not one.year for one in songs),
+    }
+    execute(star, "UPDATE music.dim_album SET release_id = 1 WHERE title = 'Unknown'")
+    found = audit(star.url)["silver_songs", "unknown_members_hold"]
+    assert not found.passed
+    assert found.description.startswith("dim_album without its unknown member, 0 songs lost")
+    execute(
+        star,
+        "ALTER TABLE music.fact_song ALTER album_key DROP NOT NULL",
+        f"UPDATE music.fact_song SET album_key = NULL {SOUND}",
+        "UPDATE music.dim_album SET release_id = NULL",
+    )
+    evaluations = audit(star.url)
+    found = evaluations["silver_songs", "unknown_members_hold"]
+    assert found.metadata["songs_lost_by_joins"].value == 1
+    assert not evaluations["silver_songs", "nothing_missing"].passed

@@ -7,6 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from assets.music.gold.recount import recount
+from assets.music.gold.replacement import replace
+from assets.music.gold.targets import TARGETS
 from assets.music.silver import references
 from tests.integration.music.silver_oracle import state
 from tests.integration.music.silver_world import SilverWorld, record
@@ -141,6 +144,30 @@ def test_albums_of_one_name_belong_to_their_artists(world):
     holds(world)
     assert len(world.state()["dim_album"]) == 3
     assert sum(album == "r-9" for album, _ in world.state()["bridge_album_artist"]) == 3
+
+
+def test_a_song_of_which_nothing_is_known_is_found_by_inner_joins(world):
+    """And is nobody's: gold shows no name of it."""
+    world.load(record("song_list", "1", title="Nameless"), batch="b")
+    holds(world)
+    joined = (
+        "SELECT a.name, l.title, g.name, d.label FROM music.fact_song"
+        " JOIN music.dim_artist a USING (artist_key) JOIN music.dim_album l USING (album_key)"
+        " JOIN music.dim_genre g USING (genre_key) JOIN music.dim_date d USING (year_key)"
+    )
+    assert world.query(joined) == [("Unknown",) * 4]
+    for target in TARGETS.values():
+        with psycopg.connect(world.url) as conn:
+            replace(conn, target, "b")
+            assert recount(conn, target).ok
+    assert world.query(
+        "SELECT artist, artists, artist_key, album, album_key, genre FROM music.song_details"
+    ) == [(None, [], None, None, None, None)]
+    summed = ("artist_performance", "album_performance", "genre_by_year")
+    assert [world.query(f"SELECT count(*) FROM music.{name}") for name in summed] == [[(0,)]] * 3
+    assert {key for kind in ("artist", "album") for key in world.touched("b", kind)} == set()
+    world.load(withdrawn=["song_list:1"])
+    holds(world)
 
 
 def test_joined_names_are_several_artists_unless_they_have_an_id(world):

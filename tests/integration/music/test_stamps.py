@@ -53,7 +53,7 @@ def test_years_are_days_and_centuries(world):
         " FROM music.dim_date ORDER BY 1"
     )
     assert rows == [
-        (0, "unknown", None, None, None, None),
+        (0, "Unknown", None, None, None, None),
         (1900, "1900", 1900, 19, "1900-01-01", "1900-12-31"),
         (2001, "2001", 2000, 21, "2001-01-01", "2001-12-31"),
     ]

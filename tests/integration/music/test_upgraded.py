@@ -17,7 +17,8 @@ pytestmark = pytest.mark.servers("postgres", "s3")
 TOLD = {
     "records": "SELECT key, row_hash, seq FROM music.record ORDER BY 1",
     "sources": "SELECT record_key, song_key, seq FROM music.song_source ORDER BY 1",
-    "songs": "SELECT song_key, base_source, provenance, sources FROM music.fact_song ORDER BY 1",
+    "songs": "SELECT song_key, base_source, provenance, sources, artist_key, album_key, genre_key,"
+    " row_hash FROM music.fact_song ORDER BY 1",
 }
 
 
@@ -37,6 +38,9 @@ def test_keys_batches_and_rewrites_after_the_upgrade(world):
     config.attributes["url"] = world.env["POSTGRES_URL"]
     command.downgrade(config, "0021")
     assert all(":" not in key[:17] or key[16] != ":" for key, *_ in told(world)["records"])
+    keys = "SELECT DISTINCT num_nulls(artist_key, album_key), genre_key FROM music.fact_song"
+    assert world.query(keys) == [(0, None)], "no unknown member yet"
+    assert {row[6] for row in before["songs"]} == {"Unknown member"}
     upgrade(world.env["POSTGRES_URL"])
 
     assert told(world) == before

@@ -5,7 +5,8 @@ UNION
 SELECT s.album_key
 FROM music.touched AS t
 JOIN music.fact_song AS s ON s.song_key = t.key
-WHERE t.batch_id = ANY (%(batches)s) AND t.kind = 'song' AND s.album_key IS NOT NULL
+WHERE t.batch_id = ANY (%(batches)s) AND t.kind = 'song'
+    AND s.album_key <> 'Unknown member'
 UNION
 SELECT b.album_key
 FROM music.touched AS t

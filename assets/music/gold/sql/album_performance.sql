@@ -14,4 +14,5 @@ LEFT JOIN (
     WHERE a.name IS NOT NULL
     GROUP BY b.album_key
 ) AS n ON n.album_key = s.album_key
+WHERE s.album_key <> 'Unknown member'
 GROUP BY s.album_key, al.title, n.artists

@@ -12,7 +12,7 @@ FULL JOIN (
         sum(s.tempo) OVER same / nullif(count(s.tempo) OVER same, 0) AS tempo,
         sum(s.loudness) OVER same / nullif(count(s.loudness) OVER same, 0) AS loudness
     FROM music.fact_song AS s
-    WHERE s.genre_key IS NOT NULL
+    WHERE s.genre_key <> 'Unknown member'
     WINDOW same AS (PARTITION BY s.genre_key, s.year_key)
 ) AS r ON r.genre = g.genre AND r.year = g.year
 WHERE r.genre IS NULL OR g.genre IS NULL OR g.songs <> r.songs

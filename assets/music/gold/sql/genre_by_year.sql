@@ -6,6 +6,6 @@ SELECT
     avg(s.tempo::numeric)::double precision AS average_tempo,
     avg(s.loudness::numeric)::double precision AS average_loudness
 FROM music.fact_song AS s
-JOIN music.dim_genre AS g ON g.genre_key = s.genre_key
+JOIN music.dim_genre AS g ON g.genre_key = s.genre_key AND g.genre_key <> 'Unknown member'
 /* in scope: concat_ws(' ', g.name, s.year_key) */
 GROUP BY g.name, s.year_key

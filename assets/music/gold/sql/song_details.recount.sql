@@ -11,14 +11,15 @@ WHERE (s.song_key IS NULL) <> (g.song_key IS NULL) OR (
         (g.title, g.artist_key, g.album_key, coalesce(g.year, 0), g.duration, g.tempo, g.loudness,
             g.key, g.mode, g.time_signature, g.song_hotttnesss, g.track_ids)
         IS DISTINCT FROM
-        (s.title, s.artist_key, s.album_key, s.year_key, s.duration, s.tempo, s.loudness,
-            s.key, s.mode, s.time_signature, s.song_hotttnesss, s.track_ids)
+        (s.title, nullif(s.artist_key, 'Unknown member'), nullif(s.album_key, 'Unknown member'),
+            s.year_key, s.duration, s.tempo, s.loudness, s.key, s.mode, s.time_signature, s.song_hotttnesss, s.track_ids)
         OR g.artist IS DISTINCT FROM
-            (SELECT a.name FROM music.dim_artist AS a WHERE a.artist_key = s.artist_key)
+            (SELECT a.name FROM music.dim_artist AS a WHERE a.artist_key = g.artist_key)
         OR g.album IS DISTINCT FROM
-            (SELECT al.title FROM music.dim_album AS al WHERE al.album_key = s.album_key)
+            (SELECT al.title FROM music.dim_album AS al WHERE al.album_key = g.album_key)
         OR g.genre IS DISTINCT FROM
-            (SELECT ge.name FROM music.dim_genre AS ge WHERE ge.genre_key = s.genre_key)
+            (SELECT ge.name FROM music.dim_genre AS ge
+                WHERE ge.genre_key = s.genre_key AND ge.genre_key <> 'Unknown member')
         OR g.artists <> ARRAY(
             SELECT a.name
             FROM music.bridge_song_artist AS b, music.dim_artist AS a

@@ -1,13 +1,14 @@
--- One row per song. The digest covers every other column and the lyrics.
+-- One row per song. The digest covers every other column and the lyrics. What silver has as the
+-- unknown member is null here.
 WITH song AS (
     SELECT
         s.song_key,
         s.title,
         a.name AS artist,
         coalesce(n.artists, '{}') AS artists,
-        s.artist_key,
+        nullif(s.artist_key, 'Unknown member') AS artist_key,
         al.title AS album,
-        s.album_key,
+        nullif(s.album_key, 'Unknown member') AS album_key,
         g.name AS genre,
         d.year,
         s.duration,
@@ -24,9 +25,9 @@ WITH song AS (
         l.words
     FROM music.fact_song AS s /* in scope: s.song_key */
     JOIN music.dim_date AS d ON d.year_key = s.year_key
-    LEFT JOIN music.dim_artist AS a ON a.artist_key = s.artist_key
-    LEFT JOIN music.dim_album AS al ON al.album_key = s.album_key
-    LEFT JOIN music.dim_genre AS g ON g.genre_key = s.genre_key
+    LEFT JOIN music.dim_artist AS a ON a.artist_key = nullif(s.artist_key, 'Unknown member')
+    LEFT JOIN music.dim_album AS al ON al.album_key = nullif(s.album_key, 'Unknown member')
+    LEFT JOIN music.dim_genre AS g ON g.genre_key = nullif(s.genre_key, 'Unknown member')
     LEFT JOIN music.song_lyrics AS l ON l.song_key = s.song_key
     LEFT JOIN (
         SELECT b.song_key, array_agg(ba.name ORDER BY b.position, b.artist_key) AS artists

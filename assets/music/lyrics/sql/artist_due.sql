@@ -10,6 +10,7 @@ JOIN music.dim_artist a ON a.artist_key = l.artist_key
 WHERE l.status IN ('pending', 'failed') AND l.next_attempt_at <= %(now)s
     AND (a.name IS NOT NULL OR a.mbid IS NOT NULL)
     AND EXISTS (
-        SELECT FROM music.fact_song f WHERE f.artist_key = l.artist_key AND f.genre_key IS NULL)
+        SELECT FROM music.fact_song f
+        WHERE f.artist_key = l.artist_key AND f.genre_key = 'Unknown member')
 ORDER BY l.next_attempt_at, l.artist_key
 LIMIT %(limit)s

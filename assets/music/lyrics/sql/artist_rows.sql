@@ -5,7 +5,9 @@ SELECT a.artist_key, 'pending',
     CASE WHEN a.name IS NULL AND a.mbid IS NULL THEN NULL ELSE %(now)s END, %(now)s
 FROM music.dim_artist a
 WHERE EXISTS (
-        SELECT FROM music.fact_song f WHERE f.artist_key = a.artist_key AND f.genre_key IS NULL)
+        SELECT FROM music.fact_song f
+        WHERE f.artist_key = a.artist_key AND f.genre_key = 'Unknown member')
+    AND a.artist_key <> 'Unknown member'
     AND a.artist_key IN (
         SELECT t.key FROM music.touched t WHERE t.batch_id = %(batch)s AND t.kind = 'artist'
         UNION ALL

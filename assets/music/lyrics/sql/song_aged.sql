@@ -4,7 +4,7 @@ SELECT l.song_key, CASE WHEN l.error IS NULL THEN 0 ELSE l.attempts END, a.name,
     'service:' || md5(a.name || chr(31) || f.title), true
 FROM music.song_lyrics l
 JOIN music.fact_song f ON f.song_key = l.song_key
-JOIN music.dim_artist a ON a.artist_key = f.artist_key
+JOIN music.dim_artist a ON a.artist_key = f.artist_key AND a.artist_key <> 'Unknown member'
 WHERE l.status = 'found' AND l.source = 'service'
     AND l.updated_at <= %(now)s - make_interval(days => %(days)s)
     AND l.updated_at <= %(now)s - make_interval(days => %(days)s)

@@ -4,7 +4,7 @@ FROM music.song_lyrics l
 /* of a batch: JOIN music.touched t
     ON t.batch_id = %(batch)s AND t.kind = 'song' AND t.key = l.song_key */
 JOIN music.fact_song f ON f.song_key = l.song_key
-JOIN music.dim_artist a ON a.artist_key = f.artist_key
+JOIN music.dim_artist a ON a.artist_key = f.artist_key AND a.artist_key <> 'Unknown member'
 WHERE l.status IN ('pending', 'failed')
     AND (l.next_attempt_at <= %(now)s OR l.next_attempt_at IS NULL AND l.error IS NULL)
     AND f.title IS NOT NULL AND a.name IS NOT NULL

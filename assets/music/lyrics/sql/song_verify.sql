@@ -7,7 +7,7 @@ WITH checked AS (
             false) AS undecided
     FROM music.touched t
     JOIN music.fact_song f ON f.song_key = t.key
-    LEFT JOIN music.dim_artist a ON a.artist_key = f.artist_key
+    LEFT JOIN music.dim_artist a ON a.artist_key = f.artist_key AND a.artist_key <> 'Unknown member'
     LEFT JOIN music.song_lyrics l ON l.song_key = f.song_key
     WHERE t.batch_id = %(batch)s AND t.kind = 'song'
 )

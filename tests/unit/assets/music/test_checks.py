@@ -43,6 +43,7 @@ def test_checks_by_asset():
     rules = {"nothing_missing", "values_in_range", "keys_unique", "references_hold"}
     assert names["silver_songs"] == {
         *rules, "one_song_per_track", "records_lead_to_songs", "crosswalk_holds",
+        "unknown_members_hold",
     }  # fmt: skip
     assert names["song_lyrics"] == {*rules, "lyrics_failed_share"}
     assert names["bronze_records"] == {

@@ -84,6 +84,7 @@ def test_schema_says_types_units_and_rules():
     assert list(columns["tempo"].constraints.other) == ["> 0 and <= 500"]
     assert columns["tempo"].constraints.nullable
     assert columns["song_key"].constraints.unique
+    assert not columns["artist_key"].constraints.nullable
     assert not columns["song_key"].constraints.nullable
     assert list(columns["artist_key"].constraints.other) == ["references dim_artist.artist_key"]
     assert list(schema.constraints.other) == ["primary key (song_key)"]
