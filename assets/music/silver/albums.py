@@ -67,8 +67,7 @@ DELETE FROM music.album_match;
 INSERT INTO music.album_name ({listed(_NAME)}) SELECT {listed(_NAME)} FROM called;
 CREATE TEMP TABLE open_title ON COMMIT DROP AS
 SELECT artist_key, match_title FROM called
-GROUP BY artist_key, match_title HAVING min(own_key) <> max(own_key);
-CREATE TEMP TABLE gone_name ON COMMIT DROP AS SELECT * FROM called WITH NO DATA
+GROUP BY artist_key, match_title HAVING min(own_key) <> max(own_key)
 """
 # Names that a touched song gave and no touched song gives now: another may.
 _DOUBTFUL = f"""
@@ -82,23 +81,26 @@ JOIN music.album_name n ON n.artist_key = w.artist_key AND n.own_key = w.album_k
 UNION
 SELECT {listed(_NAME, "n")} FROM was w JOIN music.album_match m USING (album_key)
 JOIN music.album_name n ON n.artist_key = w.artist_key AND n.own_key = m.name_key
-EXCEPT SELECT {listed(_NAME)} FROM called;
-ANALYZE doubtful
+EXCEPT SELECT {listed(_NAME)} FROM called
 """
 _FACTS_OF_DOUBTFUL = """
 doubtful d LEFT JOIN music.album_match m ON m.name_key = d.own_key
 JOIN music.fact_song f
     ON f.album_key = coalesce(m.album_key, d.own_key) AND f.artist_key = d.artist_key
 """
-_RENAMED = f"""
+_NONE_GONE = "CREATE TEMP TABLE gone_name ON COMMIT DROP AS SELECT * FROM called WITH NO DATA"
+_GONE = f"""
 CREATE TEMP TABLE gone_name ON COMMIT DROP AS
 SELECT {listed(_NAME)} FROM doubtful
 EXCEPT SELECT {listed(_NAME)} FROM ({_CALLED_BY_OTHERS.format(name="said_of_doubtful")}) AS said;
 DELETE FROM music.album_name n USING gone_name g
-WHERE ({listed(_NAME, "n")}) = ({listed(_NAME, "g")});
-
+WHERE ({listed(_NAME, "n")}) = ({listed(_NAME, "g")})
+"""
+_OPEN = """
 CREATE TEMP TABLE open_title (artist_key text COLLATE "C", match_title text COLLATE "C")
-ON COMMIT DROP;
+ON COMMIT DROP
+"""
+_CAME = f"""
 WITH came AS (
     INSERT INTO music.album_name ({listed(_NAME)}) SELECT {listed(_NAME)} FROM called
     ON CONFLICT DO NOTHING RETURNING artist_key, match_title
@@ -142,6 +144,10 @@ ON CONFLICT (name_key) DO UPDATE SET match_title = excluded.match_title,
     album_key = excluded.album_key, reason = excluded.reason,
     confidence = excluded.confidence, matched_at = clock_timestamp()
 WHERE (m.album_key, m.reason) <> (excluded.album_key, excluded.reason)
+"""
+_NONE_REMATCHED = """
+CREATE TEMP TABLE remapped_album (name_key text, artist_key text, old_key text, new_key text)
+ON COMMIT DROP
 """
 # Songs of these titles; those with an id of their own stay where they are.
 _FURTHER = """
@@ -201,8 +207,10 @@ def settle(conn: Connection, *, first: bool) -> bool:
     conn.execute(_CALLED)
     if first:
         conn.execute(_FIRST)
-    else:
-        _rename(conn)
+        conn.execute(_NONE_GONE)
+    elif not _rename(conn):
+        conn.execute(_NONE_REMATCHED)
+        return False
     conn.execute(_MATCHED)
     conn.execute(_REMATCHED)
     if first or not conn.execute(_FURTHER).rowcount:
@@ -228,7 +236,8 @@ def redirect(conn: Connection) -> None:
     conn.execute(_REDIRECT)
 
 
-def _rename(conn: Connection) -> None:
+def _rename(conn: Connection) -> bool:
+    """Let ``album_name`` be what songs say now; whether that changed (``open_title``)."""
     row = conn.execute(_NEVER_ASKED).fetchone()
     if row and row[0]:
         conn.execute(_others("said_before", "music.fact_song f"))
@@ -237,10 +246,15 @@ def _rename(conn: Connection) -> None:
             f"INSERT INTO called {_CALLED_BY_OTHERS.format(name='said_before')}"
             f" EXCEPT SELECT {listed(_NAME)} FROM called"
         )
-    conn.execute(_DOUBTFUL)
-    conn.execute(_others("said_of_doubtful", _FACTS_OF_DOUBTFUL))
-    _fold(conn, "SELECT album FROM said_of_doubtful")
-    conn.execute(_RENAMED)
+    if conn.execute(_DOUBTFUL).rowcount:
+        conn.execute("ANALYZE doubtful")
+        conn.execute(_others("said_of_doubtful", _FACTS_OF_DOUBTFUL))
+        _fold(conn, "SELECT album FROM said_of_doubtful")
+        conn.execute(_GONE)
+    else:
+        conn.execute(_NONE_GONE)
+    conn.execute(_OPEN)
+    return conn.execute(_CAME).rowcount > 0
 
 
 def _others(name: str, facts: str) -> str:
@@ -258,7 +272,9 @@ def _fold(conn: Connection, texts: str) -> None:
             f"SELECT text FROM ({texts}) AS t (text) WHERE text IS NOT NULL"
             " EXCEPT SELECT text FROM album_text"
         )
+        found = False
         while page := albums.fetchmany(_PAGE):
+            found = True
             titles = {text: title for (text,) in page if (title := normalised(text))}
             # Folded as normalised, for a key of its own is of that: one key has one folded title.
             column = pl.DataFrame({"title": list(titles.values())}, schema={"title": pl.String})
@@ -266,4 +282,5 @@ def _fold(conn: Connection, texts: str) -> None:
             with cursor.copy("COPY album_text (text, title, match_title) FROM STDIN") as target:
                 for (text, title), match in zip(titles.items(), folded, strict=True):
                     target.write_row((text, title, match))
-    conn.execute("ANALYZE album_text")
+    if found:
+        conn.execute("ANALYZE album_text")
