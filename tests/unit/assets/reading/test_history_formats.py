@@ -210,6 +210,34 @@ def test_a_row_is_the_event_that_the_same_message_is(rows):
             assert found[line] == said.reason
 
 
+_FRACTIONS = st.lists(st.integers(0, 6), min_size=1, max_size=3, unique=True)
+
+
+@given(
+    _FRACTIONS.flatmap(
+        lambda digits: st.lists(
+            st.tuples(
+                st.datetimes(datetime(2000, 1, 1), datetime(2026, 10, 31)),  # noqa: DTZ001
+                st.sampled_from(digits),
+            ),
+            min_size=1,
+            max_size=8,
+        )
+    )
+)
+def test_times_of_one_length_and_of_several_are_what_they_say(times):
+    """Of whole seconds, and with a fraction of as many digits as one likes."""
+    lines, expected = [HEADER], []
+    for at, digits in times:
+        fraction = f"{at.microsecond:06}"[:digits]
+        lines.append(f"1,2,3,{at:%Y-%m-%d %H:%M:%S}{'.' if digits else ''}{fraction}")
+        read_as = at.replace(microsecond=int(fraction.ljust(6, "0")), tzinfo=UTC)
+        expected.append(read_as)
+    good, bad = read("\n".join([*lines, ""]).encode())
+    assert not bad
+    assert [row[3] for row in good] == expected
+
+
 _CELLS = st.one_of(_NUMBERS, _TIMES, st.sampled_from([" 7", "7 ", "\t1", "a\rb", "ä", "nan"]))
 _USUAL_ROW = st.tuples(
     st.integers(-(2**63), 2**63 - 1).map(str),
