@@ -10,13 +10,13 @@ but in what brought them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import date
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from assets.reading.kinds import Kind
 from assets.reading.rules import midnight
-from assets.sinks.bigquery import insert_statement, within
+from assets.sinks.bigquery import Bound, insert_statement, within
 
 #: Days per statement: BigQuery changes 4,000 partitions in one job at most.
 DAYS_AT_ONCE = 2_000
@@ -32,16 +32,15 @@ GROUP BY {keys}
 """
 
 
-def merge(kind: Kind, rows: str, *, source: str, ingested_at: str) -> str:
-    """Add the facts of ``rows`` that are not there. Binds ``days`` where the table has days.
+def merge(kind: Kind, rows: str, *, source: str, ingested_at: str, bound: Bound = within) -> str:
+    """Add the facts of ``rows`` that are not there. Binds what ``bound`` needs, if there are days.
 
     The rows are bounded by the same days: a fact of another day would pass by a table of which
     that day is not read, and be there twice.
     """
-    bounded = f"{rows} AND {within(kind.table)}"
-    return insert_statement(
-        kind.table, distinct(kind, bounded, source=source, ingested_at=ingested_at)
-    )
+    bounded = f"{rows} AND {bound(kind.table, '')}"
+    facts = distinct(kind, bounded, source=source, ingested_at=ingested_at)
+    return insert_statement(kind.table, facts, bound)
 
 
 def gained(kind: Kind, condition: str) -> str:
@@ -67,3 +66,19 @@ def days_parameters(kind: Kind, days: Iterable[date]) -> Iterator[list[Any]]:
     midnights = [midnight(day) for day in sorted(days)]
     for start in range(0, len(midnights), DAYS_AT_ONCE):
         yield [ArrayQueryParameter("days", "TIMESTAMP", midnights[start : start + DAYS_AT_ONCE])]
+
+
+def span_parameters(days: Sequence[Any]) -> list[Any] | None:
+    """What binds a statement to the same days by the first and the last; None if one is missing."""
+    from google.cloud.bigquery import ScalarQueryParameter
+
+    if not days:
+        return None
+    (named,) = days
+    first, after = named.values[0], named.values[-1] + timedelta(days=1)
+    if (after - first).days != len(named.values):
+        return None
+    return [
+        ScalarQueryParameter("first", "TIMESTAMP", first),
+        ScalarQueryParameter("after", "TIMESTAMP", after),
+    ]

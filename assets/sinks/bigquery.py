@@ -49,6 +49,8 @@ LOAD_ROWS = 500_000
 VERIFY_IDS = 10_000
 
 
+#: The condition that a row of the table (its name, and a point) is on one of the days in question.
+Bound = Callable[[Table, str], str]
 #: Gives the id that a job must have, while which nobody else sends one into its table.
 Fence = Callable[[], AbstractContextManager[str | None]]
 
@@ -252,25 +254,26 @@ def refusal(error: Exception) -> Refusal | None:
     return Refusal("; ".join(str(one.get("message")) for one in details[:3]))
 
 
-def insert_statement(table: Table, source: str) -> str:
+def insert_statement(table: Table, source: str, bound: Bound | None = None) -> str:
     """The template of a merge that adds those rows of the query ``source`` whose key is not there.
 
-    ``source`` has all of the table's columns, and one row per key. Days as in `merge_statement`.
+    ``source`` has all of the table's columns, and one row per key. Days are those of ``bound``, by
+    default as in `merge_statement`.
     """
     columns = ", ".join(table.names)
     values = ", ".join(f"s.{name}" for name in table.names)
     return f"""
 MERGE `{{{table.name}}}` AS t
 USING ({source}) AS s
-ON {same_row(table)}
+ON {same_row(table, bound)}
 WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})
 """
 
 
-def same_row(table: Table) -> str:
+def same_row(table: Table, bound: Bound | None = None) -> str:
     """The condition that row ``t`` of the table, on one of ``@days``, has the key of row ``s``."""
     keys = [f"t.{name} = s.{name}" for name in table.key]
-    return " AND ".join([*keys, *([within(table, "t.")] if table.partition else [])])
+    return " AND ".join([*keys, *([(bound or within)(table, "t.")] if table.partition else [])])
 
 
 def within(table: Table, row: str = "", *, days: str = "@days") -> str:
@@ -278,6 +281,16 @@ def within(table: Table, row: str = "", *, days: str = "@days") -> str:
     if not table.partition:
         return "TRUE"
     return f"TIMESTAMP_TRUNC({row}{table.partition}, DAY) IN UNNEST({days})"
+
+
+def between(table: Table, row: str = "") -> str:
+    """As :func:`within` of days without a gap, ``@first`` to that before ``@after``.
+
+    It costs two comparisons a row, not a search.
+    """
+    if not table.partition:
+        return "TRUE"
+    return f"{row}{table.partition} >= @first AND {row}{table.partition} < @after"
 
 
 def hashes_statement(table: Table) -> str:

@@ -106,9 +106,11 @@ class Delivery:
         """What is staged, for systems that read the store themselves; nothing is verified here."""
         return self._parts
 
-    def facts(self, rows: int = staging.GROUP_ROWS) -> Iterator[pl.DataFrame]:
+    def facts(
+        self, rows: int = staging.GROUP_ROWS, columns: Sequence[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
         """All staged rows, as :meth:`chunks` gives them: of FactRules all are current."""
-        return staging.read_parts(self._store, self._parts, rows=rows)
+        return staging.read_parts(self._store, self._parts, rows=rows, columns=columns)
 
     def replaced(self) -> pl.DataFrame:
         """What this batch's winners replaced: key, event_time and the record's attributes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import polars as pl  # noqa: TID253
@@ -139,11 +139,13 @@ def _is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def read_frames(file: IO[bytes], *, rows: int | None = None) -> Iterator[pl.DataFrame]:
+def read_frames(
+    file: IO[bytes], *, rows: int | None = None, columns: Sequence[str] | None = None
+) -> Iterator[pl.DataFrame]:
     """The file's rows in order, at most ``rows`` at a time (a row group when None)."""
     reader = pq.ParquetFile(file, pre_buffer=False)
     for index in range(reader.num_row_groups):
-        table = reader.read_row_group(index, use_threads=False)
+        table = reader.read_row_group(index, columns=columns and list(columns), use_threads=False)
         frame = pl.from_arrow(table)
         if not isinstance(frame, pl.DataFrame):
             raise TypeError("a row group is a table")

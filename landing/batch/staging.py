@@ -140,6 +140,7 @@ def read_parts(
     parts: Sequence[StagedPart],
     *,
     rows: int = GROUP_ROWS,
+    columns: Sequence[str] | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Staged rows in order, at most ``rows`` at a time; one part is on local disk at a time.
 
@@ -150,7 +151,7 @@ def read_parts(
     for part in parts:
         with tempfile.TemporaryFile(prefix="quintet-") as file:
             _fetch(store, part, file)
-            yield from read_frames(file, rows=rows)
+            yield from read_frames(file, rows=rows, columns=columns)
 
 
 def intact(store: ObjectStore, parts: Sequence[StagedPart]) -> bool:

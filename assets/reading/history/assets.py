@@ -5,7 +5,7 @@ Belongs here: what each asset is called, reads, needs and shows. Does not: how a
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -23,14 +23,10 @@ from resources.gcs import GcsResource
 from resources.postgres import PostgresResource
 
 if TYPE_CHECKING:
-    import psycopg
-
     from assets.sinks.bigquery import Warehouse
 
-#: Writes a delivery through a warehouse and a connection in autocommit mode, and verifies it.
-Write = Callable[
-    [Delivery, "Warehouse", "psycopg.Connection[Any]"], tuple[SinkResult, Verification]
-]
+#: Writes a delivery through a warehouse, and verifies it.
+Write = Callable[[Delivery, "Warehouse"], tuple[SinkResult, Verification]]
 
 
 history_rows = validation_asset(
@@ -62,7 +58,7 @@ def interaction_history(
     """
     yield from _merged(
         context, postgres, gcs, bigquery, reading, INTERACTIONS,
-        lambda delivery, warehouse, conn: write_events(warehouse, conn, reading.bucket, delivery),
+        lambda delivery, warehouse: write_events(warehouse, postgres, reading.bucket, delivery),
     )  # fmt: skip
 
 
@@ -86,7 +82,7 @@ def content_meta_history(
     """The batch's categories in `content_meta`; the days whose events they concern are reported."""
     yield from _merged(
         context, postgres, gcs, bigquery, reading, META,
-        lambda delivery, warehouse, conn: write_categories(warehouse, conn, delivery),
+        lambda delivery, warehouse: write_categories(warehouse, postgres, delivery),
     )  # fmt: skip
 
 
@@ -102,10 +98,11 @@ def _merged(
     """Give the sink of the asset that runs its batch, and tell Dagster which days have changed."""
 
     def take(delivery: Delivery) -> tuple[SinkResult, Verification]:
-        with bigquery.client() as client, postgres.connect(autocommit=True) as conn:
+        with bigquery.client() as client:
             warehouse = warehouse_of(client, reading.dataset)
-            written = write(delivery, warehouse, conn)
-            report_changes(context, conn, warehouse)
+            written = write(delivery, warehouse)
+            with postgres.connect(autocommit=True) as conn:
+                report_changes(context, conn, warehouse)
         return written
 
     name = f"{bigquery.project}.{reading.dataset}.{table.name}"

@@ -1,7 +1,8 @@
 """History in BigQuery: staged rows are loaded as they lie, then merged, each event and pair once.
 
-Belongs here: the statements, their order, what is verified. Does not: which rows there are
-(``validation.py``), MERGEs one at a time (``merges.py``), who learns what changed (``changes.py``).
+Belongs here: the order of jobs, what is verified. Does not: which rows there are
+(``validation.py``), what BigQuery is sent (``statements.py``), MERGEs one at a time
+(``merges.py``), who learns what changed (``changes.py``).
 
 A load job replaces the staging table by the batch in one step; the executor lets one batch of
 history write at a time. A kill before the MERGE changes nothing that is read, and one behind it
@@ -13,20 +14,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from assets.reading.content_days import note_content_days
-from assets.reading.fact_statements import days_parameters, gained, merge
+from assets.reading.content_days import months_read, note_content_months
+from assets.reading.fact_statements import days_parameters, span_parameters
 from assets.reading.fencing import fencing_token
+from assets.reading.history.statements import CHECK, GAINED, MERGE, MERGE_SPAN, MISSING
 from assets.reading.history.validation import tally
-from assets.reading.kinds import CATEGORIES, EVENTS, KINDS, Kind
+from assets.reading.kinds import CATEGORIES, EVENTS, Kind
 from assets.reading.merges import location_of, run_merge, settle
-from assets.reading.rules import READ_BEYOND
-from assets.sinks.bigquery import load_apart, load_config, refusal, same_row, stage, within
-from assets.sinks.result import SAMPLE, SinkResult, Verification
+from assets.sinks.bigquery import load_apart, load_config, refusal, stage
+from assets.sinks.result import SinkResult, Verification
 from landing.batch.failures import TransientError
 from resources.bigquery import JOB_TIMEOUT, REQUEST_TIMEOUT
 
@@ -38,83 +40,56 @@ if TYPE_CHECKING:
     from assets.sinks.bigquery import Warehouse
     from landing.batch.delivery import Delivery
     from landing.batch.staging import StagedPart
+    from resources.postgres import PostgresResource
 
     Connection = psycopg.Connection[Any]
 
 #: Rows at a time where they are loaded by us, and looked for one that is refused.
 APART_ROWS = 100_000
-_DAY = {EVENTS: "DATE(s.updated_at)", CATEGORIES: "CAST(NULL AS DATE)"}
-#: Whether a staged row is of the kind.
-_IS_OWN = {kind: f"s.{kind.names[-1]} IS NOT NULL" for kind in KINDS}
-_FOUND = {
-    kind: f"`{{{kind.history.name}}}` AS s "
-    f"LEFT JOIN `{{{kind.table.name}}}` AS t ON {same_row(kind.table)} "
-    f"WHERE {_IS_OWN[kind]} AND {within(kind.table, 's.')}"
-    for kind in KINDS
-}
-MERGE = {
-    kind: merge(
-        kind,
-        f"`{{{kind.history.name}}}` AS s WHERE {_IS_OWN[kind]}",
-        source="MIN(source)",
-        ingested_at="MIN(ingested_at)",
-    )
-    for kind in KINDS
-}
-#: Of staged rows, not of facts: a row that joins one row has its fact there, and there once.
-CHECK = {
-    kind: f"""
-SELECT {_DAY[kind]} AS day, COUNT(*) AS found, COUNTIF(t.content_id IS NULL) AS missing
-FROM {_FOUND[kind]}
-GROUP BY day
-"""
-    for kind in KINDS
-}
-MISSING = {
-    kind: f"""
-SELECT DISTINCT {", ".join(f"s.{name}" for name in kind.names)}
-FROM {_FOUND[kind]} AND t.content_id IS NULL
-LIMIT {SAMPLE}
-"""
-    for kind in KINDS
-}
-GAINED = {
-    kind: gained(kind, f"source IN (SELECT DISTINCT source FROM `{{{kind.history.name}}}`)")
-    for kind in KINDS
-}
 
 
 def write_events(
-    warehouse: Warehouse, conn: Connection, bucket: str, delivery: Delivery
+    warehouse: Warehouse, pg: PostgresResource, bucket: str, delivery: Delivery
 ) -> tuple[SinkResult, Verification]:
     """Load the staged parts from the bucket, merge their events, verify, note changed days.
+
+    Meanwhile their contents' days are noted, on a connection of its own: they must be there when
+    the days are, and a pair whose event does not come after all costs a count.
 
     When BigQuery refuses the load for its rows, they are loaded anew, in as many jobs as it takes,
     and the delivery is told which it refuses.
 
-    ``conn`` is in autocommit mode. ``rows_written`` are the events that the batch brought,
+    ``rows_written`` are the events that the batch brought,
     ``unchanged`` its other rows: there already, or repeated. ``details``: rows, days, changed (the
     days that gained events), merged_seconds. Raises what merges.run_merge does, TransientError
     when BigQuery has other rows than were staged.
     """
     started = time.monotonic()
     own = _days(_tallied(delivery))
-    if own:
+    if not own:
+        return _nothing(started)
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="content-days") as beside,
+        pg.connect(autocommit=True) as conn,
+    ):
+        noted = beside.submit(_note_content_days, pg, delivery)
         warehouse.ensure()
         own -= _days(_load(warehouse, conn, bucket, delivery))
-    return _write(EVENTS, warehouse, conn, own, started=started, read_on=_read_on(delivery))
+        return _write(EVENTS, warehouse, conn, own, started=started, before_noting=noted.result)
 
 
 def write_categories(
-    warehouse: Warehouse, conn: Connection, delivery: Delivery
+    warehouse: Warehouse, pg: PostgresResource, delivery: Delivery
 ) -> tuple[SinkResult, Verification]:
     """Load the categories among the staged rows, merge them, verify, note changed contents.
 
     As :func:`write_events`: most batches of events have none, so that the others are left out.
     """
     started = time.monotonic()
-    own: Counter[date | None] = Counter()
-    if expected := _tallied(delivery)[CATEGORIES.name]:
+    expected = _tallied(delivery)[CATEGORIES.name]
+    if not expected:
+        return _nothing(started)
+    with pg.connect(autocommit=True) as conn:
         warehouse.ensure()
         refuse, refused = _refusing(delivery)
         stage(
@@ -127,8 +102,12 @@ def write_categories(
         )
         rows = expected - refused[CATEGORIES.name]
         _require_loaded(warehouse, CATEGORIES, rows)
-        own = Counter({None: rows} if rows else {})
-    return _write(CATEGORIES, warehouse, conn, own, started=started)
+        own = Counter[date | None]({None: rows} if rows else {})
+        return _write(CATEGORIES, warehouse, conn, own, started=started)
+
+
+def _nothing(started: float) -> tuple[SinkResult, Verification]:
+    return SinkResult(0, 0, 0, time.monotonic() - started), Verification()
 
 
 def _tallied(delivery: Delivery) -> Counter[str]:
@@ -152,14 +131,11 @@ def _days(tallied: Mapping[str, int]) -> Counter[date | None]:
     )
 
 
-def _read_on(delivery: Delivery) -> Iterator[tuple[int, date]]:
-    """The contents and days of the staged events that count, of each part anew."""
-    import polars as pl
-
-    day = pl.col("updated_at").dt.date()
-    for frame in delivery.facts(rows=APART_ROWS):
-        counting = frame.lazy().filter(pl.col("read_percent") > READ_BEYOND)
-        yield from counting.select("content_id", day).unique().collect().iter_rows()
+def _note_content_days(pg: PostgresResource, delivery: Delivery) -> None:
+    """Note on which days the contents of the staged events were read."""
+    frames = delivery.facts(APART_ROWS, ("content_id", "read_percent", "updated_at"))
+    with pg.connect(autocommit=True) as conn:
+        note_content_months(conn, (months_read(frame) for frame in frames))
 
 
 def _load(warehouse: Warehouse, conn: Connection, bucket: str, delivery: Delivery) -> Counter[str]:
@@ -196,7 +172,7 @@ def _write(
     own: Counter[date | None],
     *,
     started: float,
-    read_on: Iterable[tuple[int, date]] = (),
+    before_noting: Callable[[], object] = bool,
 ) -> tuple[SinkResult, Verification]:
     """Merge what is loaded, ``own`` rows by day (None for categories), and verify it.
 
@@ -206,9 +182,9 @@ def _write(
     """
     rows = own.total()
     if not rows:
-        return SinkResult(0, 0, 0, time.monotonic() - started), Verification()
+        return _nothing(started)
     bounds = list(days_parameters(kind, filter(None, own)))
-    inserted = sum(run_merge(warehouse, conn, kind.table, MERGE[kind], days) for days in bounds)
+    inserted = sum(_inserted(kind, warehouse, conn, days) for days in bounds)
     merged = time.monotonic() - started
     found, new = Verification(expected=rows), Counter[Any]()
     if inserted != rows:  # some were there before, or this is another attempt
@@ -219,8 +195,8 @@ def _write(
     else:
         for days in bounds:
             new.update({row.gained: row.events for row in warehouse.run(GAINED[kind], days)})
+    before_noting()
     with conn.transaction():
-        note_content_days(conn, read_on)
         kind.note(conn, new)
     details = {
         "rows": rows,
@@ -230,6 +206,13 @@ def _write(
     }
     written = new.total()
     return SinkResult(written, rows - written, 0, time.monotonic() - started, details), found
+
+
+def _inserted(kind: Kind, warehouse: Warehouse, conn: Connection, days: Sequence[Any]) -> int:
+    """How many of the rows that were staged for some days were not there."""
+    span = span_parameters(days)
+    statement, bound = (MERGE[kind], days) if span is None else (MERGE_SPAN, span)
+    return run_merge(warehouse, conn, kind.table, statement, bound)
 
 
 def _checked(

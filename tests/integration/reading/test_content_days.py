@@ -8,12 +8,21 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import psycopg
 import pytest
 from google.cloud.bigquery import Client
 
+from assets.reading import content_days
 from assets.reading.changes import note_changed_contents, report_changes
-from assets.reading.content_days import ALL_PAIRS, days_of_contents, fill, note_content_days
+from assets.reading.content_days import (
+    ALL_PAIRS,
+    days_of_contents,
+    fill,
+    months_read,
+    note_content_days,
+    note_content_months,
+)
 from assets.reading.tables import warehouse_of
 from tests.integration.reading.affinity_world import World, world_of
 from tests.reading_stream import Systems, made_events, payload, session, wait_until
@@ -68,6 +77,30 @@ def test_contents_have_the_days_that_were_noted(conn: psycopg.Connection[Any]) -
     ]
     assert days_of_contents(conn, [7, 8]) == [date(2024, 1, 1), date(2024, 1, 31)]
     assert days_of_contents(conn, []) == []
+
+
+def test_events_by_the_million_leave_what_their_pairs_leave(
+    conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = "SELECT * FROM reading.content_month ORDER BY content_id, month"
+    note_content_days(conn, PAIRS)
+    expected = conn.execute(everything).fetchall()
+    conn.execute("TRUNCATE reading.content_month")
+    note_content_days(conn, [(7, date(2024, 1, 1))])
+    monkeypatch.setattr(content_days, "_AT_ONCE", 2)
+    events = pl.DataFrame(
+        {
+            "content_id": [content for content, _ in (*PAIRS, (9, None))],
+            "read_percent": [90.1] * len(PAIRS) + [90.0],
+            "updated_at": [datetime(day.year, day.month, day.day, 23, 59, tzinfo=UTC)
+                           for _, day in (*PAIRS, PAIRS[0])],
+        }
+    )  # fmt: skip
+    note_content_months(conn, [months_read(events[:2]), months_read(events[2:])])
+    assert conn.execute(everything).fetchall() == expected
+    note_content_months(conn, [])
+    note_content_months(conn, [months_read(events[-1:])])
+    assert conn.execute(everything).fetchall() == expected
 
 
 def test_what_is_noted_again_writes_nothing(conn: psycopg.Connection[Any]) -> None:

@@ -144,6 +144,14 @@ def test_the_same_rows_again_and_what_the_stream_brought_already_add_nothing(wor
 PARTITIONS_A_JOB = 4_000
 
 
+def bound_days(parameters):
+    """The days that a MERGE names, or that are between the two that it names."""
+    if len(parameters) == 1:
+        return set(parameters[0].values)
+    first, after = (one.value for one in parameters)
+    return {first + timedelta(days=n) for n in range((after - first).days)}
+
+
 def test_more_days_than_one_job_may_change_are_merged_in_several(world, tmp_path, monkeypatch):
     """Eleven years of an event a day, then one more of a day and one told again."""
     days = [datetime(2010, 1, 1, 12, tzinfo=UTC) + timedelta(days=n) for n in range(4_100)]
@@ -155,8 +163,7 @@ def test_more_days_than_one_job_may_change_are_merged_in_several(world, tmp_path
 
     def watched(warehouse, conn, table, statement, parameters):
         if table == EVENTS.table:
-            ((bound,),) = [parameters]
-            merged.append(set(bound.values))
+            merged.append(bound_days(parameters))
         return merges.run_merge(warehouse, conn, table, statement, parameters)
 
     monkeypatch.setattr(history_load, "run_merge", watched)
@@ -325,21 +332,52 @@ def test_a_merge_that_did_not_do_its_work_is_noticed(world, made, tmp_path, monk
     assert world.load(batch).success
     one = min(made.history_events)
     table = world.warehouse.table("user_interaction")
-    with world.postgres.connect(autocommit=True) as conn:
-        arguments = (world.warehouse, conn, world.settings.bucket, read(world, batch))
-        run(
-            world.warehouse.client,
-            f"INSERT INTO `{table}` SELECT * FROM `{table}` WHERE user_id = {one.user_id} AND"
-            f" updated_at = TIMESTAMP '{one.updated_at:%Y-%m-%d %H:%M:%S.%f}+00'",
-        )
-        _, doubled = history_load.write_events(*arguments)
-        assert (doubled.missing, doubled.unexpected > 0, doubled.ok) == (0, True, False)
-        run(world.warehouse.client, f"DELETE FROM `{table}` WHERE user_id = {one.user_id}")
-        monkeypatch.setattr(history_load, "run_merge", lambda *_: 0)
-        _, lost = history_load.write_events(*arguments)
-        gone = sum(event.user_id == one.user_id for event in made.history_events)
-        assert (lost.missing >= gone, lost.unexpected, lost.ok) == (True, 0, False)
-        assert str(one.user_id) in lost.sample[0]
+    arguments = (world.warehouse, world.postgres, world.settings.bucket, read(world, batch))
+    run(
+        world.warehouse.client,
+        f"INSERT INTO `{table}` SELECT * FROM `{table}` WHERE user_id = {one.user_id} AND"
+        f" updated_at = TIMESTAMP '{one.updated_at:%Y-%m-%d %H:%M:%S.%f}+00'",
+    )
+    _, doubled = history_load.write_events(*arguments)
+    assert (doubled.missing, doubled.unexpected > 0, doubled.ok) == (0, True, False)
+    run(world.warehouse.client, f"DELETE FROM `{table}` WHERE user_id = {one.user_id}")
+    monkeypatch.setattr(history_load, "run_merge", lambda *_: 0)
+    _, lost = history_load.write_events(*arguments)
+    gone = sum(event.user_id == one.user_id for event in made.history_events)
+    assert (lost.missing >= gone, lost.unexpected, lost.ok) == (True, 0, False)
+    assert str(one.user_id) in lost.sample[0]
+
+
+@pytest.mark.parametrize("days", [(4, 5, 6), (4, 6)], ids=["without a gap", "with a gap"])
+def test_a_file_is_merged_into_its_days_alone(world, monkeypatch, days):
+    """BigQuery is billed for each partition that a MERGE does not rule out."""
+    asked: list[tuple[str, list[object]]] = []
+    query = Client.query
+
+    def noting(client, sql, job_config, **options):
+        parameters = job_config.to_api_repr()["query"].get("queryParameters", [])
+        asked.append((sql, [one["parameterValue"] for one in parameters]))
+        return query(client, sql, job_config=job_config, **options)
+
+    monkeypatch.setattr(Client, "query", noting)
+    rows = [f"1,{content},95.5,2022-03-{day:02} 10:00:00" for day in days for content in (7, 8)]
+    for name, more in (("once", rows[:1]), ("again", [])):
+        text = "\n".join([",".join(EVENTS.names), *rows, *more, ""])
+        world.store.put(f"{world.settings.prefix}{name}.csv", text.encode())
+        assert world.load(world.tick()).success
+    at = [datetime(2022, 3, day, 10, tzinfo=UTC) for day in days]
+    assert world.events() == sorted((1, content, 95.5, one) for one in at for content in (7, 8))
+    assert reported_days(world) == {one.date(): 2 for one in at}
+    bounds = [values for sql, values in asked if "MERGE" in sql]
+    midnights = [one.replace(hour=0) for one in at]
+    span = [midnights[0], midnights[-1] + timedelta(days=1)]
+    expected = [midnights] if len(days) == 2 else [[one] for one in span]
+    assert [[*map(_times, values)] for values in bounds] == [expected] * 2
+
+
+def _times(value):
+    found = value.get("arrayValues") or [value]
+    return [datetime.fromisoformat(one["value"]) for one in found]
 
 
 def test_staged_rows_that_are_replaced_before_the_merge_are_missed(
@@ -359,10 +397,9 @@ def test_staged_rows_that_are_replaced_before_the_merge_are_missed(
         return merge(warehouse, *arguments)
 
     monkeypatch.setattr(history_load, "run_merge", late)
-    with world.postgres.connect(autocommit=True) as conn:
-        _, found = history_load.write_events(
-            world.warehouse, conn, world.settings.bucket, validated(world, batch)
-        )
+    _, found = history_load.write_events(
+        world.warehouse, world.postgres, world.settings.bucket, validated(world, batch)
+    )
     assert found.missing == found.expected > 0
 
 
@@ -403,8 +440,7 @@ def test_a_load_that_brought_other_rows_than_were_staged_is_not_merged(
         load(warehouse, conn, bucket, [*parts, *parts])
 
     monkeypatch.setattr(history_load, "_load_parts", twice)
-    with (
-        world.postgres.connect(autocommit=True) as conn,
-        pytest.raises(TransientError, match="rows were loaded of"),
-    ):
-        history_load.write_events(world.warehouse, conn, world.settings.bucket, read(world, batch))
+    with pytest.raises(TransientError, match="rows were loaded of"):
+        history_load.write_events(
+            world.warehouse, world.postgres, world.settings.bucket, read(world, batch)
+        )
