@@ -116,7 +116,7 @@ def _array(values: pl.Series) -> str:
     """An array as Postgres spells it: adapting values one by one takes longer than adding them."""
     import polars as pl
 
-    return "{" + ",".join(values.cast(pl.String)) + "}"
+    return f"{{{values.cast(pl.String).str.join(',').item()}}}"
 
 
 def days_of_contents(conn: Connection, content_ids: Sequence[int]) -> list[date]:

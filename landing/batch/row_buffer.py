@@ -89,6 +89,7 @@ class RowBuffer:
         self._versions: dict[int, LedgeredVersion] = {}
         self._pending: list[pl.DataFrame] = []
         self._pending_rows = self._pending_bytes = 0
+        self._first: list[dict[str, Any]] = []
         self._forgotten: set[int] = set()
         self._given: list[LedgeredVersion] = []
         self._withheld: list[Withheld] = []
@@ -244,6 +245,7 @@ class RowBuffer:
         rows = pl.concat(self._pending)
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
         if self.decision.takes_all and len(self._full) < MOST_FILES:
+            self._first += rows.head(PREVIEW_ROWS - len(self._first)).to_dicts()
             self._full += self._files.add(rows)
         else:
             self._rest.add(rows)
@@ -278,11 +280,8 @@ class RowBuffer:
         self._full = files
         if not self._forgotten:
             for file in self._full:
-                if len(preview) < PREVIEW_ROWS:
-                    first = next(read_frames(file.finish(), rows=PREVIEW_ROWS))
-                    preview += first.head(PREVIEW_ROWS - len(preview)).to_dicts()
                 writer.take(file)
-            files = []
+            preview, files = list(self._first), []
         if self._rest.rows:
             files = [*files, self._rest]
         with self.decision.judge() as judge:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from landing.batch.parquet import ParquetFile, ParquetFiles, Tally
 
 #: Large: BigQuery opens each part, and most systems fetch it whole. Tests make it smaller.
-PART_ROWS = 500_000
+PART_ROWS = 1_000_000
 PART_BYTES = 64 * 1024 * 1024
 GROUP_ROWS = 10_000
 _COPY_BYTES = 1024 * 1024

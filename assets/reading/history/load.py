@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assets.reading.content_days import months_read, note_content_months
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 #: Rows at a time where they are loaded by us, and looked for one that is refused.
 APART_ROWS = 100_000
+#: Of their columns that tell what was read when, about a million rows.
+_FRAMES_AT_ONCE = 16
 
 
 def write_events(
@@ -133,9 +136,12 @@ def _days(tallied: Mapping[str, int]) -> Counter[date | None]:
 
 def _note_content_days(pg: PostgresResource, delivery: Delivery) -> None:
     """Note on which days the contents of the staged events were read."""
+    import polars as pl
+
     frames = delivery.facts(APART_ROWS, ("content_id", "read_percent", "updated_at"))
+    pieces = iter(lambda: list(islice(frames, _FRAMES_AT_ONCE)), [])
     with pg.connect(autocommit=True) as conn:
-        note_content_months(conn, (months_read(frame) for frame in frames))
+        note_content_months(conn, (months_read(pl.concat(piece)) for piece in pieces))
 
 
 def _load(warehouse: Warehouse, conn: Connection, bucket: str, delivery: Delivery) -> Counter[str]:

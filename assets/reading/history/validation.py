@@ -7,7 +7,7 @@ Belongs here: what the history supplies to the shared validation. Does not: the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 
 def read_history(stream: BinaryIO, _version: ObjectVersion | None = None) -> Iterator[Chunk]:
-    """Validated chunks of one file. Raises UnreadableObject (``bad_header``, ``bad_gzip``)."""
+    """Validated chunks of one file, each while the one before is written.
+
+    Raises UnreadableObject (``bad_header``, ``bad_gzip``).
+    """
+    from assets.formats.ahead import one_ahead
+
+    return one_ahead(_validated(stream))
+
+
+def _validated(stream: BinaryIO) -> Generator[Chunk]:
     from assets.reading.history.formats import read_history_records
     from assets.reading.history.rows import usual, validated
     from assets.reading.settings import ReadingSettings
