@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Seconds of one request; the client's own retries go on for up to ten minutes without it.
 TIMEOUT = 20.0
+#: Seconds for which a client goes on trying where its caller has attempts of its own, between which
+#: that can be told to stop: not 60 (acknowledging) or 600 (publishing).
+RETRY_SECONDS = 20.0
 
 #: A client made for an emulator connects as the real one does (google.pubsub_v1's transports), only
 #: without TLS: messages of any size, a ping when a connection is silent for 30 s. An emulator that
@@ -87,6 +90,18 @@ class PubSubResource(dg.ConfigurableResource[Any]):
         import grpc
 
         return grpc.insecure_channel(self.emulator_host, options=_CHANNEL)
+
+
+def few_attempts() -> Any:
+    """The client's own attempts at one request; ``retry`` of its methods.
+
+    They end with what the request was refused with, or with google.api_core's RetryError.
+    """
+    from google.api_core import exceptions
+    from google.api_core.retry import Retry, if_exception_type
+
+    passing = if_exception_type(exceptions.Aborted, exceptions.ServiceUnavailable)
+    return Retry(passing, initial=0.1, maximum=2.0, timeout=RETRY_SECONDS)
 
 
 def _checked(name: str) -> str:

@@ -17,15 +17,16 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from google.api_core.exceptions import GoogleAPICallError  # noqa: TID253
+from google.api_core.exceptions import GoogleAPIError  # noqa: TID253
 from google.cloud.pubsub_v1.subscriber.scheduler import Scheduler  # noqa: TID253
 from google.cloud.pubsub_v1.types import FlowControl  # noqa: TID253
 
 from assets.reading.stream.micro_batch import Delivery, Inbox
 from landing.batch.failures import classify
+from resources.pubsub import few_attempts
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import SubscriberClient
@@ -112,20 +113,24 @@ class Pulling:
         self._log.warning("stream_reopened subscription=%s error=%s", self._subscription, error)
         self.open()
 
-    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Tell Pub/Sub that these are done with, and make room for others.
+    def acknowledge(self, deliveries: list[Delivery]) -> None:
+        """Tell Pub/Sub that these are done with, and make room for others; they are taken out.
 
-        An acknowledgement that does not arrive brings the message again, which does no harm.
+        Raises google.api_core.exceptions errors while Pub/Sub is away: those that are left can be
+        acknowledged later. One that is refused for good brings its message again, which does no
+        harm.
         """
-        for start in range(0, len(deliveries), ACK_IDS):
-            part = deliveries[start : start + ACK_IDS]
+        while part := deliveries[:ACK_IDS]:
             try:
                 self._client.acknowledge(
                     subscription=self._subscription,
                     ack_ids=[delivery.ack_id for delivery in part],
+                    retry=few_attempts(),
                     timeout=ACK_TIMEOUT,
                 )
-            except GoogleAPICallError as error:
+            except GoogleAPIError as error:
+                if classify(error) != "permanent":
+                    raise
                 self._log.warning(
                     "not_acknowledged subscription=%s deliveries=%d error=%s",
                     self._subscription,
@@ -134,6 +139,7 @@ class Pulling:
                 )
             for delivery in part:
                 delivery.drop()
+            del deliveries[: len(part)]
 
     def _let_next_come(self, ordering_key: str) -> None:
         # There is no public way; the version is pinned, and a test holds it. The message keeps its

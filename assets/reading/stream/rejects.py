@@ -24,6 +24,7 @@ from assets.reading.stream.micro_batch import Delivery
 from assets.reading.stream.requests import in_requests
 from landing.batch.failures import classify
 from landing.batch.reasons import warn_of_unknown
+from resources.pubsub import few_attempts
 
 if TYPE_CHECKING:
     import psycopg
@@ -140,6 +141,7 @@ def pass_on(
             publisher,
             topic=topic,
             messages=[_letter(one, subscription) for one in part],
+            retry=few_attempts(),
             timeout=PUBLISH_TIMEOUT,
         )
         ids = (one.delivery.message_id for one in part)

@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,7 +44,7 @@ from assets.reading.stream.messages import parse
 from assets.reading.stream.micro_batch import BatchLimits, Delivery, Inbox
 from assets.reading.stream.progress import StreamCounts, StreamReport
 from assets.reading.stream.rejects import Rejected, reject
-from assets.reading.stream.retry_budget import RetryBudget
+from assets.reading.stream.retry_budget import Abandoned, RetryBudget
 from assets.reading.stream.seen import SeenIds
 from landing.batch.failures import TransientError
 from resources.postgres import PostgresResource
@@ -75,7 +76,7 @@ class Outside:
     postgres: PostgresResource
     publisher: PublisherClient
     topic: str
-    acknowledge: Callable[[Sequence[Delivery]], None]
+    acknowledge: Callable[[list[Delivery]], None]
     answer_seconds: float
 
 
@@ -404,8 +405,14 @@ def merge(writer: StreamWriter, appending: Appending, changes: Mapping[Any, int]
 
 
 def acknowledge(writer: StreamWriter, batch: MicroBatch) -> None:
-    """Tell Pub/Sub that the micro-batch is done with, and count it."""
-    writer.outside.acknowledge(batch.open())
+    """Tell Pub/Sub that the micro-batch is done with, and count it.
+
+    While Pub/Sub is away it is told again. A session that ends meanwhile leaves it at that: what
+    comes again is found.
+    """
+    left = batch.open()
+    with suppress(Abandoned):
+        writer.retries.until_done("acknowledge", lambda: writer.outside.acknowledge(left))
     writer.finish(batch)
 
 
