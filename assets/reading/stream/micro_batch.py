@@ -66,6 +66,10 @@ class BatchLimits:
     seconds: float
 
 
+#: Seconds between two looks whether the inbox was closed, while a micro-batch waits for its end.
+_LOOK_SECONDS = 0.1
+
+
 class Inbox:
     """Deliveries that wait for the writer. Any thread may put, one gathers."""
 
@@ -113,10 +117,10 @@ class Inbox:
         while len(batch) < limits.rows and size < limits.bytes:
             left = 0.0 if self._closed.is_set() else closes_at - time.monotonic()
             try:
-                delivery = (
-                    self._waiting.get(timeout=left) if left > 0 else self._waiting.get_nowait()
-                )
+                delivery = self._waiting.get(timeout=min(max(left, 0.0), _LOOK_SECONDS))
             except queue.Empty:
+                if left > 0:
+                    continue
                 break
             self._taken(delivery)
             batch.append(delivery)

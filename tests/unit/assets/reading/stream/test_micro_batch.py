@@ -84,3 +84,17 @@ def test_a_closed_inbox_waits_for_nothing_and_takes_nothing_up() -> None:
     assert ids(inbox.left()) == [3]  # type: ignore[arg-type]
     assert inbox.left() == []
     assert inbox.received == 4
+
+
+def test_closing_ends_the_wait_of_a_micro_batch_that_has_begun() -> None:
+    inbox, gathered, took = filled(1, ordering_key="a"), list[int](), threading.Event()
+    inbox.next_of_key = lambda _key: took.set()
+    limits = BatchLimits(rows=100, bytes=10**9, seconds=3_600)
+    writer = threading.Thread(
+        target=lambda: gathered.append(len(inbox.gather(limits, wait=0))), daemon=True
+    )
+    writer.start()
+    assert took.wait(LONG)
+    inbox.close()
+    writer.join(LONG)
+    assert gathered == [1]
