@@ -1,8 +1,9 @@
-"""The environment, the working directory and the processes of tests: all are made here.
+"""The environment, the working directory and the programs of tests: all are made here.
 
-Belongs here: what a test sees of the machine, and every process that a test starts itself. Does
-not: servers and their variables (``tests.servers``), a copy of the repository and the commands that
-users type there (``tests.e2e.copied_tree``, which starts them here).
+Belongs here: what a test sees of the machine, and every program that a test starts itself. Does
+not: processes that run a function (``tests.forks``), servers and their variables
+(``tests.servers``), a copy of the repository and the commands that users type there
+(``tests.e2e.copied_tree``, which starts them here).
 
 A checkout in which `make demo` has run has a ``.env``, and Dagster lets the one of the working
 directory win over the process's environment: a test that started `dagster` in the repository wrote
@@ -13,12 +14,11 @@ find the code by PYTHONPATH.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,40 +125,6 @@ def dagster(
     """
     variables = {**os.environ, **(env or {})}
     return DagsterProcesses(env=variables, state=logs, cwd=_directory(logs), **options)
-
-
-def exit_code_of(
-    target: Callable[..., None],
-    *arguments: Any,
-    env: Mapping[str, str] | None = None,
-    preload: Iterable[str] = (),
-    timeout: float = 120.0,
-) -> int:
-    """Run a function in a process of its own, forked from a clean one that has ``preload``.
-
-    The clean one is started once and keeps the variables of that moment; a child gets those of now
-    with ``env``. Raises TimeoutError, with the process ended.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, *preload])
-    variables = {**os.environ, **(env or {})}
-    process = context.Process(target=_child, args=(variables, target, arguments), daemon=True)
-    process.start()
-    process.join(timeout)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise TimeoutError(f"{target.__name__}{arguments} did not end in {timeout:.0f} s")
-    assert process.exitcode is not None
-    return process.exitcode
-
-
-def _child(
-    variables: dict[str, str], target: Callable[..., None], arguments: tuple[Any, ...]
-) -> None:
-    os.environ.clear()
-    os.environ.update(variables)
-    target(*arguments)
 
 
 def _directory(cwd: Path | None) -> Path:

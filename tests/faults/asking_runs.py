@@ -1,6 +1,6 @@
-"""Processes that ask for a month, or step its batches, until a test kills them.
+"""What processes do that ask for a month, or step its batches, until a test kills them.
 
-Run: ``python -m tests.faults.asking_runs`` with the variables of a test's servers.
+Their variables are those of the test's servers.
 """
 
 from __future__ import annotations
@@ -58,11 +58,7 @@ def step_until_killed(point: str) -> None:
     raise AssertionError(f"{point} was not reached")
 
 
-def main() -> None:
-    """Ask until killed."""
+def ask_to_the_end() -> None:
+    """Ask for all, unless killed before; and die."""
     World(os.environ).ask(concurrency=CONCURRENCY)
     die()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,8 @@
 """Celery's workers for images as processes of a test, and a run that can be killed.
 
 Belongs here: starting, finding and killing them. Does not: the broker (``tests.rabbitmq``), any
-expectation.
+expectation. Workers are forked where Celery is imported, and do what its command does; that they
+start by the command is shown with ``by_command``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from typing import Any
 import psutil
 
 from tests import processes
+from tests.forks import Fork, forked
 
 _WORKER = "assets.images.processing.worker"
+_APP = "assets.images.scaleout.celery_app"
 
 
 def wait_until(condition: Callable[[], Any], seconds: float) -> Any:
@@ -35,15 +38,12 @@ def wait_until(condition: Callable[[], Any], seconds: float) -> Any:
 class Worker:
     """A Celery worker: its parent, the child that takes turns, and that one's image workers."""
 
-    process: processes.Process[Any]
-    log: Path
+    process: processes.Process[Any] | Fork
+    told: Callable[[], str]
 
     def ready(self) -> bool:
         assert self.process.poll() is None, self.told()
         return "ready: shards" in self.told()
-
-    def told(self) -> str:
-        return self.log.read_text()
 
     def tree(self) -> list[psutil.Process]:
         """Itself and all below it."""
@@ -72,46 +72,55 @@ class Worker:
 
 
 @contextmanager
-def workers(folder: Path, count: int = 2) -> Iterator[list[Worker]]:
+def workers(folder: Path, count: int = 2, *, by_command: bool = False) -> Iterator[list[Worker]]:
     """So many workers, ready; all that is left of them ends with the block."""
-    started: list[Worker] = []
-    try:
+    with ExitStack() as cleanup:
+        started: list[Worker] = []
         for number in range(count):
-            log = folder / f"worker-{number}.log"
-            with log.open("w") as out:
-                process = processes.start(
-                    [
-                        processes.BIN / "celery", "-A", "assets.images.scaleout.celery_app",
-                        "worker", "-Q", "images", "-c", "1", "-n", f"w{number}@test",
-                    ],
-                    stdout=out, stderr=processes.STDOUT, cwd=folder,
-                )  # fmt: skip
-            started.append(Worker(process, log))
-        wait_until(lambda: all(one.ready() for one in started), 90)
+            words = ["-A", _APP, "worker", "-Q", "images", "-c", "1", "-n", f"w{number}@test"]
+            if by_command:
+                one = _commanded(words, folder / f"worker-{number}.log")
+            else:
+                fork = cleanup.enter_context(forked(_serve, words, cwd=folder))
+                one = Worker(fork, fork.output)
+            cleanup.callback(_end, one)
+            started.append(one)
+        wait_until(lambda: all(worker.ready() for worker in started), 90)
         yield started
-    finally:
-        left: list[psutil.Process] = []
-        for one in started:
-            with suppress(psutil.NoSuchProcess):
-                left += one.tree()
-        for remaining in left:
-            with suppress(psutil.NoSuchProcess):
-                remaining.kill()
-        for one in started:
-            one.process.wait()
 
 
-def start_run(partition: str, batch: str, folder: Path) -> processes.Process[Any]:
+def _commanded(words: list[str], log: Path) -> Worker:
+    with log.open("w") as out:
+        command: list[str | Path] = [processes.BIN / "celery", *words]
+        process = processes.start(command, stdout=out, stderr=processes.STDOUT, cwd=log.parent)
+    return Worker(process, log.read_text)
+
+
+def _serve(words: list[str]) -> None:
+    """As the command does."""
+    from celery.__main__ import main
+
+    sys.argv = ["celery", *words]
+    main()
+
+
+def _end(worker: Worker) -> None:
+    left: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        left = worker.tree()
+    for one in left:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    worker.process.wait()
+
+
+def run_beside(partition: str, batch: str) -> AbstractContextManager[Fork]:
     """A task's run in a process of its own, as a run worker is."""
-    code = (
-        "import os, sys; from tests.integration.images.landings import Landings;"
-        "from assets.images.pipeline import REQUESTS;"
-        "Landings(os.environ).run_partition(REQUESTS, sys.argv[1], {'quintet/batch': sys.argv[2]})"
-    )
-    return processes.start(
-        [sys.executable, "-c", code, partition, batch],
-        stdout=processes.DEVNULL,
-        stderr=processes.DEVNULL,
-        env=dict(os.environ),
-        cwd=folder,
-    )
+    return forked(_run, partition, batch)
+
+
+def _run(partition: str, batch: str) -> None:
+    from assets.images.pipeline import REQUESTS
+    from tests.integration.images.landings import Landings
+
+    Landings(os.environ).run_partition(REQUESTS, partition, {"quintet/batch": batch})

@@ -2,7 +2,7 @@
 
 Belongs here: the process that runs into a point, and the ways to die there. Does not: the points of
 a pipeline (``campaign_kills``, ``music_kills``). Product code has no hooks: its functions are
-replaced in that process only, which is forked from a clean server process.
+replaced in that process only, which is forked from a clean one (``tests.forks``).
 """
 
 from __future__ import annotations
@@ -16,20 +16,7 @@ from typing import Any
 import dagster as dg
 
 from tests.faults.batch_runs import PipelineRuns
-from tests.processes import exit_code_of
-
-_PRELOAD = [
-    "tests.faults.killed_run",
-    "definitions",
-    "polars",
-    "pyarrow",
-    "psycopg",
-    "dagster_gcp.gcs",
-    "google.cloud.bigquery",
-    "pymongo",
-    "neo4j",
-    "openai",
-]
+from tests.forks import exit_code_of
 
 
 def run_until_killed(
@@ -39,7 +26,7 @@ def run_until_killed(
 
     ``of`` is the module whose POINTS has the point.
     """
-    return exit_code_of(_child, pipeline, request, point, of, env=env, preload=_PRELOAD)
+    return exit_code_of(_child, pipeline, request, point, of, env=env)
 
 
 def _child(pipeline: PipelineRuns, request: dg.RunRequest, point: str, of: str) -> None:

@@ -10,15 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.faults.killed_run import die, die_after, replace
-from tests.processes import exit_code_of
-
-_PRELOAD = [
-    "tests.reading_stream",
-    "google.cloud.pubsub_v1",
-    "google.cloud.bigquery",
-    "google.cloud.bigquery_storage_v1",
-    "assets.reading.stream.serving",
-]
+from tests.forks import exit_code_of
 
 
 def _before(owner: Any, name: str) -> None:
@@ -101,7 +93,7 @@ POINTS: dict[str, Callable[[], None]] = {
 
 def serve_until_killed(env: Mapping[str, str], point: str) -> int:
     """Run a session in a process of its own up to the point; the process's exit code."""
-    return exit_code_of(_child, dict(env), point, env=env, preload=_PRELOAD, timeout=60)
+    return exit_code_of(_child, dict(env), point, env=env, timeout=60)
 
 
 def _child(env: dict[str, str], point: str) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 
 import pytest
 
-from tests import processes
-from tests.faults import asking_runs
-from tests.faults.asking_runs import CONCURRENCY, MOST_IN_FLIGHT, POINTS, step, step_until_killed
+from tests import forks
+from tests.faults.asking_runs import (
+    CONCURRENCY,
+    MOST_IN_FLIGHT,
+    POINTS,
+    ask_to_the_end,
+    step,
+    step_until_killed,
+)
 from tests.integration.domains.asking.world import World, prompt
 
 pytestmark = pytest.mark.servers("postgres", "openai")
@@ -36,17 +41,15 @@ def until(condition, seconds: float = 60.0) -> None:
 
 def killed_at(world: World, admin, answered: int) -> None:
     """A process that asks dies when so many are answered and many calls are in flight."""
-    process = processes.start([sys.executable, "-m", "tests.faults.asking_runs"])
-    try:
+    with forks.forked(ask_to_the_end) as process:
         until(
             lambda: (
                 world.states().get("answered", 0) >= answered
                 and admin.counters()["open_calls"] >= CONCURRENCY / 2
             )
         )
-    finally:
         process.kill()
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.poll() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("rates", [{}, {"429": 0.1, "500": 0.02, "malformed": 0.01, "late": 0.005}])
@@ -89,14 +92,10 @@ def test_killed_at_half_with_calls_in_flight(world, openai_admin, rates):
 def test_a_living_worker_takes_over_from_a_killed_one(world, openai_admin):
     openai_admin.set_faults(latency_p50=0.3)
     world.add(*(prompt(number) for number in range(PROMPTS)))
-    asking = processes.start([sys.executable, "-m", "tests.faults.asking_runs"])
-    try:
+    with forks.forked(ask_to_the_end) as asking:
         killed_at(world, openai_admin, PROMPTS // 4)
         # Ends with die(), once all are answered: those of the dead one, too.
         assert asking.wait(60) == -signal.SIGKILL
-    finally:
-        asking.kill()
-        asking.wait()
     assert world.states() == {"answered": PROMPTS}
     assert openai_admin.counters()["dispatched"] <= PROMPTS + MOST_IN_FLIGHT
     world.assert_sound()
@@ -105,15 +104,10 @@ def test_a_living_worker_takes_over_from_a_killed_one(world, openai_admin):
 def test_told_to_end_it_settles_what_it_has_asked(world, openai_admin):
     openai_admin.set_faults(latency_p50=1.0)
     world.add(*(prompt(number) for number in range(PROMPTS)))
-    process = processes.start(
-        [sys.executable, "-m", "tests.faults.asking_runs"], stderr=processes.DEVNULL
-    )
-    try:
+    with forks.forked(ask_to_the_end) as process:
         until(lambda: world.states().get("answered", 0) >= PROMPTS // 4)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) != 0
-    finally:
-        process.kill()
     states = world.states()
     assert states.keys() == {"answered", "pending"}
     counters = openai_admin.counters()
@@ -129,7 +123,7 @@ def test_batches_killed_make_one_batch(world, openai_admin, point):
     if first == 2:
         step(world)
         time.sleep(0.5)
-    code = processes.exit_code_of(step_until_killed, point, preload=[asking_runs.__name__])
+    code = forks.exit_code_of(step_until_killed, point)
     assert code == -signal.SIGKILL
 
     until(lambda: step(world).left == 0)

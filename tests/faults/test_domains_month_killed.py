@@ -10,9 +10,9 @@ import pytest
 
 from sensors import reaper
 from tests.faults.killed_run import die_after
+from tests.forks import exit_code_of
 from tests.integration.domains.month_world import MONTH, MonthWorld
 from tests.integration.domains.test_month import DOMAINS, categories, rows
-from tests.processes import exit_code_of
 
 pytestmark = pytest.mark.servers("postgres", "s3", "openai")
 
@@ -32,7 +32,7 @@ def test_a_killed_run_that_had_submitted_is_followed(env, openai_admin, monkeypa
     monkeypatch.setenv("DOMAINS_BATCH_FROM", "5")
     world = MonthWorld(env)
     world.fill(rows(), categories())
-    code = exit_code_of(run_until_killed, point, preload=["tests.faults.killed_run", "definitions"])
+    code = exit_code_of(run_until_killed, point)
     assert code == -signal.SIGKILL
     with dg.DagsterInstance.get() as instance:
         (dead,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))

@@ -24,7 +24,7 @@ from assets.images.tasks import attempt, ledger
 from landing.arrival.requests import Request
 from landing.batch.failures import PermanentError, classify
 from tests import rabbitmq
-from tests.faults.celery_workers import Worker, start_run, wait_until, workers
+from tests.faults.celery_workers import Worker, run_beside, wait_until, workers
 from tests.integration.images.task_world import Tasks, photo, product
 
 pytestmark = [pytest.mark.servers("postgres", "s3"), pytest.mark.xdist_group("images-celery")]
@@ -123,7 +123,7 @@ def turns(found: list[Worker], ended: str) -> list[int]:
 
 
 def test_two_workers_make_what_one_machine_makes(tasks, local, tmp_path):
-    with workers(tmp_path) as found, running(tasks, large(tasks)) as run:
+    with workers(tmp_path, by_command=True) as found, running(tasks, large(tasks)) as run:
         in_the_middle(tasks, run)
         asked = {"task": "small", "season": "Winter", "parameters": PARAMETERS}
         (request,) = tasks.request("small.json", asked)
@@ -211,11 +211,9 @@ def test_a_worker_s_machine_is_suspended(tasks, local, tmp_path, monkeypatch):
 
 def test_the_run_is_killed_and_run_again_while_workers_work(tasks, local, tmp_path):
     request = large(tasks)
-    with workers(tmp_path):
-        first = start_run(request.partition_key, request.batch_id, tmp_path)
+    with workers(tmp_path), run_beside(request.partition_key, request.batch_id) as first:
         in_the_middle(tasks)
         first.kill()
-        first.wait()
         assert held(tasks), "workers go on without it"
         made = settled(tasks)
         assert tasks.run(REQUESTS, request).success
@@ -275,11 +273,9 @@ def test_a_cancelled_task_ends_and_goes_on_when_resumed(tasks, local, tmp_path):
 
 def test_a_request_that_replaces_one_whose_shards_are_still_worked_on(tasks, tmp_path):
     request = large(tasks)
-    with workers(tmp_path):
-        first = start_run(request.partition_key, request.batch_id, tmp_path)
+    with workers(tmp_path), run_beside(request.partition_key, request.batch_id) as first:
         in_the_middle(tasks)
         first.kill()
-        first.wait()
         tasks.execute("UPDATE landing.batch SET state = 'failed_permanent' WHERE unit = 'large'")
         # Other products under the same numbers, and other images.
         other = {"task": "large", "season": "Fall", "parameters": {"size": 32}}

@@ -10,8 +10,8 @@ import pytest
 from assets.images.pipeline import REQUESTS
 from tests.faults.images_end_state import left, undo
 from tests.faults.images_kills import POINTS, SOME, run_up_to
+from tests.forks import exit_code_of
 from tests.integration.images.task_world import Tasks, photo, product
-from tests.processes import exit_code_of
 
 pytestmark = pytest.mark.servers("postgres", "s3")
 
@@ -54,10 +54,7 @@ def put_by(point: str) -> int:
 def test_killed_and_run_again(tasks, undisturbed, point):
     (request,) = tasks.request("ask.json", ASKED)
 
-    code = exit_code_of(
-        run_up_to, point, request.partition_key, request.batch_id,
-        preload=["tests.faults.images_kills", "definitions", "polars", "pyarrow", "psycopg"],
-    )  # fmt: skip
+    code = exit_code_of(run_up_to, point, request.partition_key, request.batch_id)
 
     assert code == -signal.SIGKILL
     made = tasks.made("mine")

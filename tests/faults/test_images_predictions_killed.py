@@ -11,8 +11,8 @@ import pytest
 from assets.images.pipeline import REQUESTS
 from tests.faults.images_end_state import left, undo
 from tests.faults.images_kills import SOME, run_up_to
+from tests.forks import exit_code_of
 from tests.integration.images.task_world import Tasks
-from tests.processes import exit_code_of
 from tests.unit.assets.images.classifier import drawn
 
 pytestmark = pytest.mark.servers("postgres", "s3")
@@ -96,10 +96,7 @@ def test_killed_and_run_again(tasks, undisturbed, point, late):
         before = tasks.listed("mine")
     trained(tasks)
 
-    code = exit_code_of(
-        run_up_to, point, request.partition_key, None if late else request.batch_id,
-        preload=["tests.faults.images_kills", "definitions", "polars", "pyarrow", "psycopg"],
-    )  # fmt: skip
+    code = exit_code_of(run_up_to, point, request.partition_key, None if late else request.batch_id)
 
     assert code == -signal.SIGKILL
     made = written(tasks)

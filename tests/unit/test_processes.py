@@ -16,8 +16,13 @@ from tests import processes
 from tests.servers import VARIABLES
 
 TESTS = REPOSITORY / "tests"
-#: The one place, and a program that is started there: what it forks has the variables it is told.
-OWN = {TESTS / "processes.py", TESTS / "integration" / "jobs" / "server_forks.py"}
+#: The one place for programs, that for functions, and a program that is started there: what these
+#: fork has the variables it is told.
+OWN = {
+    TESTS / "processes.py",
+    TESTS / "forks.py",
+    TESTS / "integration" / "jobs" / "server_forks.py",
+}
 MODULES = {"subprocess", "multiprocessing", "pty"}
 #: Talks to a process, and starts none.
 HARMLESS = {"multiprocessing.connection"}
@@ -47,7 +52,7 @@ def process_starts(code: str) -> Iterator[str]:
         yield from (f"{line}: {name}" for name in sorted(names))
 
 
-def test_no_test_starts_a_process_outside_of_the_one_place():
+def test_no_test_starts_a_process_elsewhere():
     found = {
         str(path.relative_to(TESTS)): list(process_starts(path.read_text("utf-8")))
         for path in TESTS.rglob("*.py")
@@ -107,15 +112,3 @@ def test_the_checkout_is_refused():
         processes.run(["true"], cwd=REPOSITORY)
     with pytest.raises(AssertionError, match=r"the \.env of the checkout"):
         processes.dagster(REPOSITORY)
-
-
-def _leave(code: int) -> None:
-    wrong = os.environ["CHOSEN"] != "now" or "LEFT" in os.environ
-    sys.exit(100 if wrong else code)
-
-
-def test_a_function_s_process_has_the_variables_of_now(monkeypatch):
-    monkeypatch.setenv("LEFT", "of the first")
-    assert processes.exit_code_of(_leave, 3, env={"CHOSEN": "now"}) == 100
-    monkeypatch.delenv("LEFT")
-    assert processes.exit_code_of(_leave, 3, env={"CHOSEN": "now"}) == 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 from typing import Any
 
 from google.auth.credentials import AnonymousCredentials
@@ -47,7 +46,3 @@ def main(batch_id: str, point: str) -> None:
         run_id="killed",
         log=logging.getLogger(),
     )
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import signal
-import sys
 
 import polars as pl
 import pytest
@@ -12,7 +11,8 @@ import pytest
 from assets.campaigns.pipeline import CAMPAIGNS
 from landing.stores.base import ObjectStore
 from samples.campaigns import Shape, write
-from tests import processes
+from tests import forks
+from tests.integration.campaigns import killed_validation
 from tests.integration.campaigns.harness import Landing
 from tests.integration.campaigns.killed_validation import POINTS, gcs
 
@@ -34,9 +34,7 @@ def contents(store: ObjectStore, prefix: str) -> dict[str, bytes]:
 def test_killed_and_run_again(on_gcs, tmp_path, point):
     manifest = write(tmp_path / "a.csv", Shape(rows=200), 5, dirty=True).as_json()
     batch = on_gcs.batch({"campaigns/a.csv": (tmp_path / "a.csv").read_bytes()})
-    command = [sys.executable, "-m", "tests.integration.campaigns.killed_validation", batch, point]
-    died = processes.run(command)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert forks.exit_code_of(killed_validation.main, batch, point) == -signal.SIGKILL
     assert on_gcs.query("SELECT count(*) FROM campaigns.record") == [(0,)]
     assert on_gcs.query("SELECT count(*) FROM landing.staged_part") == [(0,)]
     assert on_gcs.query("SELECT outcome FROM landing.object_version") == [(None,)]

@@ -1,15 +1,11 @@
-"""Jobs under the guarded executor, and a process that runs one: what a launcher starts, in small.
+"""Jobs under the guarded executor, and what a process does that runs one: as a launcher's does."""
 
-python -m tests.integration.jobs.guarded_jobs JOB RUN_CONFIG_JSON TAGS_JSON
-"""
-
-# No postponed annotations: Dagster reads them from the module that runs as __main__, too.
-import importlib
-import json
+# No postponed annotations: Dagster reads them.
 import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -82,16 +78,10 @@ def speaking_job():
     speak()
 
 
-if __name__ == "__main__":
-    # Steps in other processes find the job by this name.
-    guarded_jobs = importlib.import_module("tests.integration.jobs.guarded_jobs")
-
-    name, run_config, tags = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+def execute(job: str, config: dict[str, Any], tags: dict[str, str]) -> None:
+    """Run one in this process, which ends with 0 if that is well."""
     with dg.DagsterInstance.get() as instance:
         result = dg.execute_job(
-            dg.reconstructable(getattr(guarded_jobs, name)),
-            instance,
-            run_config=run_config,
-            tags=tags,
+            dg.reconstructable(globals()[job]), instance, run_config=config, tags=tags
         )
     sys.exit(0 if result.success else 1)

@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
-from tests import processes
+from tests.forks import Fork, forked
+from tests.integration.jobs.guarded_jobs import execute
 
 
 @contextlib.contextmanager
 def run_process(
     job: str, *, config: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None
-) -> Iterator[processes.Process[bytes]]:
+) -> Iterator[Fork]:
     """A process that executes one of ``guarded_jobs``, with this test's environment."""
     # Dagster's tables are made by the first who comes; two processes at once would race to.
     with dg.DagsterInstance.get() as instance:
         instance.get_runs_count()
-    process = processes.start(
-        [
-            sys.executable,
-            "-m",
-            "tests.integration.jobs.guarded_jobs",
-            job,
-            json.dumps(config or {}),
-            json.dumps(dict(tags or {})),
-        ],
-        start_new_session=True,
-        stdout=processes.PIPE,
-        stderr=processes.STDOUT,
-    )
-    try:
+    with forked(execute, job, dict(config or {}), dict(tags or {})) as process:
         yield process
-    finally:
-        kill(process)
-
-
-def kill(process: processes.Process[bytes]) -> None:
-    """Kill -9 of the process and its children."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout:
-        process.stdout.close()
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:

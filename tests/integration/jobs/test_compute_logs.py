@@ -14,8 +14,7 @@ from tests.integration.jobs.run_process import run_process
 def run_and_find():
     with dg.DagsterInstance.get() as instance:
         with run_process("speaking_job") as process:
-            output, _ = process.communicate(timeout=90)
-            assert process.returncode == 0, output.decode()
+            assert process.wait(90) == 0, process.output()
         (run,) = instance.get_runs()
     return run.run_id
 

@@ -32,8 +32,7 @@ def run_together(job, config, path):
     with ExitStack() as stack:
         processes = [stack.enter_context(run_process(job, config=config)) for _ in range(2)]
         for process in processes:
-            output, _ = process.communicate(timeout=150)
-            assert process.returncode == 0, output.decode()
+            assert process.wait(150) == 0, process.output()
     spans = intervals(path)
     assert len(spans) == 2
     return spans
@@ -62,8 +61,7 @@ def test_a_run_waits_for_the_writer_and_is_known_to_live_meanwhile(env, tmp_path
             wait_until(lambda: run_lock_held(connection, run.run_id))
             assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.STARTED
             assert not path.exists()
-        output, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, output.decode()
+        assert process.wait(60) == 0, process.output()
         assert len(path.read_text().splitlines()) == 2
         assert not run_lock_held(connection, run.run_id)
         assert not is_held(connection, Lock.WRITER, "campaigns")
@@ -80,6 +78,5 @@ def test_runs_that_write_nothing_do_overlap(env, tmp_path, monkeypatch):
     ):
         assert started_run(instance, "free")
         with run_process("reading_job") as reading:
-            output, _ = reading.communicate(timeout=60)
-            assert reading.returncode == 0, output.decode()
+            assert reading.wait(60) == 0, reading.output()
     assert len(intervals(path)) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +53,3 @@ def main(batch_id: str, point: str) -> None:
     world.validate(batch_id)
     world.silver_done(batch_id)
     world.remove(batch_id)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

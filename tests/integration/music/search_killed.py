@@ -1,16 +1,9 @@
-"""A process that writes one index and kills itself between two batches of it.
-
-    python -m tests.integration.music.search_killed SINK BATCH WRITES
-
-``SINK`` is songs or lyrics, ``WRITES`` how many writing calls it survives. Everything else is in
-the environment of a test.
-"""
+"""What a process does that writes one index and kills itself between two batches of it."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from typing import Any
 
 from resources.milvus import MilvusResource
@@ -38,6 +31,7 @@ def _die_after(calls: int, module: Any, *names: str) -> None:
 
 
 def main(sink: str, batch: str, writes: int) -> None:
+    """``sink`` is songs or lyrics, ``writes`` how many writing calls it survives."""
     from assets.embeddings import Space
     from assets.music.search import lyrics_vectors, song_documents
     from assets.music.search.song_rows import TouchedPages
@@ -64,7 +58,3 @@ def main(sink: str, batch: str, writes: int) -> None:
     space = Space(openai.embedding_model)
     collection = lyrics_vectors.store(client, env["MUSIC_MILVUS_LYRICS"], space)
     lyrics_vectors.write(pages, collection, pg, openai)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

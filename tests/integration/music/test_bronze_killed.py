@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 
 import pytest
 
-from tests import processes
+from tests import forks
+from tests.integration.music import killed_bronze
 from tests.integration.music.bronze_world import BronzeWorld, next_second
 from tests.integration.music.killed_bronze import POINTS
 from tests.integration.music.test_bronze_files import as_list, song
@@ -26,9 +26,7 @@ def world(env) -> BronzeWorld:
 
 
 def killed(batch: str, point: str) -> None:
-    command = [sys.executable, "-m", "tests.integration.music.killed_bronze", batch, point]
-    died = processes.run(command)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert forks.exit_code_of(killed_bronze.main, batch, point) == -signal.SIGKILL
 
 
 def finish(world: BronzeWorld, batch: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import signal
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,8 @@ from assets.music.search import lyrics_vectors, song_rows
 from assets.sinks.milvus import AnotherModelError, AnotherSchemaError
 from landing.batch.failures import classify
 from landing.batch.refused import Refusals
-from tests import processes
+from tests import forks
+from tests.integration.music import search_killed
 from tests.integration.music.lyrics_index import LONG, opened, small
 from tests.integration.music.search_world import ODD_KEYS, Song
 
@@ -146,12 +147,7 @@ def test_killed_between_two_writes(index, survived):
     index.world.change("b1", "SOSHORT", text=LONG)
     index.world.change("b1", "SOBAG", words=(("other", 1),))
     index.world.drop("b1", [ODD_KEYS[0]])
-    command = [
-        sys.executable, "-m", "tests.integration.music.search_killed", "lyrics", "b1",
-        str(survived),
-    ]  # fmt: skip
-    done = processes.run(command)
-    assert done.returncode == -9, done.stderr
+    assert forks.exit_code_of(search_killed.main, "lyrics", "b1", survived) == -signal.SIGKILL
     assert not index.verify("b1").ok
     index.write("b1")
     index.assert_holds_the_world()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-import sys
+import signal
 from collections import Counter
 from dataclasses import replace
 
@@ -17,7 +17,8 @@ from assets.music.search.song_rows import TouchedPages
 from landing.batch.failures import PermanentError, TransientError, classify
 from resources.postgres import PostgresResource
 from resources.typesense import TypesenseResource
-from tests import processes
+from tests import forks
+from tests.integration.music import search_killed
 from tests.integration.music.search_world import (
     ODD_KEYS,
     Song,
@@ -153,12 +154,7 @@ def test_killed_between_two_calls(index, survived, written):
     index.write("b0")
     index.world.put("b1", [replace(song, title="New") for song in odd_songs()])
     index.world.drop("b1", [max(ODD_KEYS)])
-    command = [
-        sys.executable, "-m", "tests.integration.music.search_killed", "songs", "b1",
-        str(survived),
-    ]  # fmt: skip
-    done = processes.run(command)
-    assert done.returncode == -9, done.stderr
+    assert forks.exit_code_of(search_killed.main, "songs", "b1", survived) == -signal.SIGKILL
     new = [document for document in index.documents().values() if document.get("title") == "New"]
     assert len(new) == written
     index.write("b1")

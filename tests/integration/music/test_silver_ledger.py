@@ -21,7 +21,7 @@ from landing.batch import staging
 from landing.batch.delivery import deliver, read_staged
 from landing.batch.failures import TransientError
 from resources.postgres import PostgresResource
-from tests import processes
+from tests import forks
 from tests.integration.music.silver_world import Handed, SilverWorld, frame, record
 from tests.memory_store import MemoryStore
 
@@ -270,9 +270,7 @@ def test_a_killed_load_leaves_all_or_nothing(ledgered, world, point, first):
         ledgered.load("b0")
     ledgered.stage("b1", ROWS)
     before = world.state()
-    died = processes.exit_code_of(
-        _load_and_die, ledgered.url, ledgered.store, "b1", point, timeout=60
-    )
+    died = forks.exit_code_of(_load_and_die, ledgered.url, ledgered.store, "b1", point, timeout=60)
     assert died == -signal.SIGKILL
     if point == "after the commit":
         assert ledgered.sink("b1") == ("done", 50, "run")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +48,3 @@ def main(batch_id: str, point: str) -> None:
         world = HistoryWorld(instance)
         instance.add_dynamic_partitions("reading_batches", [batch_id])
         world.load(batch_id)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
@@ -28,7 +27,7 @@ from landing.batch.delivery import read_staged
 from landing.batch.failures import TransientError
 from resources.bigquery import run
 from samples import reading as samples
-from tests import processes
+from tests import forks
 from tests.integration.reading import killed_history
 from tests.integration.reading.history_world import HistoryWorld
 
@@ -185,9 +184,7 @@ def test_more_days_than_one_job_may_change_are_merged_in_several(world, tmp_path
 def test_a_run_that_was_killed_is_made_good_by_the_next(world, made, tmp_path, point):
     world.put(tmp_path / "history")
     batch = world.tick()
-    program = [sys.executable, "-m", "tests.integration.reading.killed_history", batch, point]
-    killed = processes.run(program)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert forks.exit_code_of(killed_history.main, batch, point) == -signal.SIGKILL
     assert world.load(batch).success
     assert world.events() == sorted(made.history_events)
     assert world.categories() == sorted(made.history_categories)

@@ -17,7 +17,7 @@ from resources.postgres import PostgresResource
 from sensors import reaper
 from sensors.outcomes import batch_run_canceled, batch_run_failed
 from tests.integration.jobs.guarded_jobs import POOL
-from tests.integration.jobs.run_process import kill, run_process, started_run, wait_until
+from tests.integration.jobs.run_process import run_process, started_run, wait_until
 
 pytestmark = pytest.mark.servers("postgres")
 
@@ -118,7 +118,7 @@ def test_a_killed_run_is_reported_after_the_grace_and_its_batch_tried_again(
         assert "1 runs started, 1 alive" in reap.tick()
         assert "1 alive" in reap.tick(after=1_000)
         wait_until(lambda: holders(instance) == {run.run_id}, 20)
-        kill(process)
+        process.kill_family()
     wait_until(lambda: not run_lock_held(connection, run.run_id), 20)
 
     assert "1 without a lock, 0 reported dead" in reap.tick()
@@ -153,7 +153,7 @@ def test_a_run_that_dies_while_it_is_being_cancelled_stays_cancelled(
         run = started_run(instance, "it")
         ledger.mark_running(connection, BATCH, run.run_id, datetime.now(UTC))
         instance.report_run_canceling(instance.get_run_by_id(run.run_id))
-        kill(process)
+        process.kill_family()
     wait_until(lambda: not run_lock_held(connection, run.run_id), 20)
     reap.tick()
     reap.tick(after=reaper.GRACE + 1)
@@ -201,7 +201,7 @@ def test_what_a_run_took_along_and_left_waiting_is_not_its_end_s(
             process.send_signal(signal.SIGINT)
             wait_until(lambda: status(instance, run) == dg.DagsterRunStatus.CANCELED)
         else:
-            kill(process)
+            process.kill_family()
             instance.report_run_failed(instance.get_run_by_id(run.run_id))
     sensor = batch_run_canceled if ended == "cancelled" else batch_run_failed
     tell_ledger(sensor, instance, postgres, run.run_id)

@@ -17,7 +17,7 @@ from resources.user_interface import UserInterfaceResource
 from resources.webhook import WebhookResource
 from sensors import session
 from sensors.session import reading_session_sensor
-from tests.integration.jobs.run_process import kill, run_process, started_run, wait_until
+from tests.integration.jobs.run_process import run_process, started_run, wait_until
 
 pytestmark = pytest.mark.servers("postgres", "pubsub")
 
@@ -117,7 +117,7 @@ def test_a_living_session_is_left_alone_and_a_killed_one_is_failed_and_replaced(
         add_row(conn, run.run_id, silent=100.0)
         requested, message = ticks.tick()
         assert (requested, message) == (False, f"run {run.run_id} serves")
-        kill(process)
+        process.kill_family()
     wait_until(lambda: not run_lock_held(conn, run.run_id), 20)
 
     assert ticks.tick()[0] is False, "one look is not enough"
