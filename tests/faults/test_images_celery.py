@@ -29,7 +29,7 @@ from tests.integration.images.task_world import Tasks, photo, product
 
 pytestmark = [pytest.mark.servers("postgres", "s3"), pytest.mark.xdist_group("images-celery")]
 
-ITEMS, SHARD, SMALL = 300, 25, 40
+ITEMS, SHARD, SMALL = 156, 13, 26
 SHARDS = ITEMS // SHARD
 #: Much work on small images: a task takes some seconds.
 PARAMETERS = {"size": 512, "rotate": 10, "blur": 2, "colour_jitter": 0.2, "flip": "random"}
@@ -39,7 +39,7 @@ _LOCAL: dict[str, bytes] = {}
 @pytest.fixture
 def tasks(env, broker, monkeypatch):
     for name, value in {
-        "ENGINE": "celery", "BROKER_URL": broker.url, "SHARD_FROM": "30", "WORKERS": "1",
+        "ENGINE": "celery", "BROKER_URL": broker.url, "SHARD_FROM": "20", "WORKERS": "1",
         "SHARD_ITEMS": str(SHARD), "SHARD_WINDOW": "4",
     }.items():  # fmt: skip
         monkeypatch.setenv(f"IMAGES_{name}", value)
