@@ -179,7 +179,10 @@ def _postgres(stack: Stack, _variables: Mapping[str, str], mark: str) -> Iterato
     place = stack.place()
     names = {"POSTGRES_URL": f"quintet_{mark}", "DAGSTER_POSTGRES_URL": f"dagster_{mark}"}
     with psycopg.connect(postgres.url(place, "postgres"), autocommit=True) as connection:
-        templates = _templates(connection, lambda name: postgres.url(place, name))
+        if place.root not in _TEMPLATES:
+            _lighten(connection, place.secret("postgres"))
+            _TEMPLATES[place.root] = _templates(connection, lambda name: postgres.url(place, name))
+        templates = _TEMPLATES[place.root]
         for variable, name in names.items():
             connection.execute(
                 # Copied as files, not row by row through the log: half the time without fsync.
@@ -197,6 +200,30 @@ def _postgres(stack: Stack, _variables: Mapping[str, str], mark: str) -> Iterato
             )
 
 
+#: Names of the templates by the stack's directory, as this process has found or made them.
+_TEMPLATES: dict[Path, dict[str, str]] = {}
+
+
+def _lighten(connection: Any, password: str) -> None:
+    """Take from the server what it does against accidents and thieves that no test has."""
+    from psycopg import sql
+
+    with connection.transaction():
+        # Only one of the workers at a time may write to the catalogue.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('quintet.tests.role'))")
+        # Of 4,096 rounds of hashing for each connection, which are a third of what it costs.
+        connection.execute("SET LOCAL scram_iterations = 1")
+        connection.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                sql.Identifier(postgres.USER), sql.Literal(password)
+            )
+        )
+    # A test's server that is killed loses nothing by this: the system under it goes on.
+    for setting in ("fsync", "full_page_writes"):
+        connection.execute(f"ALTER SYSTEM SET {setting} = off")
+    connection.execute("SELECT pg_reload_conf()")
+
+
 def _templates(connection: Any, url: Callable[[str], str]) -> dict[str, str]:
     """Names of migrated, unused databases by variable; made by the first test that needs them.
 
@@ -212,10 +239,6 @@ def _templates(connection: Any, url: Callable[[str], str]) -> dict[str, str]:
     # The lock makes the other workers wait for the first.
     connection.execute("SELECT pg_advisory_lock(hashtext('quintet.tests.template'))")
     try:
-        # A test's server that is killed loses nothing by this: the system under it goes on.
-        for setting in ("fsync", "full_page_writes"):
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")
-        connection.execute("SELECT pg_reload_conf()")
         return {
             "POSTGRES_URL": _template(
                 connection, f"quintet_{ours.hexdigest()[:12]}", url, make=upgrade
