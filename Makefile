@@ -111,11 +111,16 @@ api: $(APP) ## Serve the answers of all pipelines over HTTP (PORT=8000)
 api-key: $(APP) ## Make a key of the query service (NAME=…, SCOPES=read,write,admin; REVOKE=… of one; without any: list them)
 	@$(RUN) -m ops api-key $(if $(NAME),--name "$(NAME)") $(if $(SCOPES),--scopes "$(SCOPES)") $(if $(REVOKE),--revoke "$(REVOKE)")
 
-.PHONY: check
+.PHONY: check check-types check-others
 check: $(APP) ## Lint, types, import contracts, definitions, compose schema, secret scan
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-types check-others
+
+check-types: # Half of it all.
+	@$(BIN)/mypy
+
+check-others:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@# Among links, since in the repository Dagster takes .env and dagster.yaml, and asks their Postgres.
 	@mkdir -p .local/dg && ln -sfn ../../pyproject.toml ../../assets ../../definitions.py .local/dg/
