@@ -63,7 +63,7 @@ def server():
 
     answers, asked = [], []
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
+    threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
     url = f"http://127.0.0.1:{http.server_port}"
     pool = Access(url, **KEYS).client()._http
     yield SimpleNamespace(get=lambda: pool.request("GET", url).status, answers=answers, asked=asked)
