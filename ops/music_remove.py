@@ -105,6 +105,6 @@ def _file(
     return (
         f"{records[0]:,} records of {file} are withdrawn with the batch of its new, empty version, "
         "which the sensor finds at its next tick; songs that no other file tells of leave every "
-        "sink. What is put under its key from now on is rejected.\n"
+        "sink, and so do its plays. What is put under its key from now on is rejected.\n"
         f"`make music-remove FILE={file} UNDO=1` ends that."
     )

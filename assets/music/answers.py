@@ -1,7 +1,7 @@
-"""What the outside asks of music: songs by words, songs by meaning, songs like a song.
+"""What the outside asks of music: songs by words, by meaning, like a song, and by plays.
 
 Belongs here: all that an API, the demo or a command may call. Does not: how an answer is computed
-(``assets.music.search``), nor anything that writes.
+(``assets.music.search``, ``assets.music.plays``), nor anything that writes.
 
 Every answer is in a stated order without ties left open, so that asking again gives the same.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.embeddings import Space
+from assets.music.plays import listening
+from assets.music.plays.listening import PlayedSong, SongPlays, UnknownListenerError
 from assets.music.search import (
     lyrics_search,
     lyrics_vectors,
@@ -42,9 +44,10 @@ if TYPE_CHECKING:
     from assets.sinks.typesense import DocumentStore
 
 __all__ = [
-    "FoundSong", "FoundSongs", "LyricsMatch", "NothingToCompareError", "SimilarSong",
-    "UnknownSongError", "lyrics_index", "rests_on", "search_lyrics", "search_songs",
-    "similar_songs", "song_index", "songs_with_lyrics",
+    "FoundSong", "FoundSongs", "LyricsMatch", "NothingToCompareError", "PlayedSong", "SimilarSong",
+    "SongPlays", "UnknownListenerError", "UnknownSongError", "listener_songs", "lyrics_index",
+    "rests_on", "search_lyrics", "search_songs", "similar_songs", "song_index", "song_plays",
+    "songs_with_lyrics",
 ]  # fmt: skip
 
 By = Literal["audio", "lyrics", "listeners"]
@@ -137,6 +140,25 @@ def similar_songs(
     if by == "lyrics":
         return similar.by_lyrics(connection, lyrics, key, _limit(k))
     return similar.by_audio(connection, key, _limit(k))
+
+
+def song_plays(connection: psycopg.Connection[Any], song_key: str) -> SongPlays:
+    """How often a song was played, and by how many listeners; both 0 when no file says so.
+
+    A key of before the song became part of another leads to that one. Raises UnknownSongError.
+    """
+    return listening.plays_of(connection, current_key(connection, song_key))
+
+
+def listener_songs(
+    connection: psycopg.Connection[Any], user_id: str, limit: int = 10
+) -> tuple[PlayedSong, ...]:
+    """The songs that a listener played most, in order of plays, then song key.
+
+    Songs that no file tells of are left out. Raises UnknownListenerError, ValueError unless
+    1 <= limit <= 100.
+    """
+    return listening.top_songs(connection, user_id, _limit(limit))
 
 
 def _limit(limit: int) -> int:

@@ -50,7 +50,7 @@ MUSIC = LandedFiles(
     landing="raw_landing",
     description="Files of songs in the raw bucket, of any format and at any depth.",
     validation="bronze_records",
-    sinks=("silver_songs", "song_lyrics", *GOLD, "song_search", "lyrics_vectors"),
+    sinks=("silver_songs", "song_lyrics", "fact_play", *GOLD, "song_search", "lyrics_vectors"),
     # Runs with every batch, after silver, and is made up for by a sweep: the ledger does not wait.
     derived=("raw_removals",),
     rules=_rules,
@@ -196,13 +196,15 @@ def _definitions() -> dg.Definitions:
     from assets.music.gold import assets as gold_tables
     from assets.music.lyrics import assets as lyrics
     from assets.music.lyrics.retry_job import music_lyrics_retry_job, music_lyrics_retry_schedule
+    from assets.music.plays import assets as plays
+    from assets.music.plays import checks as plays_checks
     from assets.music.search import assets as search
     from assets.music.silver import assets as silver
 
-    layers = dg.load_assets_from_modules([silver, lyrics, gold_tables, search])
+    layers = dg.load_assets_from_modules([silver, lyrics, plays, gold_tables, search])
     return dg.Definitions(
         assets=[bronze_records, raw_removals, *layers],
-        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        asset_checks=dg.load_asset_checks_from_modules([checks, plays_checks]),
         jobs=[music_raw_sweep_job, music_lyrics_retry_job],
         schedules=[music_raw_sweep_schedule, music_lyrics_retry_schedule],
     )

@@ -7,11 +7,13 @@ Belongs here: gathering the registry's modules. Does not: columns (``registry``)
 from __future__ import annotations
 
 from assets.frame.tables import Table
-from assets.music.registry import gold, landing, lyrics, silver
+from assets.music.registry import gold, landing, lyrics, plays, silver
 
 #: By name, without the schema.
 TABLES: dict[str, Table] = {
-    table.name: table for table in (*landing.TABLES, *silver.TABLES, *lyrics.TABLES, *gold.TABLES)
+    table.name: table
+    for module in (landing, silver, lyrics, plays, gold)
+    for table in module.TABLES
 }
 
 

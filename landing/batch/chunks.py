@@ -34,6 +34,9 @@ class Chunk:
     (the original); ``rejected`` has REJECT_SCHEMA. Both are in line order. ``lines`` counts the
     physical lines used up, ``blank_lines`` those among them that hold no row. ``notes`` say of the
     object what is not as usual and was read all the same, and how often.
+
+    A record may stand for many rows of its object (a file of facts), ``stands_for`` so many: it is
+    then the object's only one. ``superseded`` counts rows that later ones of the object replace.
     """
 
     accepted: pl.DataFrame
@@ -41,6 +44,8 @@ class Chunk:
     lines: int = 0
     blank_lines: int = 0
     notes: Mapping[str, int] = field(default_factory=dict)
+    stands_for: int = 1
+    superseded: int = 0
 
 
 class UnreadableObject(Exception):

@@ -6,7 +6,7 @@ Belongs here: the figures and the equation they must satisfy. Does not: where th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
 Outcome = Literal["loaded", "superseded", "gone", "rejected"]
@@ -30,6 +30,15 @@ class RowCounts:
     def balanced(self) -> bool:
         """Whether every row that was read went somewhere, once."""
         return self.read == self.written + self.unchanged + self.superseded + self.rejected
+
+    def standing_for(self, rows: int) -> RowCounts:
+        """Of a record that was decided: what became of the ``rows`` of its object."""
+        return replace(
+            self,
+            written=self.written * rows,
+            unchanged=self.unchanged * rows,
+            superseded=self.superseded * rows,
+        )
 
     def require_balance(self, what: str) -> None:
         """Raises UnbalancedCounts, naming ``what``."""

@@ -78,6 +78,8 @@ class RowBuffer:
         self.decision = decision
         self.rejects = quarantine.QuarantineWriter(reasons)
         self.rows_read = 0
+        #: Records that were decided to be written; most are a row of their object each.
+        self.records_written = 0
         #: Of objects that were not as usual: URI, and how often what was noted of each.
         self.notes: dict[str, Counter[str]] = {}
         self._log = log
@@ -87,6 +89,7 @@ class RowBuffer:
         self._rest = ParquetFile(group_rows=staging.PART_ROWS)
         self._read: list[tuple[LedgeredVersion, ObjectCounts]] = []
         self._versions: dict[int, LedgeredVersion] = {}
+        self._stands_for: dict[int, int] = {}
         self._pending: list[pl.DataFrame] = []
         self._pending_rows = self._pending_bytes = 0
         self._first: list[dict[str, Any]] = []
@@ -196,12 +199,13 @@ class RowBuffer:
         if self._versions.pop(ledgered.seq, None) is None:
             return
         self._flush()
+        self._stands_for.pop(ledgered.seq, None)
         self._forgotten.add(ledgered.seq)
         self.decision.forget(ledgered.seq)
         self.rejects.forget(ledgered.version)
 
     def _read_chunks(self, chunks: Iterator[Chunk], ledgered: LedgeredVersion) -> RowCounts:
-        read = rejected = 0
+        read = rejected = superseded = 0
         started = logged = time.monotonic()
         known = {
             "seq": pl.lit(ledgered.seq, pl.Int64),
@@ -218,16 +222,20 @@ class RowBuffer:
             self._add(accepted)
             if chunk.notes:
                 self.notes.setdefault(ledgered.version.uri, Counter()).update(chunk.notes)
-            read += len(chunk.accepted) + len(chunk.rejected)
+            if chunk.stands_for > 1:
+                self._stands_for[ledgered.seq] = chunk.stands_for
+            rows = len(chunk.accepted) * chunk.stands_for + len(chunk.rejected) + chunk.superseded
+            read += rows
             rejected += len(chunk.rejected)
-            self.rows_read += len(chunk.accepted) + len(chunk.rejected)
+            superseded += chunk.superseded
+            self.rows_read += rows
             if (now := time.monotonic()) - logged > _LOG_EVERY:
                 logged = now
                 self._log.info(
                     "validating uri=%s rows=%d rejected=%d rows_per_second=%.0f",
                     ledgered.version.uri, read, rejected, read / (now - started),
                 )  # fmt: skip
-        return RowCounts(read=read, rejected=rejected)
+        return RowCounts(read=read, superseded=superseded, rejected=rejected)
 
     def _add(self, accepted: pl.DataFrame) -> None:
         if accepted.is_empty():
@@ -259,11 +267,17 @@ class RowBuffer:
             if counts.outcome == "loaded"
         ]
         decided = self.decision.decide(mode, versions)
+        self.records_written = sum(rows.written for rows in decided.values())
         objects = []
         for ledgered, counts in self._read:
             rows = decided.pop(ledgered.seq, RowCounts())
-            rejected = counts.rows.rejected + rows.rejected
-            merged = replace(rows, read=counts.rows.read, rejected=rejected)
+            rows = rows.standing_for(self._stands_for.get(ledgered.seq, 1))
+            merged = replace(
+                rows,
+                read=counts.rows.read,
+                superseded=counts.rows.superseded + rows.superseded,
+                rejected=counts.rows.rejected + rows.rejected,
+            )
             merged.require_balance(counts.uri)
             objects.append(replace(counts, rows=merged))
         if decided:

@@ -338,7 +338,7 @@ def _rewrite(
         for frame in rest.frames() if rest else ():
             writer.add(frame)
         parts = writer.finish()
-        expected = total(o.rows for o in objects).written + (rest.rows if rest else 0)
+        expected = buffer.records_written + (rest.rows if rest else 0)
         _require_staged(batch_id, parts, expected)
         staging.save_parts(conn, batch_id, parts)
         _offer(conn, pipeline, batch, parts)
@@ -352,10 +352,10 @@ def _require_all(buffer: RowBuffer) -> None:
         raise one.failure from one.error
 
 
-def _require_staged(batch_id: str, parts: tuple[StagedPart, ...], written: int) -> None:
+def _require_staged(batch_id: str, parts: tuple[StagedPart, ...], records: int) -> None:
     staged = sum(part.rows for part in parts)
-    if staged != written:
-        raise UnbalancedCounts(f"batch {batch_id}: {staged} rows staged, not {written}")
+    if staged != records:
+        raise UnbalancedCounts(f"batch {batch_id}: {staged} rows staged, not {records}")
 
 
 def _ledger_result(
@@ -407,7 +407,7 @@ def _commit(
         ) as writer:
             preview = buffer.stage(writer)
             parts = writer.finish()
-        _require_staged(batch_id, parts, sum(counts.rows.written for counts in objects))
+        _require_staged(batch_id, parts, buffer.records_written)
         key = buffer.rejects.put(quarantine_store, pipeline.name, batch_id)
         withdrawn = buffer.decision.apply(batch_id)
         overruled = buffer.decision.overruled()

@@ -121,7 +121,8 @@ class _Counting:
     def chunks(self, version: ObjectVersion) -> Iterator[Chunk]:
         for chunk in self.reading.chunks(version):
             if len(chunk.accepted):  # all of one object, hence of one format
-                self.formats[chunk.accepted.item(0, "format")] += len(chunk.accepted)
+                rows = len(chunk.accepted) * chunk.stands_for
+                self.formats[chunk.accepted.item(0, "format")] += rows
             yield chunk
 
     def save(self, conn: psycopg.Connection[Any], objects: Sequence[ObjectCounts]) -> None:

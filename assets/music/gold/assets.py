@@ -12,7 +12,7 @@ import dagster as dg
 from assets.frame.step import StepEvents, sink_events
 from assets.frame.tables import Table
 from assets.music.pipeline import MUSIC
-from assets.music.registry.gold import TABLES
+from assets.music.registry.gold import OF_PLAYS, TABLES
 from assets.sinks.result import SinkResult, Verification
 from landing.batch.delivery import Delivery
 from resources.minio import MinioResource
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def _gold(table: Table) -> dg.AssetsDefinition:
-    """A gold table's asset: it follows silver and the lyrics, and nothing else."""
+    """A gold table's asset: it follows silver and the lyrics, or the plays, and nothing else."""
 
     @dg.asset(
         **MUSIC.sink(
             table.name,
             group="gold",
-            deps=["silver_songs", "song_lyrics"],
+            deps=["silver_songs", "fact_play" if table in OF_PLAYS else "song_lyrics"],
             kinds={"postgres", "gold"},
             pool="postgres",
             schema=table.column_schema(),

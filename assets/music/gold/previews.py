@@ -42,6 +42,8 @@ _PREVIEWS = {
         ("key", "mode", "tempo_from", "songs", "average_loudness"),
         "songs DESC, key, mode, tempo_from",
     ),
+    "song_plays": (("song_key", "plays", "listeners"), "plays DESC, song_key"),
+    "artist_plays": (("artist", "songs", "plays", "listeners"), "plays DESC, artist_key"),
 }
 _CHARTS: dict[str, Callable[[psycopg.Connection[Any]], str]] = {
     "song_details": charts.years_chart,

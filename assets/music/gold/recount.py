@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from assets.music.gold.replacement import rows_of
 from assets.music.gold.targets import Target
 from assets.music.pipeline import MUSIC
+from assets.music.registry.gold import OF_PLAYS
 from assets.sinks.result import SAMPLE, Verification
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def changed_songs(conn: psycopg.Connection[Any]) -> int:
 
 def compare(conn: psycopg.Connection[Any], target: Target) -> Audit:
     """Recount every row. Call it in a transaction of one snapshot; raises psycopg.Error."""
-    batches = under_way(conn, "silver_songs", target.table.name)
+    behind = target.table.name
+    ahead = ("silver_songs", "fact_play") if target.table in OF_PLAYS else ("silver_songs",)
+    batches = tuple(dict.fromkeys(one for sink in ahead for one in under_way(conn, sink, behind)))
     songs = changed_songs(conn)
     if target.population is None:
         return Audit(None if batches or songs else recount(conn, target), batches, songs)

@@ -94,6 +94,8 @@ _POPULATIONS = {
     "song_details": "fact_song",
     "artist_performance": "dim_artist",
     "album_performance": "dim_album",
+    "song_plays": "fact_song",
+    "artist_plays": "dim_artist",
 }
 
 TARGETS = {

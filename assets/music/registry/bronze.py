@@ -23,6 +23,7 @@ Format = Literal[
     "unique_tracks",
     "genres",
     "lastfm",
+    "plays",
     "takedown",
     "join",
     "split",
@@ -71,6 +72,13 @@ AUDIO = (
     _real("song_hotttnesss", "Popularity when collected, 0 to 1."),
 )
 
+#: What a file of plays holds, which its one record stands for; its pairs are ``fact_play``'s.
+PLAYS = Column("plays", "record[]", "Of a file of plays: what it holds.", fields=(
+    _text("sha256", "Digest of the file, decompressed, hex."),
+    Column("pairs", "bigint", "Pairs of user and song."),
+    Column("repeated", "bigint", "Lines about a pair that a later line is about, too."),
+    Column("rejected", "bigint", "Lines that were rejected."),
+))  # fmt: skip
 #: Columns that came when there were records already: a row that has none of them keeps its hash.
 LATER = (
     Column("genres", "record[]", "All genres that the file gives, the best first.", fields=(
@@ -81,6 +89,7 @@ LATER = (
         _text("track_id", "Million Song id of the other track."),
         _real("score", "How alike, 0 to 1."),
     )),
+    PLAYS,
 )  # fmt: skip
 
 #: What identifies a record; the rest of its columns is its content.

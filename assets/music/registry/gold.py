@@ -173,10 +173,52 @@ TEMPO_KEY_PROFILE = Table(
     made=STAMPS,
 )  # fmt: skip
 
+_OF_PLAYS = ("fact_play.plays", f"{_SONGS}.song_key")
+
+
+def _plays(name: str, description: str) -> Column:
+    return Column(name, "bigint", description, nullable=False, minimum=1, sources=_OF_PLAYS)
+
+
+SONG_PLAYS = Table(
+    PIPELINE,
+    "song_plays",
+    "Per song that somebody played: plays and listeners, by the newest file for each listener.",
+    ("song_key",),
+    (
+        replace(SONG_KEY.read_from(_SONGS), reference=_TO_SONG),
+        _plays("plays", "How often it was played."),
+        _plays("listeners", "By how many."),
+    ),
+    asset="song_plays",
+    made=STAMPS,
+)
+
+ARTIST_PLAYS = Table(
+    PIPELINE,
+    "artist_plays",
+    "Per artist whose songs somebody played (one of several artists counts for each): songs that "
+    "were played, plays and listeners.",
+    ("artist_key",),
+    (
+        replace(ARTIST_KEY.read_from(_SONGS), reference=_TO_ARTIST).required(),
+        _of("Name.", "artist", "text", "artist_key"),
+        replace(_COUNT, description="Songs that were played.", sources=_OF_PLAYS),
+        _plays("plays", "How often the songs were played."),
+        _plays("listeners", "By how many, each counted once."),
+    ),
+    asset="artist_plays",
+    made=STAMPS,
+)
+
+#: Those that follow the plays as well as silver.
+OF_PLAYS = (SONG_PLAYS, ARTIST_PLAYS)
+
 TABLES = (
     SONG_DETAILS,
     ARTIST_PERFORMANCE,
     ALBUM_PERFORMANCE,
     GENRE_BY_YEAR,
     TEMPO_KEY_PROFILE,
+    *OF_PLAYS,
 )

@@ -86,13 +86,14 @@ ARCHIVED_OBJECT = Table(
 TOUCHED = Table(
     PIPELINE,
     "touched",
-    "Songs, artists and albums, old and new, that a batch touched.",
+    "Songs, artists and albums, old and new, that a batch touched, and ids of played songs.",
     ("batch_id", "kind", "key"),
     (
         _BATCH,
         Column("kind", "text", "Kind of the key.", nullable=False,
-               allowed=("song", "artist", "album")),
-        Column("key", "text", "song_key, artist_key or album_key.", nullable=False),
+               allowed=("song", "artist", "album", "plays")),
+        Column("key", "text", "song_key, artist_key or album_key; of plays the song id.",
+               nullable=False),
     ),
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from assets.frame.tables import LINE, SEQ, SOURCE, STAMPS, Column, Reference, Table, read_from
 from assets.music.registry import PIPELINE
-from assets.music.registry.bronze import AUDIO, CONTENT, RECORD, YEAR, Format
+from assets.music.registry.bronze import AUDIO, CONTENT, PLAYS, RECORD, YEAR, Format
 
 _BRONZE, _SONGS = RECORD.name, "silver_songs"
 
@@ -86,7 +86,7 @@ SONG_SOURCE = Table(
         _said("row_hash"),
         SOURCE.read_from(_BRONZE).required(),
         LINE.read_from(_BRONZE),
-        *(_said(column.name) for column in CONTENT[1:]),
+        *(_said(column.name) for column in CONTENT[1:] if column is not PLAYS),
         Column("match_key", "text", "Artist and title, folded: songs that share it may be one.",
                sources=(f"{_BRONZE}.artist_name", f"{_BRONZE}.title")),
         Column("own_key", "text", "Key that it has by itself or by its track.",

@@ -14,7 +14,7 @@ from assets.music.silver.statements import FEATURES
 FORMATS: tuple[Format, ...] = (
     "hdf5", "extract", "song_list", "song_object", "lyrics", "musixmatch", "spotify",
     "unique_tracks", "genres", "lastfm",
-    "takedown", "join", "split",
+    "takedown", "join", "split", "plays",
 )  # fmt: skip
 RANKS: dict[str, int] = {name: rank for rank, name in enumerate(FORMATS, start=1)}
 

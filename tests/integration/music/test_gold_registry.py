@@ -16,6 +16,8 @@ pytestmark = pytest.mark.servers("postgres")
 
 #: The short names of types that information_schema spells out.
 SHORT = {"timestamp with time zone": "timestamptz"}
+#: The tables that gold had when their names had a prefix.
+GOLD_THEN = [name for name in GOLD if name not in {"song_plays", "artist_plays"}]
 
 
 @pytest.fixture
@@ -27,7 +29,9 @@ def conn(env):
 def test_columns_types_and_order(conn):
     rows = conn.execute(
         "SELECT table_name, column_name, data_type, udt_name, is_nullable"
-        " FROM information_schema.columns WHERE table_schema = 'music'"
+        " FROM information_schema.columns JOIN information_schema.tables"
+        " USING (table_schema, table_name)"
+        " WHERE table_schema = 'music' AND table_type = 'BASE TABLE'"
         " ORDER BY table_name, ordinal_position"
     ).fetchall()
     found: dict[str, list[tuple[str, str, bool]]] = {}
@@ -96,7 +100,7 @@ def named_after_gold(conn):
         " UNION SELECT k.conname FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid"
         " WHERE c.relnamespace = 'music'::regnamespace AND c.relname ~ %(gold)s"
         " UNION SELECT sink FROM landing.batch_sink",
-        {"gold": f"^(gold_)?({'|'.join(GOLD)})$"},
+        {"gold": f"^(gold_)?({'|'.join(GOLD_THEN)})$"},
     )
     return {name for (name,) in rows if not name.endswith("ed_at_not_null")}
 
@@ -115,7 +119,7 @@ def test_gold_of_a_database_in_use_loses_its_prefix_with_all_that_is_named_after
     conn.execute(
         "INSERT INTO landing.batch_sink (batch_id, sink)"
         " SELECT 'b', unnest(%s || ARRAY['silver_songs'])",
-        ([f"gold_{name}" for name in GOLD],),
+        ([f"gold_{name}" for name in GOLD_THEN],),
     )
     before = named_after_gold(conn)
     conn.commit()
@@ -123,4 +127,4 @@ def test_gold_of_a_database_in_use_loses_its_prefix_with_all_that_is_named_after
     upgrade(env["POSTGRES_URL"])
     after = named_after_gold(conn)
     assert after == {name.removeprefix("gold_") for name in before}
-    assert after == {*today, *GOLD, "silver_songs"}
+    assert after == {*today, *GOLD_THEN, "silver_songs"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from assets.music.gold.replacement import replace
 from assets.music.gold.targets import TARGETS
 from assets.music.silver.load import load_batch
 from assets.pipelines import apply_defaults
-from landing.batch.delivery import deliver
+from landing.batch.delivery import Delivery, deliver
 from ops import music_remove
 from tests.integration.music.bronze_world import BronzeWorld, next_second
 from tests.integration.music.test_bronze_files import as_list, song
@@ -34,15 +35,17 @@ class World(BronzeWorld):
         return result
 
     def give(self, batch_id: str) -> None:
-        with (
-            deliver(
-                self.pg, self.processed, pipeline="music", batch_id=batch_id,
-                sink="silver_songs", run_id="run",
-            ) as delivery,
-            self.pg.connect() as conn,
-        ):  # fmt: skip
+        with self.delivered(batch_id, "silver_songs") as delivery, self.pg.connect() as conn:
             _, found = load_batch(conn, delivery)
             assert found.ok, found
+        self.gold(batch_id)
+
+    def delivered(self, batch_id: str, sink: str) -> AbstractContextManager[Delivery]:
+        return deliver(
+            self.pg, self.processed, pipeline="music", batch_id=batch_id, sink=sink, run_id="run"
+        )
+
+    def gold(self, batch_id: str) -> None:
         for target in TARGETS.values():
             with self.pg.connect() as conn:
                 replace(conn, target, batch_id)

@@ -17,7 +17,7 @@ from assets.formats import sniffed
 from assets.formats.csv_dialect import cells, read_as_usual
 from assets.formats.gzipped import plain
 from assets.formats.hdf5 import is_hdf5
-from assets.music.bronze.formats import extract, genre_lines, spotify, unique_tracks
+from assets.music.bronze.formats import extract, genre_lines, plays, spotify, unique_tracks
 from assets.music.bronze.formats.hdf5 import read_hdf5
 from assets.music.bronze.formats.json_songs import read_json
 from assets.music.bronze.formats.musixmatch import read_musixmatch, recognises
@@ -74,6 +74,8 @@ def _by_line(head: bytes, whole: BinaryIO) -> Iterator[Chunk] | None:
         return read_musixmatch(whole)
     if unique_tracks.recognises(head):
         return unique_tracks.read_unique_tracks(whole)
+    if plays.recognises(head):
+        return plays.read_plays(whole)
     if genre_lines.recognises(head):
         return genre_lines.read_genre_lines(whole)
     return None

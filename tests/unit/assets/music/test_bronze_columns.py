@@ -45,6 +45,11 @@ WRITTEN: dict[str, Any] = {
     "genres": pl.List(pl.Struct({"name": pl.String})),
     "tags": _TERMS,
     "similars": pl.List(pl.Struct({"track_id": pl.String, "score": pl.Float64})),
+    "plays": pl.List(
+        pl.Struct(
+            {"sha256": pl.String, "pairs": pl.Int64, "repeated": pl.Int64, "rejected": pl.Int64}
+        )
+    ),
 }  # fmt: skip
 
 

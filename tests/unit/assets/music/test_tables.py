@@ -10,8 +10,9 @@ from assets.music.pipeline import GOLD, MUSIC
 from assets.music.registry import search
 from assets.music.registry.bronze import STAGED
 
-BRONZE, SONGS, LYRICS = (
-    dg.AssetKey(["music", name]) for name in ("bronze_records", "silver_songs", "song_lyrics")
+BRONZE, SONGS, LYRICS, PLAYS = (
+    dg.AssetKey(["music", name])
+    for name in ("bronze_records", "silver_songs", "song_lyrics", "fact_play")
 )
 
 
@@ -40,6 +41,7 @@ def test_lineage_leads_to_columns_that_exist():
         BRONZE: {column.name for column in STAGED.columns},
         SONGS: set(tables.TABLES["fact_song"].names),
         LYRICS: set(tables.TABLES["song_lyrics"].names),
+        PLAYS: set(tables.TABLES["fact_play"].names),
     }
     for name, table in tables.TABLES.items():
         for column, sources in tables.TABLES[name].column_lineage().deps_by_column.items():
@@ -64,7 +66,7 @@ def test_every_field_of_an_index_comes_from_columns_that_exist(index):
 def test_every_column_of_gold_comes_from_silver(name):
     deps = tables.TABLES[name].column_lineage().deps_by_column
     assert set(deps) == set(tables.TABLES[name].names)
-    assert {dep.asset_key for sources in deps.values() for dep in sources} <= {SONGS, LYRICS}
+    assert {dep.asset_key for sources in deps.values() for dep in sources} <= {SONGS, LYRICS, PLAYS}
 
 
 def test_every_figure_of_a_song_comes_from_bronze():

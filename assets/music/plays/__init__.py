@@ -1,0 +1,1 @@
+"""Plays of songs by listeners: from the copies of files into Postgres."""
