@@ -8,7 +8,7 @@ Quirks: NUL characters, CRLF in lyrics, empty titles and locations, key and mode
 with ``/ ? # ;``, several artists joined by ``;``, year 0, tempo 0, null coordinates, valid HDF5
 that is no song, R-quoted CSV with an unnamed column and arrays over two lines, the same track in
 HDF5, JSON, CSV and musiXmatch, one song in two tracks, one title by several artists, one album
-name with several artists.
+name with several artists, plays with a header, of a song that no file has, and twice of one pair.
 """
 
 from __future__ import annotations
@@ -42,12 +42,18 @@ FEWEST_SONGS = 16
 
 @dataclass(slots=True)
 class FileFigures:
-    """What one file holds. ``reason`` is set where the whole file is refused."""
+    """What one file holds. ``reason`` is set where the whole file is refused.
+
+    ``pairs`` of a listener and a song are in a file of plays, and ``repeated`` lines about one that
+    a later line is about, too: such a file is one record.
+    """
 
     kind: str
     rows: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     reason: str | None = None
+    pairs: int = 0
+    repeated: int = 0
 
 
 @dataclass(slots=True)
@@ -72,6 +78,8 @@ class Manifest:
         read = [figures for figures in self.files.values() if figures.reason is None]
         reasons: Counter[str] = sum((figures.rejects for figures in read), Counter())
         rows, rejected = sum(figures.rows for figures in read), reasons.total()
+        pairs, repeated = sum(one.pairs for one in read), sum(one.repeated for one in read)
+        records = rows - rejected - self.duplicates - pairs - repeated
         refused = Counter(one.reason for one in self.files.values() if one.reason)
         return {
             "files": len(self.files),
@@ -80,7 +88,9 @@ class Manifest:
             "rows_accepted": rows - rejected,
             "rows_rejected": dict(sorted(reasons.items())),
             "duplicates": self.duplicates,
-            "records": rows - rejected - self.duplicates,
+            "records": records + sum(one.pairs > 0 for one in read),
+            "plays": pairs,
+            "plays_superseded": repeated,
             "songs": len(set().union(*self.songs.values())),
             "songs_by_format": {form: len(found) for form, found in sorted(self.songs.items())},
             "tracks_waiting": self.waiting,
@@ -114,6 +124,7 @@ def write(folder: Path, *, seed: int, songs: int = 40) -> Manifest:
     files.genres(single)
     files.lastfm(single)
     files.song_list(listed)
+    files.plays([*single, *many], seed)
     files.hymns()
     files.others()
     return manifest
@@ -274,6 +285,29 @@ class _Files:
         alone = json.dumps(formats.hymn(hymns[3]))
         self._put("lyrics/hymn.json", alone.encode(), FileFigures("lyrics", rows=1))
         self._manifest.tell("lyrics", *hymns)
+
+    def plays(self, songs: list[Song], seed: int) -> None:
+        """Who played what, also a song that no file has; bad lines, and a pair that is there twice.
+
+        The second file tells of some of the same listeners and songs.
+        """
+        rng = random.Random(seed)
+        ids = [*(song.song_id for song in songs), "SOUNKNOWN12AB01800"]
+        for name, listeners, last in (
+            ("train_triplets.txt", range(30), ["user\tsong\tplays\n", "0\n"]),
+            ("kaggle_visible_evaluation_triplets.txt", range(25, 40), []),
+        ):
+            lines = [
+                formats.play_line(listener, song, rng.choice((1, 1, 1, 2, 3, 5, 17)))
+                for listener in listeners
+                for song in rng.sample(ids, min(len(ids), 1 + listener % 9))
+            ]
+            again = [lines[0].rpartition("\t")[0] + "\t99\n"] if last else []
+            rejects = Counter(bad_id=1, bad_line=1) if last else Counter[str]()
+            text = "".join([*lines, *again, *last])
+            rows = len(lines) + len(again) + rejects.total()
+            figures = FileFigures("plays", rows, rejects, pairs=len(lines), repeated=len(again))
+            self._put(f"echonest/{name}", text.encode(), figures)
 
     def others(self) -> None:
         """What is none of the formats, whatever its name says."""

@@ -8,6 +8,7 @@ arrays of segments, beats and bars, which nothing reads.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -206,6 +207,12 @@ def musixmatch_line(track_id: str, number: int, counts: dict[int, int]) -> str:
 def unique_tracks_line(song: Song) -> str:
     """A line of unique_tracks.txt."""
     return f"{song.track_id}<SEP>{song.song_id}<SEP>{song.artist.name}<SEP>{song.title}\n"
+
+
+def play_line(listener: int, song_id: str, plays: int) -> str:
+    """A line of train_triplets.txt; listeners are known by a digest."""
+    user = hashlib.sha1(f"listener {listener}".encode(), usedforsecurity=False).hexdigest()
+    return f"{user}\t{song_id}\t{plays}\n"
 
 
 def genre_head() -> str:

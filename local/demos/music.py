@@ -57,6 +57,9 @@ _COUNTS = {
         " WHERE name <> 'Unknown'"
     ),
     "song sources": "SELECT count(*) FROM music.song_source",
+    "files of plays": "SELECT count(*) FROM music.play_file",
+    "plays": "SELECT count(*) FROM music.fact_play",
+    "pairs of files of plays": "SELECT coalesce(sum(pairs), 0) FROM music.play_file",
     "songs with lyrics": "SELECT count(*) FROM music.song_details WHERE has_lyrics",
     "archived files still in raw": (
         "SELECT count(*) FROM music.archived_object WHERE removal IS NULL"
@@ -74,8 +77,8 @@ class MusicDemo(PipelineDemo):
 
     name: ClassVar[str] = "music"
 
-    #: Songs, records and refused files that the generated samples hold, by their own count.
-    _made: tuple[int, int, int] | None = None
+    #: Songs, records, plays and refused files that the generated samples hold, by their own count.
+    _made: tuple[int, int, int, int] | None = None
 
     def load(self) -> Sequence[Landed]:
         """Upload the files into the raw bucket, in folders, as any S3 client would."""
@@ -97,7 +100,11 @@ class MusicDemo(PipelineDemo):
         accounted = figures.written + figures.unchanged + figures.superseded + figures.rejected
         must = {
             "rows accounted for": (accounted, figures.read),
-            "song sources": (counts["song sources"], counts["records"]),
+            "song sources and files of plays": (
+                counts["song sources"] + counts["files of plays"],
+                counts["records"],
+            ),
+            "plays": (counts["plays"], counts["pairs of files of plays"]),
             "gold songs": (counts["gold songs"], counts["songs"]),
             "songs by genre and year": (
                 counts["songs by genre and year"],
@@ -164,7 +171,8 @@ class MusicDemo(PipelineDemo):
         manifest = write(folder, seed=1, songs=SAMPLE_SONGS)
         figures = manifest.as_json()
         refused = sum(1 for file in manifest.files.values() if file.reason)
-        self._made = (int(str(figures["songs"])), int(str(figures["records"])), refused)
+        songs, records, plays = (int(str(figures[name])) for name in ("songs", "records", "plays"))
+        self._made = (songs, records, plays, refused)
         for name in manifest.files:
             yield folder / name, name
 
@@ -172,8 +180,8 @@ class MusicDemo(PipelineDemo):
         """What the files hold."""
         if self._made is None:
             return {what: (counts[what], count) for what, count in REAL_FIGURES.items()}
-        songs, records, _ = self._made
-        return {"songs": (counts["songs"], songs), "records": (counts["records"], records)}
+        made = dict(zip(("songs", "records", "plays"), self._made, strict=False))
+        return {f"{what} of the files": (counts[what], count) for what, count in made.items()}
 
     def _indexed(self, counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         from assets.music.answers import lyrics_index, song_index, songs_with_lyrics
@@ -210,7 +218,7 @@ class MusicDemo(PipelineDemo):
         problems += [f"refused and gone from raw: {key}" for key in sorted(refused - left)]
         if counts["archived files still in raw"]:
             problems.append(f"{counts['archived files still in raw']} archived files not removed")
-        expected = REAL_REJECTED_OBJECTS if self._made is None else self._made[2]
+        expected = REAL_REJECTED_OBJECTS if self._made is None else self._made[3]
         if alone and len(refused) != expected:
             problems.append(f"{len(refused)} files refused, {expected} expected")
         return problems

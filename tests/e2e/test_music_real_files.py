@@ -31,7 +31,8 @@ pytestmark = [
 TABLES = (
     "fact_song", "dim_artist", "dim_album", "dim_genre", "dim_date", "bridge_song_artist",
     "bridge_album_artist", "bridge_artist_term", "song_details", "artist_performance",
-    "album_performance", "genre_by_year", "tempo_key_profile",
+    "album_performance", "genre_by_year", "tempo_key_profile", "fact_play", "song_plays",
+    "artist_plays",
 )  # fmt: skip
 
 

@@ -63,14 +63,18 @@ def test_every_format_is_read_counted_and_archived(world, tmp_path, monkeypatch,
     assert {key: outcomes[key][2] for key in readable} == {k: o.rows for k, o in readable.items()}
     assert result.rows.read == figures["rows"]
     assert result.rows.rejected == sum(figures["rows_rejected"].values()) + figures["duplicates"]
-    assert result.rows.written == figures["records"] == len(world.records())
+    files_of_plays = [one for one in readable.values() if one.pairs]
+    others = figures["records"] - len(files_of_plays)
+    assert result.rows.written == others + figures["plays"]
+    assert result.rows.superseded == figures["plays_superseded"] == 1
+    assert len(world.records()) == figures["records"]
     expected = Counter(figures["rows_rejected"]) + Counter(figures["files_refused"])
     expected["duplicate_record_key"] += figures["duplicates"]
     assert Counter(result.reasons) == expected
     assert len(world.rejects(batch)) == expected.total()
     rows_by_format = Counter()
     for one in readable.values():
-        rows_by_format[one.kind] += one.rows - one.rejects.total()
+        rows_by_format[one.kind] += one.rows - one.rejects.total() - one.repeated
     assert formats == rows_by_format
 
     staged = world.staged(batch)
