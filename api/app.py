@@ -16,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from api import problems
 from api.clients import preload
 from api.limits import Bounded
+from api.metrics import Metrics, Timed
 from api.routes import campaigns, domains, images, music, operations, reading
 from api.service import Service
 from assets.pipelines import apply_defaults
@@ -51,6 +52,8 @@ def create_app() -> FastAPI:
     )  # fmt: skip
     problems.add_handlers(app)
     app.add_middleware(Bounded)
+    app.state.metrics = Metrics()
+    app.add_middleware(Timed, metrics=app.state.metrics)
     for one in (operations, campaigns, music, reading, domains, images):
         app.include_router(one.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

@@ -6,17 +6,19 @@ Belongs here: these routes. Does not: the questions to the ledger (``landing/arr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from api import service
 from api.access import needs
-from api.problems import responses
+from api.problems import ProblemError, responses
 from assets.pipelines import PIPELINES, declaration
 from landing.arrival import ledger, standing
 from landing.arrival.states import ALL_STATES, LOADED
@@ -101,6 +103,36 @@ async def batches(
         ]
 
     return await _asked(request, found)
+
+
+@router.get(
+    "/metrics",
+    dependencies=[Depends(needs("read"))],
+    responses=responses(),
+    response_class=PlainTextResponse,
+)
+async def metrics(request: Request) -> Response:
+    """What Prometheus asks for: requests, systems, and what waits in each source.
+
+    While Postgres is away the ledger's figures are those of before.
+    """
+    of, told = service.of(request), request.app.state.metrics
+    with contextlib.suppress(ProblemError):
+        oldest, open_batches, quarantined = await _asked(request, _ledger)
+        told.note_ledger([name for _, name in _sources()], oldest, open_batches, quarantined)
+    told.note_systems({name: not one.breaker.open for name, one in of.stores.systems.items()})
+    return Response(told.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _ledger(
+    connection: Any,
+) -> tuple[dict[str, datetime], dict[tuple[str, str], int], dict[str, int]]:
+    waiting = {name: standing.oldest_unloaded(connection, name) for _, name in _sources()}
+    return (
+        {name: one.since for name, one in waiting.items() if one},
+        standing.open_batches(connection),
+        standing.quarantined_rows(connection),
+    )
 
 
 def _sources() -> list[tuple[str, str]]:

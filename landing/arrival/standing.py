@@ -134,6 +134,29 @@ def oldest_unloaded(connection: Connection, source: str) -> Unloaded | None:
     return Unloaded(*row) if row else None
 
 
+def open_batches(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many batches are not loaded, by source and state."""
+    rows = connection.execute(
+        """
+        SELECT source, state, count(*) FROM landing.batch
+        WHERE state NOT IN ('loaded', 'loaded_with_rejects') GROUP BY source, state
+        """
+    )
+    return {(source, state): count for source, state, count in rows}
+
+
+def quarantined_rows(connection: Connection) -> dict[str, int]:
+    """How many rejected rows wait in quarantine, by source."""
+    rows = connection.execute(
+        """
+        SELECT b.source, sum(q.rows)::bigint
+        FROM landing.quarantine q JOIN landing.batch b USING (batch_id)
+        WHERE q.replayed_at IS NULL GROUP BY b.source
+        """
+    )
+    return dict(rows.fetchall())
+
+
 def newest_delivery(connection: Connection, pipeline: str) -> Delivered | None:
     """What any sink of the pipeline has last taken; None before the first."""
     row = connection.execute(_DELIVERED, (pipeline,)).fetchone()
