@@ -134,6 +134,9 @@ format: $(APP) ## Format the code and apply the linter's safe fixes
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
+# One more than the cores of CI: tests of daemons wait (that of domains 131 s, with 46 CPU-s).
+TEST_WORKERS ?= 3
+
 .PHONY: test
 test: install check ## Everything: checks, then all tests
-	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)

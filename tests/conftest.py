@@ -89,7 +89,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # A file's fixtures are made once; xdist_group says which files never run side by side.
+    # A file's fixtures are made once; xdist_group says which files never run side by side: those
+    # that start a daemon, as many processes as a worker's share; those that share a broker; those
+    # with sessions, since the BigQuery server holds few open streams at once.
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.location[0]))

@@ -32,7 +32,10 @@ from tests.reading_stream import (
     wait_until,
 )
 
-pytestmark = pytest.mark.servers("postgres", "bigquery", "pubsub")
+pytestmark = [
+    pytest.mark.servers("postgres", "bigquery", "pubsub"),
+    pytest.mark.xdist_group("reading-stream"),
+]
 
 #: Seconds until a session gives up an append without an answer: not 30 as with Google's servers.
 APPEND_SECONDS = 0.5

@@ -36,7 +36,10 @@ from tests.reading_stream import (
 from tests.servers import start
 from tests.tcp_proxy import TcpProxy
 
-pytestmark = pytest.mark.servers("postgres", "bigquery", "pubsub")
+pytestmark = [
+    pytest.mark.servers("postgres", "bigquery", "pubsub"),
+    pytest.mark.xdist_group("reading-stream"),
+]
 
 __all__ = ["either_pubsub"]
 

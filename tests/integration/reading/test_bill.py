@@ -21,7 +21,10 @@ from tests import reading_bill as bill
 from tests.reading_bill import Load
 from tests.reading_stream import Systems, made_events, payload, session, wait_until
 
-pytestmark = pytest.mark.servers("postgres", "bigquery", "pubsub")
+pytestmark = [
+    pytest.mark.servers("postgres", "bigquery", "pubsub"),
+    pytest.mark.xdist_group("reading-stream"),
+]
 
 MONTH, SPAN = 30 * 86_400, 15
 TODAY = datetime.now(UTC).date()

@@ -9,7 +9,10 @@ import pytest
 
 from tests.reading_stream import Systems, session, wait_until
 
-pytestmark = pytest.mark.servers("postgres", "bigquery", "pubsub")
+pytestmark = [
+    pytest.mark.servers("postgres", "bigquery", "pubsub"),
+    pytest.mark.xdist_group("reading-stream"),
+]
 DAY = 86_400_000
 SERVING = "SELECT 1 FROM reading.session WHERE state = 'serving' AND session_id = %s"
 

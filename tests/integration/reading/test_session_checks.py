@@ -31,7 +31,10 @@ from resources.postgres import PostgresResource
 from resources.pubsub import PubSubResource
 from resources.pubsub_counts import PubSubCountsResource
 
-pytestmark = pytest.mark.servers("postgres", "bigquery", "pubsub")
+pytestmark = [
+    pytest.mark.servers("postgres", "bigquery", "pubsub"),
+    pytest.mark.xdist_group("reading-stream"),
+]
 
 #: Seven events and a twin of the first: the same event, published twice.
 EVENTS = [

@@ -30,7 +30,10 @@ from tests.reading_stream import (
     wait_until,
 )
 
-pytestmark = pytest.mark.servers("postgres", "bigquery", "pubsub")
+pytestmark = [
+    pytest.mark.servers("postgres", "bigquery", "pubsub"),
+    pytest.mark.xdist_group("reading-stream"),
+]
 
 
 @pytest.fixture
