@@ -21,6 +21,7 @@ import polars as pl  # noqa: TID253
 
 from assets.formats.gzipped import plain
 from assets.music.bronze.formats.plays import blocks
+from assets.music.plays import indexes
 from assets.sinks.result import SAMPLE, SinkResult, Verification
 from landing.arrival.identity import ObjectVersion
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 Open = Callable[[ObjectVersion], AbstractContextManager[BinaryIO]]
 
 _COPY = "COPY {} (user_id, song_id, plays, file_id) FROM STDIN (FORMAT csv)"
+_SETTINGS = """
+SET LOCAL work_mem = '64MB';
+SET LOCAL jit = off
+"""
 #: The row is locked until the commit: of two loads of one file the second waits for the first.
 _FILE = """
 INSERT INTO music.play_file AS f (record_key, row_hash, seq, source, pairs)
@@ -52,9 +57,11 @@ UPDATE music.play_file
 SET row_hash = %(row_hash)s, seq = %(seq)s, source = %(source)s, pairs = %(pairs)s
 WHERE file_id = %(file_id)s
 """
+#: In the order of the table's key, which is faster than any other.
 _TOUCH = """
 INSERT INTO music.touched (batch_id, kind, key)
 SELECT DISTINCT %(batch)s, 'plays', song_id FROM music.fact_play WHERE file_id = %(file_id)s
+ORDER BY song_id
 ON CONFLICT DO NOTHING
 """
 #: Of a file in which some pair is there twice: the last line counts.
@@ -99,6 +106,7 @@ def load_batch(
     started = time.monotonic()
     done = _Done()
     with conn.transaction() as transaction:
+        conn.execute(_SETTINGS)
         gone = [key for key in delivery.withdrawn() if _is_file(key)]
         for key in gone:
             done.deleted += _take_back(conn, delivery.batch_id, key)
@@ -153,8 +161,10 @@ def _load_file(
         done.deleted += _delete(conn, file_id)
         conn.execute(_REPLACED, file)
     version = ObjectVersion(*_one(conn, _VERSION, (record["seq"],)))
+    taken = indexes.take_away(conn, said["pairs"])
     with open_copy(version) as stream, plain(stream) as text:
         rows = _copied(conn, cast("BinaryIO", text), file_id, repeated=said["repeated"] > 0)
+    indexes.bring_back(conn, taken)
     _touch(conn, batch_id, file_id)
     done.written += rows
     if rows != said["pairs"]:

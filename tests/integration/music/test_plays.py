@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from assets.music.answers import (
 )
 from assets.music.bronze.archive import Archive
 from assets.music.bronze.copies import copies_in
+from assets.music.plays import indexes
 from assets.music.plays.load import load_batch
 from assets.music.silver.load import load_batch as load_silver
 from assets.pipelines import apply_defaults
@@ -65,6 +66,7 @@ class PlaysWorld(World):
     """What the files that count say by now, oldest first."""
 
     said: dict[str, list[Triple]] = field(default_factory=dict)
+    gold_tables: Collection[str] = ("song_plays", "artist_plays")
 
     def give(self, batch_id: str) -> None:
         with self.delivered(batch_id, "silver_songs") as delivery, self.pg.connect() as conn:
@@ -253,6 +255,20 @@ def test_batches_given_again_in_any_order_end_the_same(world):
         )
         world.give(batch_id)
         world.check()
+
+
+def test_a_large_first_load_leaves_the_same_indexes(world, monkeypatch):
+    monkeypatch.setattr(indexes, "MANY", 2)
+    statement = (
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'fact_play' ORDER BY 1"
+    )
+    before = world.query(statement)
+    world.put({"songs.csv": songs_file()})
+    world.tell("a.txt", FIRST)
+    world.tell("b.txt", SECOND)
+    world.check()
+    assert world.query(statement) == before
+    assert len(before) == 3
 
 
 @pytest.mark.parametrize("point", ["a block copied", "former rows deleted", "all copied"])

@@ -23,6 +23,8 @@ WITH own AS (
     SELECT key, user_id, sum(plays) AS plays FROM newest GROUP BY key, user_id
 ), told AS (
     SELECT key, sum(plays) AS plays, count(*) AS listeners FROM listened GROUP BY key
+), played AS (
+    SELECT key, count(*) AS songs FROM (SELECT DISTINCT key, song_key FROM newest) AS n GROUP BY key
 )
 SELECT
     c.key,
@@ -30,11 +32,8 @@ SELECT
         ELSE 'differing' END AS problem
 FROM pg_temp.gold_scope AS c
 LEFT JOIN told AS t ON t.key = c.key
+LEFT JOIN played AS d ON d.key = c.key
 LEFT JOIN music.dim_artist AS a ON a.artist_key = c.key
 LEFT JOIN music.artist_plays AS g ON g.artist_key = c.key
-WHERE (t.plays, t.listeners) IS DISTINCT FROM (g.plays, g.listeners) OR (
-    g.artist_key IS NOT NULL AND (
-        g.artist IS DISTINCT FROM a.name
-        OR g.songs <> (SELECT count(DISTINCT n.song_key) FROM newest AS n WHERE n.key = c.key)
-    )
-)
+WHERE (t.plays, t.listeners, d.songs) IS DISTINCT FROM (g.plays, g.listeners, g.songs)
+    OR (g.artist_key IS NOT NULL AND g.artist IS DISTINCT FROM a.name)
