@@ -75,6 +75,42 @@ async def similar_songs(
     return await _answer(request, ["postgres", *(["milvus"] if by == "lyrics" else [])], found)
 
 
+@router.get(
+    "/songs/{song_key:path}/plays",
+    response_model=Answered[answers.SongPlays],
+    responses=responses(404, 409),
+)
+async def song_plays(
+    request: Request, song_key: Annotated[Name, Path(examples=["SOAAAQN12AB01856D3"])]
+) -> Response:
+    """How often a song was played, and by how many listeners."""
+
+    def found(clients: Clients) -> Any:
+        with clients.postgres() as connection:
+            return answers.song_plays(connection, song_key)
+
+    return await _answer(request, ["postgres"], found)
+
+
+@router.get(
+    "/listeners/{user_id:path}/songs",
+    response_model=Answered[tuple[answers.PlayedSong, ...]],
+    responses=responses(404, 409),
+)
+async def listener_songs(
+    request: Request,
+    user_id: Annotated[Name, Path(examples=["b80344d063b5ccb3212f76538f3d9e43d87dca9e"])],
+    limit: Limit = 10,
+) -> Response:
+    """The songs that a listener played most."""
+
+    def found(clients: Clients) -> Any:
+        with clients.postgres() as connection:
+            return answers.listener_songs(connection, user_id, limit)
+
+    return await _answer(request, ["postgres"], found)
+
+
 async def _answer(request: Request, needed: list[str], question: Any) -> Response:
     try:
         return await service.of(request).answer(request, answers.rests_on, needed, question)
@@ -82,6 +118,11 @@ async def _answer(request: Request, needed: list[str], question: Any) -> Respons
         raise ProblemError(
             404, "unknown_song", "There is no such song", str(error),
             then="GET /v1/music/songs?q=… finds songs and their keys.",
+        ) from None  # fmt: skip
+    except answers.UnknownListenerError as error:
+        raise ProblemError(
+            404, "unknown_listener", "There is no such listener", str(error),
+            then="Ask for a user that a loaded file of plays names.",
         ) from None  # fmt: skip
     except answers.NothingToCompareError as error:
         raise ProblemError(

@@ -25,6 +25,7 @@ from ops import api_key
 from resources.postgres import PostgresResource
 from resources.typesense import TypesenseResource
 from tests import processes
+from tests.integration.api.played import played
 from tests.integration.campaigns.answered import opened as campaigns_opened
 from tests.integration.campaigns.world import small
 from tests.integration.music.lyrics_index import opened as lyrics_opened
@@ -58,6 +59,8 @@ def load(env) -> None:
     with typesense.client() as client:
         documents = song_documents.store(client, env["MUSIC_TYPESENSE_COLLECTION"])
         song_documents.write(TouchedPages(pg, "b2", 1_000), documents, pg)
+    listener = "b80344d063b5ccb3212f76538f3d9e43d87dca9e"
+    played(env["POSTGRES_URL"], listener, {"SOTHEME0": 3})
     with psycopg.connect(env["POSTGRES_URL"]) as connection:
         ensure(connection, PUBLISHED)
         connection.execute(

@@ -11,6 +11,7 @@ from assets.music.search import song_documents
 from assets.music.search.song_rows import TouchedPages
 from resources.postgres import PostgresResource
 from resources.typesense import TypesenseResource
+from tests.integration.api.played import played
 from tests.integration.music.lyrics_index import opened
 from tests.integration.music.search_world import Song, generated
 
@@ -53,6 +54,24 @@ def test_songs_by_words_meaning_and_likeness(service, index, env):
     assert (bare.status_code, bare.json()["code"]) == (409, "nothing_to_compare")
     nobody = service.get("/v1/music/songs/nobody/similar")
     assert (nobody.status_code, nobody.json()["code"]) == (404, "unknown_song")
+
+
+def test_what_was_played(service, index, env):
+    songs, _ = generated()
+    index.world.put("b1", songs)
+    listener = "b80344d063b5ccb3212f76538f3d9e43d87dca9e"
+    first, second, third = (one.key for one in songs[:3])
+    played(env["POSTGRES_URL"], listener, {first: 3, second: 7, "SOUNKNOWN": 50})
+    path = f"/v1/music/listeners/{listener}/songs"
+    top = service.get(path).json()["answer"]
+    assert [(one["song_key"], one["plays"]) for one in top] == [(second, 7), (first, 3)]
+    assert len(service.get(path, params={"limit": 1}).json()["answer"]) == 1
+    for key, plays in ((second, 7), (third, 0)):
+        said = service.get(f"/v1/music/songs/{quote(key, safe='')}/plays").json()["answer"]
+        assert (said["plays"], said["listeners"]) == (plays, 1 if plays else 0)
+    nobody = service.get("/v1/music/listeners/nobody/songs")
+    assert (nobody.status_code, nobody.json()["code"]) == (404, "unknown_listener")
+    assert service.get("/v1/music/songs/nobody/plays").status_code == 404
 
 
 @pytest.mark.parametrize("term", ["\x00", "😀😀", "'; DROP TABLE music.fact_song; --"])
