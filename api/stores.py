@@ -31,6 +31,8 @@ T = TypeVar("T")
 #: so: together with a thread's start below the 2 s in which a client learns that one is away.
 PATIENCE = 0.7
 LOOK_SECONDS = 1.2
+#: Seconds for which a look is believed by those who ask only whether the systems are there.
+LATELY = 5.0
 #: Seconds that a question may take when they are there.
 DEADLINE = 30.0
 #: Questions at once, and looks at one system: one that hangs must not hide that it is back.
@@ -53,6 +55,8 @@ class System:
         default_factory=lambda: ThreadPoolExecutor(_LOOKS, thread_name_prefix="look")
     )
     looks: int = 0
+    #: When the last look ended, and what it said.
+    looked: tuple[float, str | None] | None = None
 
 
 class Stores:
@@ -87,6 +91,16 @@ class Stores:
         finally:
             self._asked -= 1
 
+    async def looked(self, name: str) -> str | None:
+        """As :meth:`look`, or what a look of lately said.
+
+        For those who need no key: a look may cost money (OpenAI's).
+        """
+        last = self.systems[name].looked
+        if last and time.monotonic() - last[0] < LATELY:
+            return last[1]
+        return await self.look(name)
+
     async def look(self, name: str) -> str | None:
         """Why the system is away; None while it is there."""
         system = self.systems[name]
@@ -103,12 +117,14 @@ class Stores:
         except Exception as error:  # noqa: BLE001  whatever a client raises, it is not there
             reason = _said(error)
         else:
+            system.looked = time.monotonic(), None
             if system.breaker.seen_there():
                 log.info("system_back name=%s", name)
                 await loop.run_in_executor(system.pool, system.again)
             return None
         if not system.breaker.open:
             log.warning("system_away name=%s reason=%s", name, reason)
+        system.looked = time.monotonic(), reason
         system.breaker.seen_away(time.monotonic(), reason)
         return reason
 

@@ -69,9 +69,9 @@ async def live() -> dict[str, str]:
 
 @router.get("/v1/health/ready", response_model=list[SystemHealth], responses={503: {}})
 async def ready(request: Request) -> Response:
-    """Which systems answer; 503 when one does not. Some routes may answer all the same."""
+    """Which systems answered lately; 503 when one did not. Some routes may answer all the same."""
     stores = service.of(request).stores
-    reasons = await asyncio.gather(*map(stores.look, stores.systems))
+    reasons = await asyncio.gather(*map(stores.looked, stores.systems))
     found = [
         # Who asks need not have a key: why a system is away is not for everybody.
         {"name": name, "there": reason is None, "reason": None if reason is None else "away"}
