@@ -66,7 +66,7 @@ class PlaysWorld(World):
     """What the files that count say by now, oldest first."""
 
     said: dict[str, list[Triple]] = field(default_factory=dict)
-    gold_tables: Collection[str] = ("song_plays", "artist_plays")
+    gold_tables: Collection[str] = ("song_details", "song_plays", "artist_plays")
 
     def give(self, batch_id: str) -> None:
         with self.delivered(batch_id, "silver_songs") as delivery, self.pg.connect() as conn:
