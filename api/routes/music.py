@@ -99,7 +99,7 @@ async def song_plays(
 )
 async def listener_songs(
     request: Request,
-    user_id: Annotated[Name, Path(examples=["b80344d063b5ccb3212f76538f3d9e43d87dca9e"])],
+    user_id: Annotated[Name, Path(examples=["0000000000000000000000000000000000000001"])],
     limit: Limit = 10,
 ) -> Response:
     """The songs that a listener played most."""

@@ -59,7 +59,7 @@ def test_songs_by_words_meaning_and_likeness(service, index, env):
 def test_what_was_played(service, index, env):
     songs, _ = generated()
     index.world.put("b1", songs)
-    listener = "b80344d063b5ccb3212f76538f3d9e43d87dca9e"
+    listener = "0000000000000000000000000000000000000001"
     first, second, third = (one.key for one in songs[:3])
     played(env["POSTGRES_URL"], listener, {first: 3, second: 7, "SOUNKNOWN": 50})
     path = f"/v1/music/listeners/{listener}/songs"
