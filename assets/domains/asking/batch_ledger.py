@@ -18,7 +18,7 @@ from assets.domains.asking.claims import Claim, Claimed, claim_parameters, claim
 from assets.domains.asking.ledger import budget_key
 from assets.domains.asking.limits import AskingLimits
 from assets.domains.asking.settlement import Settlement, as_json
-from resources.advisory_locks import Lock, try_to_take
+from resources.advisory_locks import Lock, held_at_once
 
 if TYPE_CHECKING:
     import psycopg
@@ -83,8 +83,13 @@ def batches_of(postgres: PostgresResource, month: date) -> Iterator[Connection |
 
     Two would each list no batch, and each create one. Raises psycopg.OperationalError.
     """
-    with postgres.connect(autocommit=True) as conn:
-        yield conn if try_to_take(conn, Lock.OPENAI_BATCHES, budget_key(month)) else None
+    with (
+        postgres.connect(autocommit=True) as conn,
+        # Given back, not left to the session's end: that comes a moment after its close, and the
+        # next step would find itself busy with nobody.
+        held_at_once(conn, Lock.OPENAI_BATCHES, budget_key(month)) as free,
+    ):
+        yield conn if free else None
 
 
 def intend(

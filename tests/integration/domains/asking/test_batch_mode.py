@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import openai
 import pytest
@@ -233,6 +236,15 @@ def test_one_process_at_a_time_handles_a_months_batches(world, fake):
         assert step(world).busy
     assert not fake.batches.made
     assert not step(world).busy
+
+
+def test_a_turn_ends_before_its_session_does(world):
+    with world.pg.connect(autocommit=True) as session:
+        lasting: Any = SimpleNamespace(connect=lambda **_: nullcontext(session))
+        with batch_ledger.batches_of(lasting, MONTH) as turn:
+            assert turn is session
+        with batch_ledger.batches_of(world.pg, MONTH) as turn:
+            assert turn is not None
 
 
 def test_the_same_prompts_make_the_same_file_and_another_key(world, fake):
