@@ -19,7 +19,7 @@ from api.limits import Bounded
 from api.metrics import Metrics, Timed
 from api.routes import campaigns, domains, images, music, operations, reading
 from api.service import Service
-from assets.pipelines import apply_defaults
+from assets.pipelines import apply_defaults, chosen_pipelines
 
 DESCRIPTION = """
 What quintet's pipelines answer. Every answer names the batch that it rests on, when that was
@@ -28,14 +28,29 @@ stays the same, and `next`, what to do.
 """
 
 
+#: The routes of each pipeline.
+_ROUTERS = {
+    "campaigns": (campaigns.router,),
+    "music": (music.router,),
+    "reading": (reading.router,),
+    "domains": (domains.router,),
+    "images": (images.router,),
+}
+
+
 def create_app() -> FastAPI:
-    """The application; what it talks to is opened when it is first asked for."""
+    """The application; what it talks to is opened when it is first asked for.
+
+    Pipelines that QUINTET_PIPELINES leaves out have no routes, and their systems are not asked.
+    Raises UnknownPipelineError.
+    """
     apply_defaults()
+    pipelines = chosen_pipelines()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(preload)
-        service = Service()
+        service = Service(pipelines)
+        await asyncio.to_thread(preload, service.stores.systems)
         app.state.service, app.state.access = service, service.access
         watching = asyncio.create_task(service.stores.watch())
         try:
@@ -54,8 +69,8 @@ def create_app() -> FastAPI:
     app.add_middleware(Bounded)
     app.state.metrics = Metrics()
     app.add_middleware(Timed, metrics=app.state.metrics)
-    for one in (operations, campaigns, music, reading, domains, images):
-        app.include_router(one.router)
+    for router in (operations.router, *(one for name in pipelines for one in _ROUTERS[name])):
+        app.include_router(router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,19 +25,37 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 16
 _WAIT = 5.0
-#: What answers come from.
-SYSTEMS = ("postgres", "bigquery", "neo4j", "milvus", "typesense", "openai")
+#: What answers of each pipeline come from; keys and the ledger are in Postgres.
+_SYSTEMS = {
+    "campaigns": ("bigquery", "neo4j", "milvus"),
+    "music": ("milvus", "typesense", "openai"),
+    "reading": ("bigquery",),
+}
 
 
-#: What the clients are made of, but pymilvus, which one module imports.
-_SDKS = ("google.cloud.bigquery", "neo4j", "numpy", "openai", "psycopg_pool", "typesense")
+#: What the clients are made of; pymilvus is imported by one module alone.
+_SDKS = {
+    "postgres": "psycopg_pool",
+    "bigquery": "google.cloud.bigquery",
+    "neo4j": "neo4j",
+    "milvus": "numpy",
+    "typesense": "typesense",
+    "openai": "openai",
+}
 
 
-def preload() -> None:
+def systems_of(pipelines: Iterable[str]) -> tuple[str, ...]:
+    """What answers of these pipelines come from."""
+    needed = [name for pipeline in pipelines for name in _SYSTEMS.get(pipeline, ())]
+    return tuple(dict.fromkeys(("postgres", *needed)))
+
+
+def preload(systems: Iterable[str]) -> None:
     """Import what the clients are made of: their first use would wait seconds for it."""
-    for name in _SDKS:
-        importlib.import_module(name)
-    sdk()
+    for name in systems:
+        importlib.import_module(_SDKS[name])
+        if name == "milvus":
+            sdk()
 
 
 class Clients:
@@ -45,7 +63,6 @@ class Clients:
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[Any, ExitStack]] = {}
-        self._locks = {name: threading.Lock() for name in SYSTEMS}
         self._opened_by: dict[str, Callable[[ExitStack], Any]] = {
             "postgres": self._postgres,
             "bigquery": lambda stack: _closing(stack, configured("bigquery").client()),
@@ -54,6 +71,7 @@ class Clients:
             "typesense": lambda stack: stack.enter_context(configured("typesense").client()),
             "openai": lambda stack: stack.enter_context(configured("openai").client()),
         }
+        self._locks = {name: threading.Lock() for name in self._opened_by}
         self._derived: dict[tuple[str, ...], Any] = {}
 
     @contextmanager

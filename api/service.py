@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from api.access import Access
-from api.clients import SYSTEMS, Clients
+from api.clients import Clients, systems_of
 from api.evidence import Evidence, Newest, sent
 from api.problems import ProblemError
 from api.stores import Stores, System
@@ -32,9 +32,9 @@ def _nothing_loaded() -> ProblemError:
 class Service:
     """One for each process."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipelines: Iterable[str]) -> None:
         self.clients = Clients()
-        self.stores = Stores({name: self._system(name) for name in SYSTEMS})
+        self.stores = Stores({name: self._system(name) for name in systems_of(pipelines)})
         self.access = Access(self.stores, self.clients)
         self.evidence = Evidence(self.stores, self.clients, configured("ui").run)
 

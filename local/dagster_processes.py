@@ -1,4 +1,4 @@
-"""Dagster's processes, supervised: of the demo, `make dev` and the tests.
+"""Dagster's processes and the query service, supervised: of the demo, `make dev` and the tests.
 
 Belongs here: declaring, starting and watching them. Does not: the servers they talk to (``stack``),
 pid files and ports (``supervisor``).
@@ -36,10 +36,13 @@ _BIN = Path(sys.executable).parent
 _RUN_SERVER = "jobs.warm.server"
 _RUNS = "runs"
 _CODE = "code"
+_API = "api"
 #: What others call the code location; a workspace that imports it must not call it otherwise.
 _LOCATION = "quintet"
-#: Without these the others go on, if worse: they are started again.
+#: What the others of Dagster's ask.
 _SERVING = (_CODE, _RUNS)
+#: Without these the others go on, if worse: they are started again.
+_SPARED = (*_SERVING, _API)
 #: What sensors.landed looks for, whose import is Dagster's.
 _STOPPING = "stopping"
 #: Creates Dagster's tables once, before two processes would race to.
@@ -191,7 +194,28 @@ def declared(
         workers=Workers(forked_runs, RUNS_GRACE),
     )
     served = {} if instead else {_CODE: code}
-    return {**served, _RUNS: runs, "daemon": daemon, "webserver": ui}
+    asking = {"daemon": daemon, "webserver": ui, _API: _query_service(variables, cwd)}
+    return {**served, _RUNS: runs, **asking}
+
+
+def _query_service(variables: Mapping[str, str], cwd: Path) -> Service:
+    def serve(place: Place) -> Command:
+        path = os.pathsep.join([str(REPOSITORY), *filter(None, [variables.get("PYTHONPATH")])])
+        ui = place.ports.get(_PORT)
+        links = {"QUINTET_UI_URL": f"http://{HOST}:{ui}"} if ui else {}
+        argv = [sys.executable, "-m", "api", "--host", HOST, "--port", str(place.ports[_API])]
+        return Command(argv, {**links, **variables, "PYTHONPATH": path}, cwd)
+
+    return Service(
+        name=_API,
+        systems=("query service",),
+        ports=(_API,),
+        usual_port=8000,
+        command=serve,
+        ready=lambda place: answers_http(f"http://{HOST}:{place.ports[_API]}/v1/health/live"),
+        grace=15.0,
+        patience=300.0,
+    )
 
 
 def stopped_in_turn(services: Mapping[str, Service]) -> list[list[Service]]:
@@ -238,18 +262,23 @@ class DagsterProcesses:
         )
 
     @property
+    def api_url(self) -> str:
+        """Where the query service answers."""
+        return f"http://{HOST}:{self.supervisor.place().ports[_API]}"
+
+    @property
     def url(self) -> str:
         """Where the UI answers."""
         return f"http://{HOST}:{self.supervisor.place().ports[_PORT]}"
 
-    def start(self, *, webserver: bool = True, daemon: bool = True) -> None:
+    def start(self, *, webserver: bool = True, daemon: bool = True, api: bool = False) -> None:
         """Start what is asked for and not running yet; waits for the code server only.
 
         Raises:
             StackError: the port that was asked for is taken, Dagster's storage cannot be used, or
                 the code server does not start.
         """
-        asked = {_CODE: True, _RUNS: daemon, "daemon": daemon, "webserver": webserver}
+        asked = {_CODE: True, _RUNS: daemon, "daemon": daemon, "webserver": webserver, _API: api}
         missing = [
             service
             for name, service in self.services.items()
@@ -321,15 +350,15 @@ class DagsterProcesses:
     def check_alive(self) -> None:
         """Raise DagsterDied when a started process has ended.
 
-        Code server and run server are started again, if not time after time: until then ticks fail
-        and runs start later. What they had started goes on.
+        Code server, run server and query service are started again, if not time after time: until
+        then ticks fail, runs start later and nobody answers. What they had started goes on.
         """
         for name in [*self._spawned]:
             if self._works(name):
                 continue
             now = time.monotonic()
             lately = [at for at in self._again.get(name, ()) if now - at < _LATELY]
-            if name not in _SERVING or len(lately) >= _AGAIN:
+            if name not in _SPARED or len(lately) >= _AGAIN:
                 raise DagsterDied(f"{name} ended:\n{self.log_end(name)}")
             self._again[name] = [*lately, now]
             self.say(f"{name:14} ended; starting it again")

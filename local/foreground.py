@@ -72,18 +72,19 @@ class Foreground:
         errors = [one.error for one in self.stack.up(names, pipelines) if one.error]
         if errors:
             raise Failed("\n".join(errors))
-        self.say("starting Dagster's webserver and daemon")
+        self.say("starting Dagster's webserver and daemon, and the query service")
         env = {**os.environ, **self.stack.env()}
         dagster = DagsterProcesses(env, self.stack.root, port=self.port, say=self.say)
         self.dagster = dagster
-        dagster.start()
+        dagster.start(api=True)
         return dagster
 
     def wait_ready(self) -> None:
-        """Wait for the UI, and say where it is. Raises DagsterDied."""
+        """Wait for UI and query service, and say where they are. Raises DagsterDied."""
         if self.dagster:
             self.dagster.wait_ready()
             self.say(f"Dagster UI: {self.url}")
+            self.say(f"Answers: {self.dagster.api_url}, by a key of `make api-key NAME=…`")
 
     @property
     def url(self) -> str:

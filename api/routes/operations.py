@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from api import service
 from api.access import needs
 from api.problems import ProblemError, responses
-from assets.pipelines import PIPELINES, declaration
+from assets.pipelines import chosen_pipelines, declaration
 from landing.arrival import ledger, standing
 from landing.arrival.states import ALL_STATES, LOADED
 
@@ -136,7 +136,11 @@ def _ledger(
 
 
 def _sources() -> list[tuple[str, str]]:
-    return [(name, files.source_name) for name in PIPELINES for files in declaration(name).landed]
+    return [
+        (name, files.source_name)
+        for name in chosen_pipelines()
+        for files in declaration(name).landed
+    ]
 
 
 def _backlog(connection: Any, pipeline: str, source: str) -> Backlog:

@@ -11,6 +11,13 @@ from api.app import create_app
 from migrations.upgrade import upgrade
 
 
+@pytest.fixture(autouse=True)
+def every_pipeline(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are routes of all, whatever servers a test needs."""
+    monkeypatch.setenv("QUINTET_PIPELINES", "")
+    assert env["POSTGRES_URL"]
+
+
 @pytest.fixture
 def service(env: dict[str, str]) -> Iterator[TestClient]:
     """The application in this process, with a key of scope ``read`` in every request."""

@@ -43,7 +43,7 @@ def ended(logs: Path, *names: str) -> tuple[DagsterProcesses, Supervisor, list[s
     return dagster, supervisor, said
 
 
-@pytest.mark.parametrize("name", ["code", "runs"])
+@pytest.mark.parametrize("name", ["code", "runs", "api"])
 def test_who_serves_is_started_again_and_that_is_said(tmp_path: Path, name: str) -> None:
     dagster, supervisor, said = ended(tmp_path, name)
     dagster.check_alive()
