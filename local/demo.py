@@ -16,12 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from local.demos import DEMOS
-from local.demos.pipeline import Figures, Landed, PipelineDemo
+from local.demos.asking import RefusedError, query_service
+from local.demos.pipeline import Answer, Figures, Landed, PipelineDemo
 from local.foreground import Failed, Foreground
 from local.pipelines import selected
 from local.progress import Progress, counted
 from local.stack import DEFAULT_ROOT, Stack
 from local.waiting import Waiting
+from resources.postgres import PostgresResource
 
 #: Seconds within which everything that landed must be processed.
 TIMEOUT = 900.0
@@ -86,18 +88,30 @@ def _run(
         figures = _wait(demo, landed[demo.name], foreground, waiting)
         seconds = time.monotonic() - began
         found = list(demo.verify(figures))
-        problems += [f"{demo.name}: {problem}" for problem in found]
-        answer = demo.answer() if not found else []
+        answer = Answer([])
+        if not found:
+            answer = _asked(demo, foreground)
+            found += [f"asked over HTTP: {problem}" for problem in answer.problems]
         print(_table(demo.name, figures, seconds))
-        print("\n".join(answer) + "\n", flush=True)
+        print("\n".join(answer.lines) + "\n", flush=True)
         report["pipelines"][demo.name] = {  # type: ignore[index]
             **{k: v for k, v in asdict(figures).items() if k != "errors"},
             "accepted": figures.accepted,
             "seconds": round(seconds, 1),
-            "answer": list(answer),
+            "answer": list(answer.lines),
             "problems": found,
         }
+        problems += [f"{demo.name}: {problem}" for problem in found]
     return report, problems
+
+
+def _asked(demo: PipelineDemo, foreground: Foreground) -> Answer:
+    postgres = PostgresResource(url=foreground.stack.env()["POSTGRES_URL"])
+    try:
+        with query_service(foreground.api_url, postgres) as service:
+            return demo.answer(service)
+    except RefusedError as error:
+        return Answer([], [str(error)])
 
 
 def _wait(

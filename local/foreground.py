@@ -91,6 +91,11 @@ class Foreground:
         """Where the UI answers; empty before it was started."""
         return self.dagster.url if self.dagster else ""
 
+    @property
+    def api_url(self) -> str:
+        """Where the query service answers; empty before it was started."""
+        return self.dagster.api_url if self.dagster else ""
+
     def log_end(self) -> str:
         """The last lines of the daemon's log."""
         return self.dagster.log_end("daemon") if self.dagster else ""

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from assets.reading.answers import READ_BEYOND, category_shares
+from assets.reading.answers import READ_BEYOND, CategoryShares, category_shares
 from resources.bigquery import BigQueryResource
 
 
@@ -24,8 +24,12 @@ def lines(env: Mapping[str, str], user_id: int, query_date: date) -> list[str]:
         project=env["GOOGLE_CLOUD_PROJECT"], api_endpoint=env.get("BIGQUERY_API_ENDPOINT", "")
     )
     with bigquery.client() as client:
-        found = category_shares(client, env["READING_DATASET"], user_id, query_date)
-    asked = f"user {user_id} on {query_date} (events of {found.first} to {found.last}):"
+        return told(category_shares(client, env["READING_DATASET"], user_id, query_date))
+
+
+def told(found: CategoryShares) -> list[str]:
+    """As :func:`lines`, of an answer."""
+    asked = f"user {found.user_id} on {found.last} (events of {found.first} to {found.last}):"
     width = max((len(one.category) for one in found.categories), default=0)
     shown = [
         f"  {one.category:<{width}} {one.share:6.1%} ({one.events} of {found.events})"

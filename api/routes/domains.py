@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/domains", tags=["domains"], dependencies=[Depends
 
 
 @router.get(
-    "/{domain}/description",
+    "/{domain:path}/description",
     response_model=Answered[answers.Description],
     responses=responses(404, 409),
 )

@@ -6,10 +6,13 @@ Belongs here: what is loaded, recounted and asked. Does not: the course of the d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from local.demos.pipeline import Figures, Landed, PipelineDemo, ledger_figures
+from local.demos import campaigns_recount as recount
+from local.demos.asking import QueryService
+from local.demos.pipeline import Answer, Figures, Landed, PipelineDemo, ledger_figures
 from resources.bigquery import BigQueryResource, table_id
 from resources.bigquery import run as query
 from resources.gcs import GcsResource
@@ -94,39 +97,31 @@ class CampaignsDemo(PipelineDemo):
             ]
         return problems
 
-    def answer(self) -> Sequence[str]:
+    def answer(self, service: QueryService) -> Answer:
         """The five users most similar to one who took part in a campaign, and their campaigns."""
-        from assets.campaigns import answers
-
         with self._postgres().connect() as connection:
             row = connection.execute(
                 "SELECT user_id FROM campaigns.record WHERE message_hash IS NOT NULL "
                 "AND campaign IS NOT NULL GROUP BY user_id ORDER BY count(*) DESC, user_id LIMIT 1"
             ).fetchone()
-        if row is None:
-            return ["No user has both a message and a campaign."]
-        user = str(row[0])
-        with self._neo4j().driver() as driver, self._bigquery().client() as bigquery:
-            milvus = self._milvus().client()
+            if row is None:
+                return Answer(["No user has both a message and a campaign."])
+            user = str(row[0])
+            found = service.ask("v1", "campaigns", "users", user, "recommendations")["answer"]
+            client = self._milvus().client()
             try:
-                stores = answers.stores(
-                    milvus,
-                    driver,
-                    bigquery,
-                    profiles=self.env["CAMPAIGNS_MILVUS_PROFILES"],
-                    database=self.env["NEO4J_DATABASE"],
-                    dataset=self.env["CAMPAIGNS_DATASET"],
-                )
-                found = answers.recommendation(stores, user)
+                profiles = self.env["CAMPAIGNS_MILVUS_PROFILES"]
+                wrong = list(recount.problems(found, user, client, profiles, connection))
             finally:
-                milvus.close()
+                client.close()
         lines = [f"  The users most similar to {user}, and their campaigns by engagement:"]
-        lines += [f"    {s.user_id:<12} {s.score:.6f}" for s in found.similar]
+        lines += [f"    {one['user_id']:<12} {one['score']:.6f}" for one in found["similar"]]
         lines += [
-            f"    {c.campaign:<28} {c.events} events by {c.users} of them, last {c.last_at:%F %T}"
-            for c in found.campaigns
+            f"    {one['campaign']:<28} {one['events']} events by {one['users']} of them,"
+            f" last {datetime.fromisoformat(one['last_at']):%F %T}"
+            for one in found["campaigns"]
         ]
-        return lines
+        return Answer(lines, wrong)
 
     def _files(self) -> Sequence[Path]:
         if self.data_dir is not None:

@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from assets.domains import answers
 from assets.pipelines import defaults
 from landing.stores.s3 import S3Store
-from local.demos.pipeline import Figures, Landed, PipelineDemo, ledger_figures
+from local.demos.asking import QueryService
+from local.demos.pipeline import Answer, Figures, Landed, PipelineDemo, ledger_figures
 from local.shop_database import load
 from resources.postgres import PostgresResource
 from resources.s3 import S3Resource
@@ -77,18 +77,22 @@ class DomainsDemo(PipelineDemo):
         ][:SHOWN]
         return problems
 
-    def answer(self) -> Sequence[str]:
+    def answer(self, service: QueryService) -> Answer:
         """Where the files are, what they cost, and a few descriptions."""
         manifest, rows = self._published()
         counts = f"{manifest['published']:,} of {manifest['domains']:,} domains described"
         rejected = f"{manifest['rejected']:,} rejected {manifest['rejected_by_reason'] or ''}"
         lines = [f"  {counts} for ${manifest['cost_dollars']:.2f}, {rejected}"]
         lines += [f"  Telegram: {self._messages()[-1]['text'].splitlines()[0]}"]
-        with self._postgres().connect() as connection:
-            one = answers.description(connection, rows[0]["domain"], MONTH)
-        lines += [f"  {one.domain}, {one.category or 'no category'}:" if one else "  nothing"]
-        lines += [f"    {row['domain']}: {row['description'][:110]}…" for row in rows[:SHOWN]]
-        return lines
+        wrong = []
+        for row in rows[:SHOWN]:
+            asked = ("v1", "domains", row["domain"], "description")
+            said = service.ask(*asked, month=MONTH)["answer"]
+            of = f"{said['domain']}, {said['category'] or 'no category'}"
+            lines.append(f"    {of}: {said['description'][:100]}…")
+            if said["description"] != row["description"]:
+                wrong.append(f"{row['domain']} is described as {said['description']!r}")
+        return Answer(lines, wrong)
 
     def _messages(self) -> list[dict[str, Any]]:
         """What the stand-in of Telegram was sent."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +19,15 @@ from assets.images import answers
 from assets.pipelines import defaults
 from landing.stores.listing import pages
 from landing.stores.minio import MinioStore
-from local.demos.pipeline import Figures, Landed, PipelineDemo, SinkFigures, ledger_figures
+from local.demos.asking import QueryService
+from local.demos.pipeline import (
+    Answer,
+    Figures,
+    Landed,
+    PipelineDemo,
+    SinkFigures,
+    ledger_figures,
+)
 from resources.minio import MinioResource
 from resources.postgres import PostgresResource
 
@@ -99,25 +108,31 @@ class ImagesDemo(PipelineDemo):
             problems.append(f"the task {_REFUSED} is {refused.state}: {refused.problems}")
         return problems
 
-    def answer(self) -> Sequence[str]:
+    def answer(self, service: QueryService) -> Answer:
         """How each task ended."""
         with self._postgres().connect() as connection:
             products, images = answers.products(connection)
-            tasks = [answers.task(connection, name) for name in (*self._expected, _REFUSED)]
-        lines = [f"  {products:,} products, {images:,} of them with an image"]
-        for one in tasks:
-            counts = ", ".join(f"{count:,} {status}" for status, count in one.counts.items())
-            told = counts or "; ".join(one.problems)
-            lines.append(f"  {one.task_id}: {one.state}, {told}")
+        lines, wrong = [f"  {products:,} products, {images:,} of them with an image"], []
+        for name in (*self._expected, _REFUSED):
+            one = service.ask("v1", "images", "tasks", name)
+            counts = ", ".join(f"{count:,} {status}" for status, count in one["counts"].items())
+            lines.append(f"  {name}: {one['state']}, {counts or '; '.join(one['problems'])}")
+            counted = Counter(row["status"] for row in self._rows(name)) if counts else {}
+            if counted != one["counts"]:
+                wrong.append(f"{name}: {one['counts']} said, its metadata has {dict(counted)}")
         lines.append(f"  s3://{self._name('IMAGES_RESULTS_BUCKET')}/<task>/ has the images")
-        return lines
+        return Answer(lines, wrong)
+
+    def _rows(self, name: str) -> list[dict[str, str]]:
+        """A task's metadata, read without the pipeline's code."""
+        text = self._store("IMAGES_RESULTS_BUCKET").get(f"{name}/metadata.csv").decode()
+        return list(csv.DictReader(io.StringIO(text, newline="")))
 
     def _task(self, name: str, *, alone: bool) -> Iterator[str]:
         """What is wrong with a task's results, read without the pipeline's code."""
         requested, usable = self._expected[name]
         store = self._store("IMAGES_RESULTS_BUCKET")
-        text = store.get(f"{name}/metadata.csv").decode()
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        rows = self._rows(name)
         good = [row for row in rows if row["status"] == "ok"]
         result = json.loads(store.get(f"{name}/result.json"))
         if alone and (len(rows), len(good)) != (requested, usable):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from local.demos.asking import QueryService
 from resources.postgres import PostgresResource
 
 FINISHED = ("loaded", "loaded_with_rejects")
@@ -115,6 +116,14 @@ def ledger_figures(postgres: PostgresResource, landed: Sequence[Landed]) -> Figu
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One real answer as lines of text; ``problems`` is how it differs from a recount."""
+
+    lines: Sequence[str]
+    problems: Sequence[str] = ()
+
+
 class PipelineDemo(ABC):
     """One pipeline's part of the demo."""
 
@@ -142,5 +151,8 @@ class PipelineDemo(ABC):
         """What is not as it should be, recounted in the sinks; empty when all is right."""
 
     @abstractmethod
-    def answer(self) -> Sequence[str]:
-        """One real answer of this pipeline, as lines of text."""
+    def answer(self, service: QueryService) -> Answer:
+        """What the query service says of this pipeline, and what a recount says otherwise.
+
+        Raises RefusedError.
+        """

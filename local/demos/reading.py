@@ -11,15 +11,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import ClassVar
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar
 
-from assets.reading.answers import warehouse_of
+from assets.reading.answers import CategoryShare, CategoryShares, warehouse_of
 from assets.sinks.bigquery import Warehouse
-from local.demos.pipeline import Figures, Landed, PipelineDemo, ledger_figures
-from local.demos.reading_found import Expected, left_by_others
+from local.demos.asking import QueryService
+from local.demos.pipeline import Answer, Figures, Landed, PipelineDemo, ledger_figures
+from local.demos.reading_found import TOLERANCE, Expected, left_by_others
 from local.demos.reading_input import Input, real_input, sample_input
-from local.reading_answer import lines
+from local.reading_answer import told
 from resources.bigquery import BigQueryResource
 from resources.gcs import GcsResource
 from resources.postgres import PostgresResource
@@ -133,15 +134,28 @@ class ReadingDemo(PipelineDemo):
         with self._warehouse() as warehouse:
             return [*problems, *self._expected.problems(warehouse)]
 
-    def answer(self) -> Sequence[str]:
-        """The categories that the busiest reader of the two weeks reads, straight from BigQuery."""
+    def answer(self, service: QueryService) -> Answer:
+        """The categories that the busiest reader of the two weeks reads."""
         user_id = self._expected.busiest(frozenset(event[0] for event in self._input.events))
-        asked, *told = lines(self.env, user_id, self._input.query_date)
-        shown = [f"  Read to the end by {asked}"]
-        shown += [f"  {line}" for line in told[:SHOWN_CATEGORIES]]
-        if len(told) > SHOWN_CATEGORIES:
-            shown.append(f"    … and {len(told) - SHOWN_CATEGORIES} more")
-        return shown
+        asked = {"query_date": self._input.query_date.isoformat()}
+        found = service.ask("v1", "reading", "users", str(user_id), "categories", **asked)["answer"]
+        counted = self._expected.shares[user_id]
+        said = {one["category"]: one["share"] for one in found["categories"]}
+        wrong = [
+            f"{category} of user {user_id}: {said.get(category)} said, {counted.get(category)} "
+            "counted"
+            for category in sorted({*said, *counted})
+            if abs(said.get(category, 0) - counted.get(category, 0)) > TOLERANCE
+        ]
+        old = service.ask("user_content", "", user_id=user_id, **asked)
+        if old != said:
+            wrong.append(f"the old address says {old} of user {user_id}")
+        title, *shares = told(_read(found))
+        shown = [f"  Read to the end by {title}"]
+        shown += [f"  {line}" for line in shares[:SHOWN_CATEGORIES]]
+        if len(shares) > SHOWN_CATEGORIES:
+            shown.append(f"    … and {len(shares) - SHOWN_CATEGORIES} more")
+        return Answer(shown, wrong)
 
     def _publish(self, kind: str, messages: Sequence[bytes]) -> Sequence[str]:
         """The ids that Pub/Sub gave the messages."""
@@ -203,3 +217,10 @@ class ReadingDemo(PipelineDemo):
 
     def _postgres(self) -> PostgresResource:
         return PostgresResource(url=self.env["POSTGRES_URL"])
+
+
+def _read(sent: Mapping[str, Any]) -> CategoryShares:
+    """An answer as it was before it was sent."""
+    categories = tuple(CategoryShare(**one) for one in sent["categories"])
+    first, last = (date.fromisoformat(sent[name]) for name in ("first", "last"))
+    return CategoryShares(sent["user_id"], first, last, categories)

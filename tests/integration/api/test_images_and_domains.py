@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -72,3 +73,18 @@ def test_a_domain_of_a_month_or_of_the_latest(service, postgres):
     none = service.get("/v1/domains/b.de/description")
     assert (none.status_code, none.json()["code"]) == (404, "unknown_domain")
     assert service.get("/v1/domains/a.de/description?month=2025-13").status_code == 422
+
+
+def test_a_domain_is_whatever_the_source_calls_it(service, postgres):
+    ensure(postgres, PUBLISHED)
+    names = ["<b>bold</b>.example", "a b.de", "ümlaut.de", "50%.de", "a.de?month=1999-01", "x#y"]
+    for name in names:
+        postgres.execute(
+            "INSERT INTO domains.published_description"
+            " (month, domain, category, description, prompt_hash)"
+            " VALUES ('2025-03-01', %s, NULL, %s, 'h')",
+            (name, f"It is {name}"),
+        )
+    for name in names:
+        said = service.get(f"/v1/domains/{quote(name, safe='')}/description").json()["answer"]
+        assert (said["domain"], said["description"]) == (name, f"It is {name}")
