@@ -13,6 +13,7 @@ from fastapi import Request, Response
 
 from api.access import Access
 from api.clients import SYSTEMS, Clients
+from api.downloads import Downloads
 from api.evidence import Evidence, Newest, sent
 from api.problems import ProblemError
 from api.stores import Stores, System
@@ -36,6 +37,7 @@ class Service:
         self.clients = Clients()
         self.stores = Stores({name: self._system(name) for name in SYSTEMS})
         self.access = Access(self.stores, self.clients)
+        self.downloads = Downloads()
         self.evidence = Evidence(self.stores, self.clients, configured("ui").run)
 
     def _system(self, name: str) -> System:
@@ -64,6 +66,7 @@ class Service:
 
     def close(self) -> None:
         """Give everything up."""
+        self.downloads.close()
         self.stores.close()
         self.clients.close()
 
