@@ -73,6 +73,10 @@ def load(env) -> None:
             " state) VALUES ('shoes', %s, 'h', 's3://requests/one.json', %s, 'running')",
             (Jsonb({}), datetime.now(UTC)),
         )
+        connection.execute(
+            "INSERT INTO images.image_task_item (task_id, number, product_id, extension, status)"
+            " VALUES ('shoes', 1, 7, 'png', 'corrupt')"
+        )
 
 
 def test_every_question_is_answered(env, tmp_path, capsys):
@@ -93,7 +97,10 @@ def test_every_question_is_answered(env, tmp_path, capsys):
             assert len(questions()) >= 17
             for question in questions():
                 said = processes.output_of(["bash", "-c", question], env=asking)
-                assert "/metrics" in question or json.loads(said) is not None, question
+                if "format=" in question:
+                    assert "complete" in said.splitlines()[-1], question
+                else:
+                    assert "/metrics" in question or json.loads(said) is not None, question
         finally:
             service.terminate()
             # Requests in progress end first, then it dies of the signal, as a shell expects.
