@@ -17,7 +17,16 @@ from api import problems
 from api.clients import preload
 from api.limits import Bounded
 from api.metrics import Metrics, Timed
-from api.routes import campaigns, domains, image_lists, images, music, operations, reading
+from api.routes import (
+    campaigns,
+    domains,
+    image_lists,
+    images,
+    music,
+    operations,
+    operations_lists,
+    reading,
+)
 from api.service import Service
 from assets.pipelines import apply_defaults
 
@@ -54,7 +63,16 @@ def create_app() -> FastAPI:
     app.add_middleware(Bounded)
     app.state.metrics = Metrics()
     app.add_middleware(Timed, metrics=app.state.metrics)
-    for one in (operations, campaigns, music, reading, domains, images, image_lists):
+    for one in (
+        operations,
+        operations_lists,
+        campaigns,
+        music,
+        reading,
+        domains,
+        images,
+        image_lists,
+    ):
         app.include_router(one.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app

@@ -27,10 +27,14 @@ CONNECTIONS = 16
 _WAIT = 5.0
 #: What answers come from.
 SYSTEMS = ("postgres", "bigquery", "neo4j", "milvus", "typesense", "openai")
-
+#: Where rejected rows lie: opened for the time of one question.
+BUCKETS = ("gcs", "s3", "minio")
 
 #: What the clients are made of, but pymilvus, which one module imports.
-_SDKS = ("google.cloud.bigquery", "neo4j", "numpy", "openai", "psycopg_pool", "typesense")
+_SDKS = (
+    "boto3", "google.cloud.bigquery", "google.cloud.storage", "minio", "neo4j", "numpy", "openai",
+    "polars", "psycopg_pool", "typesense",
+)  # fmt: skip
 
 
 def preload() -> None:
@@ -102,6 +106,8 @@ class Clients:
 
     def forget(self, system: str) -> None:
         """Open a new client when the system is asked next: what it knew may be of another life."""
+        if system in BUCKETS:
+            return
         with self._locks[system]:
             for key in [key for key in self._derived if key[0] == system]:
                 self._derived.pop(key, None)

@@ -84,7 +84,7 @@ class Downloads:
     async def response(
         self,
         stores: Stores,
-        needed: Sequence[str],
+        perhaps: Sequence[str],
         opening: Opening,
         *,
         columns: Sequence[str],
@@ -103,7 +103,7 @@ class Downloads:
         self._open += 1
         reading = _Reading(opening)
         try:
-            first = await stores.ask(needed, reading.next)
+            first = await stores.ask(["postgres"], reading.next, perhaps=perhaps)
         except BaseException:
             self._ended(reading)
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -87,16 +87,6 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-#: Opens, for the time of one question, what a list is read with; Postgres' connection mostly.
-Reading = Callable[[Clients], AbstractContextManager[Any]]
-
-
-@contextmanager
-def _postgres(clients: Clients) -> Iterator[Any]:
-    with clients.postgres() as connection:
-        yield connection
-
-
 async def answer(
     request: Request,
     asked: Asked,
@@ -105,25 +95,25 @@ async def answer(
     name: str,
     rests_on: Newest | None = None,
     first: Callable[[Any], object] | None = None,
-    needed: Sequence[str] = ("postgres",),
-    reading: Reading = _postgres,
+    perhaps: Sequence[str] = (),
 ) -> Response:
     """A page, or a file of that name.
 
-    ``first`` is asked before, with what the list is read with; it may raise. Raises as
+    ``first`` is asked before, of the same connection; it may raise. ``perhaps`` are the systems
+    that it may ask beside Postgres. Raises as
     Service.answer does, and ProblemError (422) for a cursor of another list.
     """
     of = service.of(request)
 
     def found(clients: Clients) -> Any:
-        with reading(clients) as connection:
+        with clients.postgres() as connection:
             if first:
                 first(connection)
             return listing.page(connection, asked.limit, asked.cursor)
 
     @contextmanager
     def opening() -> Iterator[Any]:
-        with reading(of.clients) as connection:
+        with of.clients.postgres() as connection:
             if first:
                 first(connection)
             yield listing.blocks(connection, asked.cursor)
@@ -132,13 +122,13 @@ async def answer(
         if asked.form != "json":
             held = await of.evidence.of(rests_on) if rests_on else None
             return await of.downloads.response(
-                of.stores, needed, opening, columns=listing.columns, form=asked.form, name=name,
+                of.stores, perhaps, opening, columns=listing.columns, form=asked.form, name=name,
                 headers={"Vary": "Accept", RESTS_ON: _told(held)},
             )  # fmt: skip
         if rests_on:
-            said = await of.answer(request, rests_on, needed, found)
+            said = await of.answer(request, rests_on, ["postgres"], found, perhaps)
         else:
-            page = await of.stores.ask(needed, lambda: found(of.clients))
+            page = await of.stores.ask(["postgres"], lambda: found(of.clients), perhaps=perhaps)
             said = sent(request, page, None)
     except BrokenCursorError as error:
         raise _broken(error) from None

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from api.access import Access
-from api.clients import SYSTEMS, Clients
+from api.clients import BUCKETS, SYSTEMS, Clients
 from api.downloads import Downloads
 from api.evidence import Evidence, Newest, sent
 from api.problems import ProblemError
@@ -35,7 +35,7 @@ class Service:
 
     def __init__(self) -> None:
         self.clients = Clients()
-        self.stores = Stores({name: self._system(name) for name in SYSTEMS})
+        self.stores = Stores({name: self._system(name) for name in (*SYSTEMS, *BUCKETS)})
         self.access = Access(self.stores, self.clients)
         self.downloads = Downloads()
         self.evidence = Evidence(self.stores, self.clients, configured("ui").run)

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assets.domains.months import Month
+from assets.domains.spending import Spent, spending
 from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
     import psycopg
+
+__all__ = ["Description", "Spent", "description", "rests_on", "spending"]
 
 _DESCRIPTION = """
 SELECT month, domain, category, description FROM domains.published_description
