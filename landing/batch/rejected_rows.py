@@ -32,9 +32,16 @@ Opening = Callable[[str, str, str], AbstractContextManager[ObjectStore]]
 GONE = "quarantine_gone"
 _BATCHES_AT_ONCE = 100
 _BATCHES = """
-SELECT q.batch_id, b.pipeline, b.source, q.bucket, q.key
+SELECT q.batch_id, b.pipeline, b.source, q.bucket, q.key, o.version
 FROM landing.quarantine q JOIN landing.batch b USING (batch_id)
-WHERE (%(source)s::text IS NULL OR b.source = %(source)s)
+LEFT JOIN (
+    SELECT batch_id, version FROM landing.object_version
+    WHERE source = %(source)s AND key = %(object)s
+        AND (%(version)s::text IS NULL OR version = %(version)s)
+    ORDER BY seq DESC LIMIT 1
+) AS o USING (batch_id)
+WHERE (%(object)s::text IS NULL OR o.batch_id IS NOT NULL)
+    AND (%(source)s::text IS NULL OR b.source = %(source)s)
     AND (%(batch)s::text IS NULL OR q.batch_id = %(batch)s)
     AND (%(last)s::text IS NULL OR q.batch_id < %(last)s)
     AND (%(reason)s::text IS NULL OR q.reasons ? %(reason)s)
@@ -70,12 +77,18 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRows:
-    """Those of the newest batch before others, each batch's in their order."""
+    """Those of the newest batch before others, each batch's in their order.
+
+    ``key`` is an object's of ``source``, then only what was rejected of its ``version`` is listed,
+    or of the one that came last.
+    """
 
     opened: Opening
     source: str | None = None
     batch_id: str | None = None
     reason: str | None = None
+    key: str | None = None
+    version: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -103,7 +116,7 @@ class RejectedRows:
 
     @property
     def _digest(self) -> bytes:
-        asked = repr((self.source, self.batch_id, self.reason))
+        asked = repr((self.source, self.batch_id, self.reason, self.key, self.version))
         return blake2b(f"rejected rows {asked}".encode(), digest_size=9).digest()
 
     def _place(self, cursor: str | None) -> tuple[str | None, int]:
@@ -132,7 +145,8 @@ class RejectedRows:
                 _BATCHES,
                 {
                     "source": self.source, "batch": batch_id or self.batch_id, "last": last,
-                    "reason": self.reason, "limit": _BATCHES_AT_ONCE,
+                    "reason": self.reason, "object": self.key, "version": self.version,
+                    "limit": _BATCHES_AT_ONCE,
                 },
             ).fetchall()  # fmt: skip
             yield from found
@@ -141,14 +155,17 @@ class RejectedRows:
             last = found[-1][0]
 
     def _of_batch(self, batch: tuple[str, ...], number: int) -> Iterator[RejectedRow]:
-        batch_id, pipeline, source, bucket, key = batch
+        batch_id, pipeline, source, bucket, key, version = batch
         with self.opened(pipeline, source, bucket) as store:
             at = 0
             try:
                 for frame in quarantine.read(store, key, rows=BLOCK_ROWS):
                     shown = frame.select(_COLUMNS).iter_rows() if at + len(frame) > number else ()
                     for place, row in enumerate(shown, at + 1):
-                        if place > number and self.reason in {None, row[4]}:
+                        asked = self.reason in {None, row[4]} and (
+                            self.key is None or (self.key, version) == row[1:3]
+                        )
+                        if asked and place > number:
                             yield RejectedRow(batch_id, place, pipeline, source, *row)
                     at += len(frame)
             except KeyError:

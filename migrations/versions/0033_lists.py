@@ -15,6 +15,8 @@ depends_on = None
 
 UPGRADE = """
 CREATE INDEX image_task_newest ON images.image_task (requested_at DESC, task_id DESC);
+-- A source's objects in the order in which they came, however many others came meanwhile.
+CREATE INDEX object_version_source ON landing.object_version (source, seq);
 """
 
 
@@ -23,4 +25,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP INDEX images.image_task_newest")
+    op.execute("DROP INDEX images.image_task_newest, landing.object_version_source")

@@ -74,6 +74,20 @@ def load(env) -> None:
             (Jsonb({}), datetime.now(UTC)),
         )
         connection.execute(
+            "INSERT INTO music.artist_performance (artist_key, artist, songs)"
+            " VALUES ('ARD7TVE1187B99BFB1', 'Casual', 1)"
+        )
+        connection.execute(
+            "INSERT INTO music.album_performance (album_key, album, artists, songs)"
+            " VALUES ('300848', 'Fear Itself', '{Casual}', 1)"
+        )
+        connection.execute(
+            "INSERT INTO landing.object_version (source, store, bucket, key, version, size,"
+            " modified_at, seen_at) VALUES ('music_minio', 'minio', %s, 'songs/one.json', '1', 1,"
+            " now(), now())",
+            (env["MUSIC_RAW_BUCKET"],),
+        )
+        connection.execute(
             "INSERT INTO images.image_task_item (task_id, number, product_id, extension, status)"
             " VALUES ('shoes', 1, 7, 'png', 'corrupt')"
         )
