@@ -19,6 +19,7 @@ from api.limits import Bounded
 from api.metrics import Metrics, Timed
 from api.routes import (
     campaigns,
+    domain_months,
     domains,
     image_lists,
     images,
@@ -73,6 +74,7 @@ def create_app() -> FastAPI:
         music_catalogue,
         music_files,
         reading,
+        domain_months,
         domains,
         images,
         image_lists,

@@ -17,9 +17,11 @@ from pydantic import BaseModel, Field
 
 from api import problems, service
 from api.clients import Clients
+from api.downloads import Opening
 from api.evidence import Newest, RestsOn, sent
 from api.parameters import Name
 from api.problems import ProblemError
+from api.service import Service, require_loaded
 from api.tabular import MEDIA_TYPES, Format
 from resources.keyset import BrokenCursorError, Pages
 
@@ -120,10 +122,9 @@ async def answer(
 
     try:
         if asked.form != "json":
-            held = await of.evidence.of(rests_on) if rests_on else None
-            return await of.downloads.response(
-                of.stores, perhaps, opening, columns=listing.columns, form=asked.form, name=name,
-                headers={"Vary": "Accept", RESTS_ON: _told(held)},
+            return await _file(
+                of, listing, asked.form,
+                name=name, rests_on=rests_on, opening=opening, perhaps=perhaps,
             )  # fmt: skip
         if rests_on:
             said = await of.answer(request, rests_on, ["postgres"], found, perhaps)
@@ -134,6 +135,27 @@ async def answer(
         raise _broken(error) from None
     said.headers["Vary"] = "Accept"
     return said
+
+
+async def _file(
+    of: Service,
+    listing: Pages[Any],
+    form: Format,
+    *,
+    name: str,
+    rests_on: Newest | None,
+    opening: Opening,
+    perhaps: Sequence[str],
+) -> Response:
+    held = await of.evidence.of(rests_on) if rests_on else None
+    try:
+        return await of.downloads.response(
+            of.stores, perhaps, opening, columns=listing.columns, form=form, name=name,
+            headers={"Vary": "Accept", RESTS_ON: _told(held)},
+        )  # fmt: skip
+    except Exception as error:
+        require_loaded(error, held)
+        raise
 
 
 def _told(rests_on: RestsOn | None) -> str:
