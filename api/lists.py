@@ -19,7 +19,7 @@ from api import problems, service
 from api.clients import Clients
 from api.downloads import Opening
 from api.evidence import Newest, RestsOn, sent
-from api.parameters import Name
+from api.parameters import Cursor
 from api.problems import ProblemError
 from api.service import Service, require_loaded
 from api.tabular import MEDIA_TYPES, Format
@@ -53,7 +53,7 @@ def asked(
         int, Query(ge=1, le=MOST_ROWS, description="Rows of a page; files have all.")
     ] = 50,
     cursor: Annotated[
-        Name | None, Query(max_length=6_000, description="`next` of the page before this one.")
+        Cursor | None, Query(description="`next` of the page before this one.")
     ] = None,
     form: Annotated[
         Literal["json", "csv", "ndjson"] | None,

@@ -24,6 +24,8 @@ from datetime import UTC, date, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
+import msgspec
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -39,7 +41,10 @@ BLOCK_ROWS = 500
 IDLE_SECONDS = 60
 _BIGINT = range(-(2**63), 2**63)
 _DIGEST_BYTES = 9
-_LONGEST = 6_000
+#: Characters of a long text that are compared, and of the longest cursor, which is of a key that an
+#: index holds (2,704 bytes).
+_COMPARED = 300
+MOST_CHARACTERS = 6_000
 
 
 class BrokenCursorError(ValueError):
@@ -48,17 +53,29 @@ class BrokenCursorError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """A column that a list is sorted by. Unknown values come last in either direction."""
+    """A column that a list is sorted by. Unknown values come last in either direction.
+
+    Of a ``long`` text only the first characters count, so that it fits into an address; those that
+    begin alike are in the order of what is behind.
+    """
 
     column: str
     kind: Kind
     descending: bool = False
     nullable: bool = False
+    long: bool = False
 
     @property
     def expression(self) -> str:
         """The column as it is compared: texts by their bytes, in every database."""
-        return f"listed.{self.column}" + (' COLLATE "C"' if self.kind == "text" else "")
+        shown = f"listed.{self.column}"
+        if self.long:
+            shown = f"left({shown}, {_COMPARED})"
+        return shown + (' COLLATE "C"' if self.kind == "text" else "")
+
+    def compared(self, value: Any) -> Any:
+        """What of a row's value is compared."""
+        return value[:_COMPARED] if self.long and value is not None else value
 
     @property
     def order(self) -> str:
@@ -122,7 +139,10 @@ class Listing(Generic[T]):
         bound["page_limit"] = limit + 1
         found = connection.execute(f"{statement} LIMIT %(page_limit)s", bound).fetchall()
         rows, width = found[:limit], len(self.columns)
-        behind = cursor_of(self.digest, rows[-1][width:]) if len(found) > limit else None
+        behind = None
+        if len(found) > limit:
+            last = zip(self.order, rows[-1][width:], strict=True)
+            behind = cursor_of(self.digest, [by.compared(value) for by, value in last])
         return Page([self.row(*one[:width]) for one in rows], behind)
 
     def blocks(
@@ -206,14 +226,14 @@ def _bound(n: int, one: By) -> str:
 
 def cursor_of(digest: bytes, values: Sequence[Any]) -> str:
     """An opaque text that stands for the place behind a row with these sort values."""
-    said = json.dumps([_written(one) for one in values], separators=(",", ":")).encode()
+    said = msgspec.msgpack.encode([_written(one) for one in values])
     return base64.urlsafe_b64encode(_sealed(digest, said) + said).rstrip(b"=").decode()
 
 
 def values_of(digest: bytes, kinds: Sequence[Kind], cursor: str) -> list[Any]:
     """The sort values that a cursor stands for. Raises BrokenCursorError for any other text."""
     refused = BrokenCursorError("the cursor is not one of this list with these filters and sort")
-    if len(cursor) > _LONGEST or not cursor.isascii():
+    if len(cursor) > MOST_CHARACTERS or not cursor.isascii():
         raise refused
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
@@ -225,11 +245,9 @@ def values_of(digest: bytes, kinds: Sequence[Kind], cursor: str) -> list[Any]:
     if seal != _sealed(digest, said) or canonical != cursor:
         raise refused
     try:
-        values = json.loads(said)
-        if not isinstance(values, list) or len(values) != len(kinds):
-            raise refused
+        values = msgspec.msgpack.decode(said, type=list[Any])
         return [_read(kind, value) for kind, value in zip(kinds, values, strict=True)]
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError):
         raise refused from None
 
 

@@ -29,7 +29,7 @@ AlbumSort = Literal[
 ]  # fmt: skip
 _ARTIST, _ALBUM = By("artist_key", "text"), By("album_key", "text")
 _ARTIST_SORTS = {
-    "artist": By("artist", "text", nullable=True),
+    "artist": By("artist", "text", nullable=True, long=True),
     **{name: By(name, "bigint") for name in ("songs", "plays", "listeners")},
     **{
         name: By(name, "double precision", nullable=True)
@@ -37,7 +37,7 @@ _ARTIST_SORTS = {
     },
 }
 _ALBUM_SORTS = {
-    "album": By("album", "text", nullable=True),
+    "album": By("album", "text", nullable=True, long=True),
     "songs": By("songs", "bigint"),
     "average_duration": By("average_duration", "double precision", nullable=True),
 }

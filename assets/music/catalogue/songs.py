@@ -27,7 +27,7 @@ SongSort = Literal[
 ]  # fmt: skip
 _KEY = By("song_key", "text")
 _SORTS = {
-    **{name: By(name, "text", nullable=True) for name in ("title", "artist", "album")},
+    **{name: By(name, "text", nullable=True, long=True) for name in ("title", "artist", "album")},
     **{
         name: By(name, "double precision", nullable=True)
         for name in ("duration", "tempo", "loudness", "song_hotttnesss")

@@ -5,6 +5,8 @@ Belongs here: from the name of a sort to columns. Does not: paging (``resources/
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from resources.keyset import By
 
 
@@ -14,8 +16,8 @@ def sorted_by(name: str, columns: dict[str, By], key: By) -> tuple[By, ...]:
     The key goes the same way, so that a list whose values are all known is entered by an index.
     """
     down, asked = name.startswith("-"), name.removeprefix("-")
-    key = By(key.column, key.kind, down)
+    key = replace(key, descending=down)
     if asked == key.column:
         return (key,)
     by = columns[asked]
-    return (By(by.column, by.kind, down, by.nullable), key)
+    return (replace(by, descending=down), key)

@@ -149,6 +149,24 @@ def test_rows_that_stay_come_once_while_others_come_and_go(env, postgres):
         writer.join()
 
 
+def test_long_texts_are_in_order_of_how_they_begin_and_come_once(postgres):
+    """A cursor must fit into an address, whatever the text."""
+    titles = ["\U0001f600" * 5_000, "\U0001f600" * 5_001, "\x01" * 9_000, None, "\x01" * 299]
+    rows = [Row(n, titles[n % 5], None, 0) for n in range(15)]
+    fill(postgres, rows)
+    of = listing([By("title", "text", nullable=True, long=True)])
+    found = paged(postgres, of, [1])
+    begins = [one.title and one.title[:300] for one in found]
+    assert begins == sorted(begins, key=lambda one: (one is None, (one or "").encode()))
+    assert {one.key for one in found} == set(range(15))
+    assert len(found) == 15
+    cursors = [of.page(postgres, n).next for n in range(1, 15)]
+    assert max(map(len, cursors)) < 2_000
+    fill(postgres, [Row(0, "\x01" * 2_700, None, 0), Row(0, "\x01" * 2_701, None, 0)])
+    key = listing([By("title", "text", nullable=True)]).page(postgres, 1).next
+    assert len(key) < 6_000
+
+
 def test_all_rows_are_those_of_one_moment_in_blocks(postgres, env):
     postgres.execute(
         "INSERT INTO listed_row SELECT n, NULL, NULL, 0 FROM generate_series(1, %s) n",
