@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from assets.pipelines import landed_of, quarantine_bucket
 from resources.configured import configured
 from resources.milvus import sdk
 
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from pymilvus import MilvusClient
     from typesense.sync.client import Client as Typesense
 
+    from landing.stores.base import ObjectStore
+
 CONNECTIONS = 16
 _WAIT = 5.0
 #: What answers come from.
 SYSTEMS = ("postgres", "bigquery", "neo4j", "milvus", "typesense", "openai")
-#: Where rejected rows lie: opened for the time of one question.
+#: Where rejected rows lie: opened for the time of one question, and by one at a time, since
+#: boto3's clients are not to be made by several threads at once.
 BUCKETS = ("gcs", "s3", "minio")
+MAKING = {name: threading.Lock() for name in BUCKETS}
 
 #: What the clients are made of, but pymilvus, which one module imports.
 _SDKS = (
@@ -42,6 +47,15 @@ def preload() -> None:
     for name in _SDKS:
         importlib.import_module(name)
     sdk()
+
+
+@contextmanager
+def quarantine(pipeline: str, source: str, bucket: str) -> Iterator[ObjectStore]:
+    """A bucket in which rejected rows of a source lie. Raises as pipelines.quarantine_bucket."""
+    with ExitStack() as stack:
+        with MAKING[landed_of(pipeline, source).store]:
+            store = stack.enter_context(quarantine_bucket(pipeline, source, bucket))
+        yield store
 
 
 class Clients:

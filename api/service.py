@@ -5,6 +5,7 @@ Belongs here: putting these together. Does not: routes, the protocol (``app.py``
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from api.access import Access
-from api.clients import BUCKETS, SYSTEMS, Clients
+from api.clients import BUCKETS, MAKING, SYSTEMS, Clients
 from api.downloads import Downloads
 from api.evidence import Evidence, Newest, sent
 from api.problems import ProblemError
@@ -53,9 +54,7 @@ class Service:
         self.evidence = Evidence(self.stores, self.clients, configured("ui").run)
 
     def _system(self, name: str) -> System:
-        return System(
-            check=lambda: str(configured(name).check()), again=lambda: self.clients.forget(name)
-        )
+        return System(check=lambda: _checked(name), again=lambda: self.clients.forget(name))
 
     async def answer(
         self,
@@ -80,6 +79,12 @@ class Service:
         self.downloads.close()
         self.stores.close()
         self.clients.close()
+
+
+def _checked(name: str) -> str:
+    """Who answers. Raises what the system's client does."""
+    with MAKING.get(name, contextlib.nullcontext()):
+        return str(configured(name).check())
 
 
 def of(request: Request) -> Service:

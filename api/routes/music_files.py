@@ -13,14 +13,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api import lists, service
 from api.access import needs
-from api.clients import Clients
+from api.clients import Clients, quarantine
 from api.evidence import Answered
 from api.lists import Asked, Rows
 from api.parameters import Name
 from api.problems import ProblemError, responses
 from assets.music import answers
 from assets.music.settings import MusicSettings
-from assets.pipelines import quarantine_bucket
 from landing.batch.rejected_rows import RejectedRow, RejectedRows
 
 router = APIRouter(prefix="/v1/music", tags=["music"], dependencies=[Depends(needs("read"))])
@@ -53,7 +52,7 @@ async def rejects(
         return await lists.answer(
             request,
             asked,
-            RejectedRows(quarantine_bucket, answers.FILES, key=file, version=version),
+            RejectedRows(quarantine, answers.FILES, key=file, version=version),
             name="rejects",
             rests_on=answers.rests_on,
             first=lambda connection: _status(connection, file),

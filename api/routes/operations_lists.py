@@ -12,12 +12,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api import lists
 from api.access import needs
+from api.clients import quarantine
 from api.evidence import Answered
 from api.lists import Asked, Rows
 from api.parameters import Name
 from api.problems import ProblemError
 from assets.domains import answers as domains
-from assets.pipelines import landed_files, quarantine_bucket
+from assets.pipelines import landed_files
 from assets.reading import answers as reading
 from landing.arrival import ledger, listed
 from landing.batch.rejected_rows import RejectedRow, RejectedRows
@@ -93,7 +94,7 @@ async def rejected_rows(
     return await lists.answer(
         request,
         asked,
-        RejectedRows(quarantine_bucket, source, batch, reason),
+        RejectedRows(quarantine, source, batch, reason),
         name="rejected",
         first=_known(source, batch),
         perhaps=sorted(stores),
