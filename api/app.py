@@ -33,6 +33,20 @@ from api.routes import (
 from api.service import Service
 from assets.pipelines import apply_defaults
 
+#: The more particular path of two comes first.
+ROUTES = (
+    operations,
+    operations_lists,
+    campaigns,
+    music,
+    music_catalogue,
+    music_files,
+    reading,
+    domain_months,
+    domains,
+    images,
+    image_lists,
+)
 DESCRIPTION = """
 What quintet's pipelines answer. Every answer names the batch that it rests on, when that was
 written, and the Dagster run that did. Errors are problem details (RFC 9457) with a `code` that
@@ -66,19 +80,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Bounded)
     app.state.metrics = Metrics()
     app.add_middleware(Timed, metrics=app.state.metrics)
-    for one in (
-        operations,
-        operations_lists,
-        campaigns,
-        music,
-        music_catalogue,
-        music_files,
-        reading,
-        domain_months,
-        domains,
-        images,
-        image_lists,
-    ):
+    for one in ROUTES:
         app.include_router(one.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app

@@ -1,6 +1,6 @@
 """Reading a list of the service in every way that there is, for tests.
 
-Belongs here: what tests of lists share. Does not: any code under test.
+Belongs here: what tests of lists share. Does not: what a list must hold.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import io
 import json
 from typing import Any
 
+from starlette.routing import Match
 from starlette.testclient import TestClient
+
+from api.app import ROUTES
 
 
 def paged(service: TestClient, path: str, limit: int = 2, **asked: Any) -> list[dict[str, Any]]:
@@ -20,6 +23,7 @@ def paged(service: TestClient, path: str, limit: int = 2, **asked: Any) -> list[
     while True:
         said = service.get(path, params={**asked, "limit": limit, **cursor})
         assert said.status_code == 200, said.text
+        as_described(path, said)
         answer = said.json()["answer"]
         assert len(answer["rows"]) <= limit
         found += answer["rows"]
@@ -27,6 +31,14 @@ def paged(service: TestClient, path: str, limit: int = 2, **asked: Any) -> list[
             return found
         assert len(answer["rows"]) == limit
         cursor = {"cursor": answer["next"]}
+
+
+def as_described(path: str, said: Any) -> None:
+    """The answer has the kinds of values that the service's description says of its route."""
+    routes: list[Any] = [route for one in ROUTES for route in one.router.routes]
+    scope = {"type": "http", "path": path, "method": "GET"}
+    found = [one for one in routes if one.matches(dict(scope))[0] is Match.FULL]
+    found[0].response_model.model_validate_json(said.text, strict=True)
 
 
 def of_csv(service: TestClient, path: str, **asked: Any) -> list[dict[str, str]]:

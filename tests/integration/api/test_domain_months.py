@@ -12,7 +12,7 @@ from statistics import median
 import psycopg
 import pytest
 
-from tests.integration.api.listed import everywhere, of_csv
+from tests.integration.api.listed import as_described, everywhere, of_csv
 from tests.integration.domains.month_world import BEFORE, MONTH, MonthWorld
 
 pytestmark = pytest.mark.servers("postgres", "s3", "openai")
@@ -196,6 +196,7 @@ def test_every_figure_that_leaves_is_a_bin_of_the_exact_one(service, world, env)
     for domain in now:
         said = service.get(f"/v1/domains/{domain}")
         told.append(json.dumps(said.json()["answer"], ensure_ascii=False))
+        as_described(f"/v1/domains/{domain}", said)
         card = said.json()["answer"]
         assert card["domain"] == next(one for one in rows if one["domain"] == domain)
         assert card["category"] == categories.get(CATEGORIES.get(domain))

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.integration.api.listed import everywhere, of_csv, paged
+from tests.integration.api.listed import as_described, everywhere, of_csv, paged
 
 pytestmark = pytest.mark.servers("postgres")
 AT = datetime(2026, 11, 28, tzinfo=UTC)
@@ -85,7 +85,9 @@ def test_items_and_their_outcomes_are_listed_with_what_the_catalogue_says(servic
         "missing", "timeout", "corrupt",
     ]  # fmt: skip
 
-    one = service.get(f"{path}/2").json()["answer"]
+    said = service.get(f"{path}/2")
+    as_described(f"{path}/2", said)
+    one = said.json()["answer"]
     assert one == rows[1]
     assert service.get(f"{path}/99").json()["code"] == "unknown_item"
     for form in ("json", "csv"):

@@ -16,7 +16,7 @@ from landing.batch.chunks import REJECT_SCHEMA
 from landing.batch.quarantine import QuarantineWriter
 from landing.stores.minio import MinioStore
 from resources.minio import MinioResource
-from tests.integration.api.listed import everywhere, of_csv, paged
+from tests.integration.api.listed import as_described, everywhere, of_csv, paged
 
 pytestmark = pytest.mark.servers("postgres", "s3")
 AT = datetime(2026, 11, 28, tzinfo=UTC)
@@ -157,6 +157,7 @@ def test_a_song_says_how_its_lyrics_stand_and_which_files_tell_of_it(service, po
     for key in ("SO05/x", "OLD"):
         said = service.get(f"/v1/music/songs/{quote(key, safe='')}")
         assert said.status_code == 200, said.text
+        as_described(f"/v1/music/songs/{key}", said)
         found = said.json()["answer"]
         assert (found["song"]["song_key"], found["song"]["plays"]) == ("SO05/x", 1)
         assert (found["lyrics"]["status"], found["lyrics"]["attempts"]) == ("failed", 3)
@@ -186,7 +187,9 @@ def test_artists_and_albums_are_what_gold_sums_up(service, postgres):
     tempo = [one["artist_key"] for one in paged(service, path, limit=1, sort="average_tempo")]
     assert tempo == ["ar1", "ar2", "ar0"]
     assert [one["artist_key"] for one in paged(service, path, name="ac/dc")] == ["ar0"]
-    one = service.get("/v1/music/artists/ar1").json()["answer"]
+    said = service.get("/v1/music/artists/ar1")
+    as_described("/v1/music/artists/ar1", said)
+    one = said.json()["answer"]
     assert one["artist"] == next(row for row in rows if row["artist_key"] == "ar1")
     assert [term["term"] for term in one["terms"]] == ["loud", "blues"]
     assert service.get("/v1/music/artists/none").json()["code"] == "unknown_artist"
@@ -264,7 +267,9 @@ def test_every_version_of_a_file_has_a_state_and_its_rejects(service, postgres, 
     ]
     taken = service.get("/v1/music/files/i").json()["answer"]
     assert (taken["state"], taken["versions"][0]["reason"]) == ("taken_down", "asked for")
-    both = service.get("/v1/music/files/a.json").json()["answer"]
+    said = service.get("/v1/music/files/a.json")
+    as_described("/v1/music/files/a.json", said)
+    both = said.json()["answer"]
     assert [one["version"] for one in both["versions"]] == ["2", "1"]
     assert service.get("/v1/music/files/none").json()["code"] == "unknown_file"
 

@@ -11,6 +11,7 @@ from assets.music.search import song_documents
 from assets.music.search.song_rows import TouchedPages
 from resources.postgres import PostgresResource
 from resources.typesense import TypesenseResource
+from tests.integration.api.listed import as_described
 from tests.integration.api.played import played
 from tests.integration.music.lyrics_index import opened
 from tests.integration.music.search_world import Song, generated
@@ -64,6 +65,7 @@ def assert_modes_agree(service, verse, genre):
     def searched(mode, **asked):
         said = service.get("/v1/music/search", params={"q": verse, "mode": mode, **asked})
         assert said.status_code == 200, said.text
+        as_described("/v1/music/search", said)
         return said.json()["answer"]
 
     words = service.get("/v1/music/songs", params={"q": verse, "limit": 100}).json()["answer"]
