@@ -4,7 +4,8 @@ Belongs here: their order and their pages. Does not: an object's shape (``quaran
 bucket is opened.
 
 A row's place is its batch and its number in the batch's object, which is written once for each
-validation. An object that is not in its bucket any more is one row that says so.
+validation. An object that is not in its bucket any more, or of a source that is no more, is one row
+that says so.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-#: Reads a bucket of the pipeline's source.
+#: Reads a bucket of the pipeline's source. Raises KeyError where nothing of the source lands.
 Opening = Callable[[str, str, str], AbstractContextManager[ObjectStore]]
 
 #: The reason of the one row that stands for an object that is gone.
@@ -156,9 +157,9 @@ class RejectedRows:
 
     def _of_batch(self, batch: tuple[str, ...], number: int) -> Iterator[RejectedRow]:
         batch_id, pipeline, source, bucket, key, version = batch
-        with self.opened(pipeline, source, bucket) as store:
-            at = 0
-            try:
+        at = 0
+        try:
+            with self.opened(pipeline, source, bucket) as store:
                 for frame in quarantine.read(store, key, rows=BLOCK_ROWS):
                     shown = frame.select(_COLUMNS).iter_rows() if at + len(frame) > number else ()
                     for place, row in enumerate(shown, at + 1):
@@ -168,8 +169,8 @@ class RejectedRows:
                         if asked and place > number:
                             yield RejectedRow(batch_id, place, pipeline, source, *row)
                     at += len(frame)
-            except KeyError:
-                if number == 0:
-                    said = f"{key} is not in the bucket {bucket} any more"
-                    gone = (f"{bucket}/{key}", key, "", None, GONE, said, None, "", False)
-                    yield RejectedRow(batch_id, 1, pipeline, source, *gone)
+        except KeyError:
+            if number == 0:
+                said = f"{key} is not in the bucket {bucket} any more, or nothing of {source} lands"
+                gone = (f"{bucket}/{key}", key, "", None, GONE, said, None, "", False)
+                yield RejectedRow(batch_id, 1, pipeline, source, *gone)

@@ -108,6 +108,14 @@ def test_rejected_rows_of_many_batches_are_one_list(service, postgres, store):
     assert gone["reason"] == "quarantine_gone"
     assert len(rows) == len(expected) - 3 + 1
 
+    batch(postgres, "c1", source="images_of_before", pipeline="images")
+    postgres.execute(
+        "INSERT INTO landing.quarantine (batch_id, bucket, key, rows, reasons, written_at)"
+        " VALUES ('c1', 'q', 'k', 1, '{}', now())"
+    )
+    (gone,) = paged(service, path, source="images_of_before")
+    assert gone["reason"] == "quarantine_gone"
+
 
 def test_rows_that_sinks_refuse_are_listed_and_counted(service, postgres):
     batch(postgres, "b1", "loaded_with_rejects")
