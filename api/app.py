@@ -17,7 +17,19 @@ from api import problems
 from api.clients import preload
 from api.limits import Bounded
 from api.metrics import Metrics, Timed
-from api.routes import campaigns, domains, images, music, operations, reading
+from api.routes import (
+    campaigns,
+    domain_months,
+    domains,
+    image_lists,
+    images,
+    music,
+    music_catalogue,
+    music_files,
+    operations,
+    operations_lists,
+    reading,
+)
 from api.service import Service
 from assets.pipelines import apply_defaults, chosen_pipelines
 
@@ -28,13 +40,13 @@ stays the same, and `next`, what to do.
 """
 
 
-#: The routes of each pipeline.
-_ROUTERS = {
-    "campaigns": (campaigns.router,),
-    "music": (music.router,),
-    "reading": (reading.router,),
-    "domains": (domains.router,),
-    "images": (images.router,),
+#: The routes of each pipeline, the more particular path of two first.
+ROUTES = {
+    "campaigns": (campaigns,),
+    "music": (music, music_catalogue, music_files),
+    "reading": (reading,),
+    "domains": (domain_months, domains),
+    "images": (images, image_lists),
 }
 
 
@@ -69,8 +81,8 @@ def create_app() -> FastAPI:
     app.add_middleware(Bounded)
     app.state.metrics = Metrics()
     app.add_middleware(Timed, metrics=app.state.metrics)
-    for router in (operations.router, *(one for name in pipelines for one in _ROUTERS[name])):
-        app.include_router(router)
+    for one in (operations, operations_lists, *(one for name in pipelines for one in ROUTES[name])):
+        app.include_router(one.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

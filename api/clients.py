@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from assets.pipelines import landed_of, quarantine_bucket
 from resources.configured import configured
 from resources.milvus import sdk
 
@@ -23,15 +24,23 @@ if TYPE_CHECKING:
     from pymilvus import MilvusClient
     from typesense.sync.client import Client as Typesense
 
+    from landing.stores.base import ObjectStore
+
 CONNECTIONS = 16
 _WAIT = 5.0
-#: What answers of each pipeline come from; keys and the ledger are in Postgres.
+#: What answers of each pipeline come from, and where its rejected rows lie; keys and the ledger are
+#: in Postgres.
 _SYSTEMS = {
-    "campaigns": ("bigquery", "neo4j", "milvus"),
-    "music": ("milvus", "typesense", "openai"),
-    "reading": ("bigquery",),
+    "campaigns": ("bigquery", "neo4j", "milvus", "gcs"),
+    "music": ("milvus", "typesense", "openai", "minio"),
+    "reading": ("bigquery", "gcs"),
+    "domains": ("s3",),
+    "images": ("minio",),
 }
-
+#: Where rejected rows lie: opened for the time of one question, and by one at a time, since
+#: boto3's clients are not to be made by several threads at once.
+BUCKETS = ("gcs", "s3", "minio")
+MAKING = {name: threading.Lock() for name in BUCKETS}
 
 #: What the clients are made of; pymilvus is imported by one module alone.
 _SDKS = {
@@ -41,6 +50,9 @@ _SDKS = {
     "milvus": "numpy",
     "typesense": "typesense",
     "openai": "openai",
+    "gcs": "google.cloud.storage",
+    "s3": "boto3",
+    "minio": "minio",
 }
 
 
@@ -52,10 +64,20 @@ def systems_of(pipelines: Iterable[str]) -> tuple[str, ...]:
 
 def preload(systems: Iterable[str]) -> None:
     """Import what the clients are made of: their first use would wait seconds for it."""
+    importlib.import_module("polars")  # rejected rows are read by it
     for name in systems:
         importlib.import_module(_SDKS[name])
         if name == "milvus":
             sdk()
+
+
+@contextmanager
+def quarantine(pipeline: str, source: str, bucket: str) -> Iterator[ObjectStore]:
+    """A bucket in which rejected rows of a source lie. Raises as pipelines.quarantine_bucket."""
+    with ExitStack() as stack:
+        with MAKING[landed_of(pipeline, source).store]:
+            store = stack.enter_context(quarantine_bucket(pipeline, source, bucket))
+        yield store
 
 
 class Clients:
@@ -120,6 +142,8 @@ class Clients:
 
     def forget(self, system: str) -> None:
         """Open a new client when the system is asked next: what it knew may be of another life."""
+        if system in BUCKETS:
+            return
         with self._locks[system]:
             for key in [key for key in self._derived if key[0] == system]:
                 self._derived.pop(key, None)

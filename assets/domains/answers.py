@@ -10,10 +10,39 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assets.domains.months import Month
+from assets.domains.published import (
+    BinCount,
+    Change,
+    ChangedDomain,
+    DomainCard,
+    PublishedCategory,
+    PublishedDomain,
+    PublishedMonth,
+    UnknownDomainError,
+    UnknownMonthError,
+    bins,
+    card,
+    categories,
+    changes,
+    months,
+    of_month,
+    require_month,
+)
+from assets.domains.spending import Spent, spending
 from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
     import psycopg
+
+__all__ = [
+    "MONTH", "BinCount", "Change", "ChangedDomain", "Description", "DomainCard",
+    "PublishedCategory", "PublishedDomain", "PublishedMonth", "Spent", "UnknownDomainError",
+    "UnknownMonthError", "bins", "card", "categories", "changes", "description", "months",
+    "of_month", "require_month", "rests_on", "spending",
+]  # fmt: skip
+
+#: A month as it is asked for: a pattern.
+MONTH = r"^[12][0-9]{3}-(0[1-9]|1[0-2])$"
 
 _DESCRIPTION = """
 SELECT month, domain, category, description FROM domains.published_description

@@ -11,15 +11,32 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from assets.images.listed import (
+    FilterField,
+    FilterValue,
+    ItemState,
+    ListedTask,
+    TaskItem,
+    UnknownItemError,
+    filter_values,
+    listed_tasks,
+    task_item,
+    task_items,
+)
 from assets.images.tasks import items, ledger
-from assets.images.tasks.ledger import UnknownTaskError
+from assets.images.tasks.ledger import State, UnknownTaskError
+from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
     import psycopg
 
     Connection = psycopg.Connection[Any]
 
-__all__ = ["TaskStatus", "UnknownTaskError", "cancel", "products", "resume", "task", "tasks"]
+__all__ = [
+    "FilterField", "FilterValue", "ItemState", "ListedTask", "State", "TaskItem", "TaskStatus",
+    "UnknownItemError", "UnknownTaskError", "cancel", "filter_values", "listed_tasks", "products",
+    "rests_on", "resume", "task", "task_item", "task_items", "tasks",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +96,11 @@ def products(connection: Connection) -> tuple[int, int]:
         """
     ).fetchone()
     return (row[0], row[1]) if row else (0, 0)
+
+
+def rests_on(connection: Connection) -> Delivered | None:
+    """What any sink of images was last told."""
+    return newest_delivery(connection, "images")
 
 
 def _status(found: ledger.Task, counts: Mapping[str, int]) -> TaskStatus:

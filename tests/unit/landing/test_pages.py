@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.sax.saxutils import escape
 
+import boto3
 import pytest
 import urllib3
 from botocore.stub import Stubber
@@ -42,6 +43,8 @@ def s3_item(key: str, version: str | None = None) -> dict[str, Any]:
 def s3(monkeypatch: pytest.MonkeyPatch, *, versions: bool) -> ObjectStore:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    # It keeps the keys that it read first: those are not for the tests behind.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     client = S3Resource(endpoint="http://127.0.0.1:1", region="us-east-1").client()
     stub = Stubber(client)
     stub.add_response(
