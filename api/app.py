@@ -17,6 +17,7 @@ from api import problems
 from api.clients import preload
 from api.limits import Bounded
 from api.metrics import Metrics, Timed
+from api.protection import Protected
 from api.routes import campaigns, domains, images, music, operations, reading
 from api.service import Service
 from assets.pipelines import apply_defaults
@@ -54,6 +55,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Bounded)
     app.state.metrics = Metrics()
     app.add_middleware(Timed, metrics=app.state.metrics)
+    app.add_middleware(Protected)
     for one in (operations, campaigns, music, reading, domains, images):
         app.include_router(one.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
