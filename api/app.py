@@ -17,6 +17,7 @@ from api import problems
 from api.clients import preload
 from api.limits import Bounded
 from api.metrics import Metrics, Timed
+from api.pages import site
 from api.protection import Protected
 from api.routes import campaigns, domains, images, music, operations, reading
 from api.service import Service
@@ -58,6 +59,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Protected)
     for one in (operations, campaigns, music, reading, domains, images):
         app.include_router(one.router)
+    site.add_to(app)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

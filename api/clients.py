@@ -17,6 +17,7 @@ from resources.milvus import sdk
 if TYPE_CHECKING:
     import psycopg
     from google.cloud.bigquery import Client as BigQuery
+    from minio import Minio
     from neo4j import Driver
     from openai import OpenAI
     from psycopg_pool import ConnectionPool
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 CONNECTIONS = 16
 _WAIT = 5.0
 #: What answers come from.
-SYSTEMS = ("postgres", "bigquery", "neo4j", "milvus", "typesense", "openai")
+SYSTEMS = ("postgres", "bigquery", "neo4j", "milvus", "typesense", "openai", "minio")
 
 
 #: What the clients are made of, but pymilvus, which one module imports.
-_SDKS = ("google.cloud.bigquery", "neo4j", "numpy", "openai", "psycopg_pool", "typesense")
+_SDKS = (
+    "google.cloud.bigquery", "minio", "neo4j", "numpy", "openai", "psycopg_pool", "typesense",
+)  # fmt: skip
 
 
 def preload() -> None:
@@ -53,6 +56,7 @@ class Clients:
             "milvus": lambda stack: _closing(stack, configured("milvus").client()),
             "typesense": lambda stack: stack.enter_context(configured("typesense").client()),
             "openai": lambda stack: stack.enter_context(configured("openai").client()),
+            "minio": lambda _: configured("minio").client(),
         }
         self._derived: dict[tuple[str, ...], Any] = {}
 
@@ -91,6 +95,12 @@ class Clients:
     def openai(self) -> OpenAI:
         """Without retries."""
         client: OpenAI = self._client("openai")
+        return client
+
+    @property
+    def minio(self) -> Minio:
+        """With its own pool and retries."""
+        client: Minio = self._client("minio")
         return client
 
     def derived(self, system: str, name: str, made: Callable[[], Any]) -> Any:

@@ -6,20 +6,27 @@ tasks; an operator's word to one (cancel, resume) is a note in its ledger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from assets.images.tasks import items, ledger
+from assets.images.tasks.items import TaskItem
 from assets.images.tasks.ledger import UnknownTaskError
 
 if TYPE_CHECKING:
     import psycopg
+    from minio import Minio
+
+    from landing.stores.minio import MinioStore
 
     Connection = psycopg.Connection[Any]
 
-__all__ = ["TaskStatus", "UnknownTaskError", "cancel", "products", "resume", "task", "tasks"]
+__all__ = [
+    "TaskItem", "TaskStatus", "UnknownTaskError", "cancel", "page_of_items", "products", "results",
+    "resume", "task", "tasks", "thumbnail",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,35 @@ def resume(connection: Connection, task_id: str) -> bool:
     """
     ledger.task(connection, task_id)
     return ledger.resume(connection, task_id)
+
+
+def page_of_items(
+    connection: Connection, task_id: str, after: int = 0, limit: int = 50
+) -> list[TaskItem]:
+    """The items of a task in the order of their numbers, after one of them.
+
+    Raises UnknownTaskError.
+    """
+    ledger.task(connection, task_id)
+    return items.page(connection, task_id, after, limit)
+
+
+def results(client: Minio, bucket: str) -> MinioStore:
+    """The bucket of results, of a client that stays the caller's."""
+    from landing.stores.minio import MinioStore
+
+    return MinioStore(client, bucket)
+
+
+def thumbnail(read: Callable[[str], bytes], task_id: str, item: TaskItem) -> bytes:
+    """A small JPEG of an item's result; ``read`` gives an object of the bucket of results by key.
+
+    Raises LookupError for an item without a result, one whose result is too large to be looked at,
+    is gone, or is no image; and what ``read`` raises.
+    """
+    from assets.images.tasks import sheets
+
+    return sheets.thumbnail(read, task_id, item)
 
 
 def products(connection: Connection) -> tuple[int, int]:

@@ -8,6 +8,7 @@ Every answer is in a stated order without ties left open, so that asking again g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.embeddings import Space
@@ -16,6 +17,7 @@ from assets.music.plays.listening import PlayedSong, SongPlays, UnknownListenerE
 from assets.music.search import (
     lyrics_search,
     lyrics_vectors,
+    song_cards,
     song_documents,
     song_search,
 )
@@ -29,6 +31,7 @@ from assets.music.search.similar_songs import (
     SimilarSong,
     UnknownSongError,
 )
+from assets.music.search.song_cards import SongCard
 from assets.music.search.song_search import FoundSong, FoundSongs
 from assets.music.search.terms import trimmed
 from assets.music.silver.identity import current_key
@@ -45,9 +48,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FoundSong", "FoundSongs", "LyricsMatch", "NothingToCompareError", "PlayedSong", "SimilarSong",
-    "SongPlays", "UnknownListenerError", "UnknownSongError", "listener_songs", "lyrics_index",
-    "rests_on", "search_lyrics", "search_songs", "similar_songs", "song_index", "song_plays",
-    "songs_with_lyrics",
+    "SongCard", "SongPlays", "UnknownListenerError", "UnknownSongError", "cards", "listener_songs",
+    "lyrics_index", "rests_on", "search_lyrics", "search_songs", "similar_songs", "song_index",
+    "song_plays", "songs_with_lyrics",
 ]  # fmt: skip
 
 By = Literal["audio", "lyrics", "listeners"]
@@ -148,6 +151,11 @@ def song_plays(connection: psycopg.Connection[Any], song_key: str) -> SongPlays:
     A key of before the song became part of another leads to that one. Raises UnknownSongError.
     """
     return listening.plays_of(connection, current_key(connection, song_key))
+
+
+def cards(connection: psycopg.Connection[Any], keys: Sequence[str]) -> dict[str, SongCard]:
+    """What is said of each of the songs that there are, by its key."""
+    return song_cards.cards(connection, keys)
 
 
 def listener_songs(
