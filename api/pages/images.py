@@ -29,6 +29,7 @@ router = APIRouter(include_in_schema=False)
 T = TypeVar("T")
 #: Items of one page.
 ITEMS = 60
+DRAWN_AT_ONCE = 4
 _NUMBERS = 2**62
 _SEEN = [Depends(signed_in)]
 _CACHED = "private, max-age=3600"
@@ -86,7 +87,9 @@ async def thumbnail(
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     try:
-        drawn = await _asked(request, lambda clients: _drawn(clients, task, found[0]), "minio")
+        # Each may hold a decoded picture: a sheet asks for dozens at once.
+        async with request.app.state.drawing:
+            drawn = await _asked(request, lambda clients: _drawn(clients, task, found[0]), "minio")
     except LookupError:
         return _NO_PICTURE
     return Response(drawn, media_type="image/jpeg", headers=headers)
