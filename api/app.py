@@ -19,7 +19,19 @@ from api.limits import Bounded
 from api.metrics import Metrics, Timed
 from api.pages import site
 from api.protection import Protected
-from api.routes import campaigns, domains, images, music, operations, reading
+from api.routes import (
+    campaigns,
+    domain_months,
+    domains,
+    image_lists,
+    images,
+    music,
+    music_catalogue,
+    music_files,
+    operations,
+    operations_lists,
+    reading,
+)
 from api.service import Service
 from assets.pipelines import apply_defaults
 
@@ -57,7 +69,19 @@ def create_app() -> FastAPI:
     app.state.metrics = Metrics()
     app.add_middleware(Timed, metrics=app.state.metrics)
     app.add_middleware(Protected)
-    for one in (operations, campaigns, music, reading, domains, images):
+    for one in (
+        operations,
+        operations_lists,
+        campaigns,
+        music,
+        music_catalogue,
+        music_files,
+        reading,
+        domain_months,
+        domains,
+        images,
+        image_lists,
+    ):
         app.include_router(one.router)
     site.add_to(app)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 CONNECTIONS = 16
 _WAIT = 5.0
 #: What answers come from.
-SYSTEMS = ("postgres", "bigquery", "neo4j", "milvus", "typesense", "openai", "minio")
-
+SYSTEMS = ("postgres", "bigquery", "neo4j", "milvus", "typesense", "openai")
+#: Where rejected rows and results lie; but MinIO, opened for the time of one question.
+BUCKETS = ("gcs", "s3", "minio")
 
 #: What the clients are made of, but pymilvus, which one module imports.
 _SDKS = (
-    "google.cloud.bigquery", "minio", "neo4j", "numpy", "openai", "psycopg_pool", "typesense",
+    "boto3", "google.cloud.bigquery", "google.cloud.storage", "minio", "neo4j", "numpy", "openai",
+    "polars", "psycopg_pool", "typesense",
 )  # fmt: skip
 
 
@@ -48,7 +50,6 @@ class Clients:
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[Any, ExitStack]] = {}
-        self._locks = {name: threading.Lock() for name in SYSTEMS}
         self._opened_by: dict[str, Callable[[ExitStack], Any]] = {
             "postgres": self._postgres,
             "bigquery": lambda stack: _closing(stack, configured("bigquery").client()),
@@ -58,6 +59,7 @@ class Clients:
             "openai": lambda stack: stack.enter_context(configured("openai").client()),
             "minio": lambda _: configured("minio").client(),
         }
+        self._locks = {name: threading.Lock() for name in self._opened_by}
         self._derived: dict[tuple[str, ...], Any] = {}
 
     @contextmanager
@@ -112,6 +114,8 @@ class Clients:
 
     def forget(self, system: str) -> None:
         """Open a new client when the system is asked next: what it knew may be of another life."""
+        if system not in self._opened_by:
+            return
         with self._locks[system]:
             for key in [key for key in self._derived if key[0] == system]:
                 self._derived.pop(key, None)

@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, systems, and what the ledger says of every source.
+"""What Prometheus is told: requests, systems, streams, costs, and what the ledger says of sources.
 
 Belongs here: names, labels and when each is set. Does not: the questions to the ledger
 (``landing/arrival/standing.py``).
@@ -9,9 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from assets.domains.answers import Spent
+    from assets.reading.answers import Stream
 
 #: What a route that there is not counts under: paths are anybody's, labels must be few.
 _NO_ROUTE = "none"
@@ -39,6 +44,21 @@ class Metrics:
         self._quarantined = self._gauge(
             "quarantined_rows", "Rejected rows that were not put back.", ["source"]
         )
+
+        of = ["subscription"]
+        self._lag = self._gauge(
+            "stream_lag_seconds", "Age of the oldest message in a session's hand.", of
+        )
+        self._latency = self._gauge(
+            "stream_latency_seconds", "Publish to merged, 95th percentile of a minute.", of
+        )
+        self._pending = self._gauge("stream_pending", "Messages in a session's hand.", of)
+        self._heard = self._gauge(
+            "stream_heard_seconds", "Since the newest session last said how it is.", of
+        )
+        of = ["month"]
+        self._spent = self._gauge("openai_spent_dollars", "What summaries cost.", of)
+        self._budget = self._gauge("openai_budget_dollars", "What they may cost.", of)
 
     def note_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """One answer."""
@@ -68,6 +88,28 @@ class Metrics:
             age = max((now - since).total_seconds(), 0.0) if since else 0.0
             self._oldest.labels(source).set(age)
             self._quarantined.labels(source).set(quarantined.get(source, 0))
+
+    def note_streams(self, streams: Iterable[Stream]) -> None:
+        """What the newest streaming session says of each subscription."""
+        now = datetime.now(UTC)
+        for one in (self._lag, self._latency, self._pending, self._heard):
+            one.clear()
+        for stream in streams:
+            name = stream.subscription
+            self._pending.labels(name).set(stream.pending)
+            self._heard.labels(name).set(max((now - stream.updated_at).total_seconds(), 0.0))
+            if stream.lag is not None:
+                self._lag.labels(name).set(stream.lag)
+            if stream.latency_p95 is not None:
+                self._latency.labels(name).set(stream.latency_p95)
+
+    def note_costs(self, months: Iterable[Spent]) -> None:
+        """What the newest months cost."""
+        for one in (self._spent, self._budget):
+            one.clear()
+        for month in months:
+            self._spent.labels(month.month).set(month.spent)
+            self._budget.labels(month.month).set(month.maximum)
 
     def text(self) -> bytes:
         """All of them, as Prometheus reads them."""

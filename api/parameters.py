@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
+from resources import keyset
+
 
 def _storable(text: str) -> str:
     """Raises ValueError for what no store can hold: NUL, and half of a surrogate pair."""
@@ -25,3 +27,9 @@ def _storable(text: str) -> str:
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_storable)]
 #: Words of a question.
 Words = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(_storable)]
+#: The cursor of a list's page.
+Cursor = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=keyset.MOST_CHARACTERS),
+    AfterValidator(_storable),
+]

@@ -12,14 +12,27 @@ from typing import Any
 from fastapi import Request, Response
 
 from api.access import Access
-from api.clients import SYSTEMS, Clients
+from api.clients import BUCKETS, SYSTEMS, Clients
+from api.downloads import Downloads
 from api.evidence import Evidence, Newest, sent
 from api.problems import ProblemError
 from api.stores import Stores, System
 from resources.configured import configured
 
 #: What clients raise of tables, collections and datasets that the first batch creates.
-_NOTHING_THERE = frozenset({"NotFound", "PermanentError", "MilvusException", "UndefinedTable"})
+_NOTHING_THERE = frozenset({"NotFound", "PermanentError", "MilvusException"})
+#: Of Postgres it says nothing else: what migrations do not create the first to write does.
+_NO_TABLE = "UndefinedTable"
+
+
+def require_loaded(error: Exception, rests_on: object) -> None:
+    """Raises ProblemError (409) where the error of a question means that nothing is loaded yet.
+
+    ``rests_on`` is what was written; None before anything was.
+    """
+    name = type(error).__name__
+    if name == _NO_TABLE or (rests_on is None and name in _NOTHING_THERE):
+        raise _nothing_loaded() from error
 
 
 def _nothing_loaded() -> ProblemError:
@@ -34,8 +47,9 @@ class Service:
 
     def __init__(self) -> None:
         self.clients = Clients()
-        self.stores = Stores({name: self._system(name) for name in SYSTEMS})
+        self.stores = Stores({name: self._system(name) for name in (*SYSTEMS, *BUCKETS)})
         self.access = Access(self.stores, self.clients)
+        self.downloads = Downloads()
         self.evidence = Evidence(self.stores, self.clients, configured("ui").run)
 
     def _system(self, name: str) -> System:
@@ -57,13 +71,13 @@ class Service:
         try:
             found = await self.stores.ask(needed, lambda: question(self.clients), perhaps=perhaps)
         except Exception as error:
-            if rests_on is None and type(error).__name__ in _NOTHING_THERE:
-                raise _nothing_loaded() from error
+            require_loaded(error, rests_on)
             raise
         return sent(request, found, rests_on)
 
     def close(self) -> None:
         """Give everything up."""
+        self.downloads.close()
         self.stores.close()
         self.clients.close()
 

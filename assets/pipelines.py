@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 from resources import environment, secrecy
 
 if TYPE_CHECKING:  # the declarations import Dagster, which the names alone do not need
+    from contextlib import AbstractContextManager
+
     from assets.frame.declared import LandedFiles, Pipeline
     from landing.batch.reasons import RejectReason
+    from landing.stores.base import ObjectStore
 
 #: Every pipeline is a package of this name here, whose module ``pipeline`` declares ``PIPELINE``.
 PIPELINES: tuple[str, ...] = ("campaigns", "music", "reading", "domains", "images")
@@ -69,6 +72,19 @@ def landed_of(pipeline: str, source: str) -> LandedFiles:
     if not found:
         raise KeyError(source)
     return found[0]
+
+
+def quarantine_bucket(
+    pipeline: str, source: str, bucket: str
+) -> AbstractContextManager[ObjectStore]:
+    """A bucket in which rejected rows of the source lie, for the time of the block.
+
+    Raises as :func:`landed_of`, and NotSetError of ``resources.configured``.
+    """
+    from assets.frame.buckets import opened
+    from resources.configured import configured
+
+    return opened(configured(landed_of(pipeline, source).store), bucket)
 
 
 def reject_reasons(pipeline: str) -> dict[str, RejectReason]:

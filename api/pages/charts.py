@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 #: Categories that have a colour of their own; the others are one more.
 SERIES = 7
@@ -108,22 +107,35 @@ class Scale:
     category: tuple[Mark, ...]
 
 
-def scale(figure: Mapping[str, Any]) -> Scale:
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The bin of a figure, and where it begins."""
+
+    of: str
+    bin: str
+    begins: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measure: the domain's bin, whether it rose, and the category's bins."""
+
+    measure: str
+    direction: str | None
+    own: Bin
+    category: tuple[Bin, ...]
+
+
+def scale(figure: Figure) -> Scale:
     """A figure's bins, where they begin on a scale by orders of magnitude, all of them on it."""
-    edges = [figure["begins"], *(one["begins"] for one in figure["category"])]
-    places = [math.log1p(max(edge, 0.0)) if edge > -1 else -1.0 for edge in edges]
+    shown = (figure.own, *figure.category)
+    places = [math.log1p(max(one.begins, 0.0)) if one.begins > -1 else -1.0 for one in shown]
     low, span = min(places), max(places) - min(places)
 
     def x(place: float) -> float:
         return round(_FROM + (_TO - _FROM) * (place - low) / span, 1) if span else 50.0
 
-    own, *others = map(x, places)
-    return Scale(
-        figure["measure"],
-        figure["direction"],
-        Mark("this domain", figure["bin"], own),
-        tuple(
-            Mark(one["of"], one["bin"], at)
-            for one, at in zip(figure["category"], others, strict=True)
-        ),
+    own, *category = (
+        Mark(one.of, one.bin, x(place)) for one, place in zip(shown, places, strict=True)
     )
+    return Scale(figure.measure, figure.direction, own, tuple(category))

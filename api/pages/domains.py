@@ -1,17 +1,16 @@
 """A domain's card: its description, and its bins beside those of its category.
 
-Belongs here: this page. Does not: the answers (``assets/domains/answers.py``), nor any exact
-figure: none reaches a page.
+Belongs here: this page. Does not: the answers (``api/routes/domains.py``), nor any exact figure:
+none reaches a page.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import service
-from api.clients import Clients
 from api.pages import charts, parts
 from api.pages.parameters import MaybeName
 from api.pages.rendering import page
@@ -21,32 +20,48 @@ from assets.domains import answers
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 
-_MONTH = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+_PERCENTILES = {"10": "10th percentile", "90": "90th percentile"}
+#: Measures of a domain, and those of its category that are shown beside each.
+_BESIDE: dict[str, dict[str, str]] = {
+    "revenue": {"median_revenue": "median", "largest_revenue": "largest"},
+    "sessions": {"median_sessions": "median", "highest_sessions": "highest"},
+    "conversion_rate": {f"conversion_rate_{n}": of for n, of in _PERCENTILES.items()},
+    "order_value": {f"order_value_{n}": of for n, of in _PERCENTILES.items()},
+}
 
 
 @router.get("/domains")
 async def domain(
     request: Request,
     domain: MaybeName = None,
-    month: Annotated[MaybeName, Query(pattern=_MONTH)] = None,
+    month: Annotated[MaybeName, Query(pattern=answers.MONTH)] = None,
 ) -> Response:
     """What is published of a domain; the form alone without one."""
     if domain is None:
         return page(request, "domains.html", domain=None, month=month)
-    ask = parts.bare(request)
-    found = await parts.asked(routes.description(ask, domain, month), _figures(ask, domain, month))
-    status, headers = parts.status(found)
-    description, figures = found
-    scales = [charts.scale(one) for one in figures.answer or []]
+    (card,) = await parts.asked(routes.domain(parts.bare(request), domain, month))
+    status, headers = parts.status([card])
+    scales = [charts.scale(one) for one in _figures(card.answer)] if card.answer else []
     return page(
-        request, "domains.html", status, headers, domain=domain, month=month,
-        description=description, figures=figures, scales=scales,
+        request, "domains.html", status, headers, domain=domain, month=month, card=card,
+        scales=scales,
     )  # fmt: skip
 
 
-async def _figures(ask: Request, domain: str, month: str | None) -> Response:
-    def found(clients: Clients) -> Any:
-        with clients.postgres() as connection:
-            return answers.figures(connection, domain, month)
+def _figures(card: Mapping[str, Any]) -> Iterator[charts.Figure]:
+    """The domain's measures that are known, each beside its category's."""
+    own, category = card["domain"], card["category"] or {}
+    for measure, beside in _BESIDE.items():
+        if own[measure] is not None:
+            yield charts.Figure(
+                measure.replace("_", " "),
+                own.get(f"{measure}_direction"),
+                _mark("this domain", own[measure]),
+                tuple(
+                    _mark(of, category[name]) for name, of in beside.items() if category.get(name)
+                ),
+            )
 
-    return await service.of(ask).answer(ask, answers.rests_on, ["postgres"], found)
+
+def _mark(of: str, name: str) -> charts.Bin:
+    return charts.Bin(of, name, answers.lower_edge(name))

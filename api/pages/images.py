@@ -6,31 +6,30 @@ Belongs here: these pages, thumbnails, an operator's word sent by a form. Does n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api import service
 from api.clients import Clients
+from api.lists import Asked
 from api.pages import parts
 from api.pages.rendering import address, page
 from api.pages.session import fields, may_write, signed_in
-from api.parameters import Name
-from api.problems import ProblemError
+from api.parameters import Cursor, Name
+from api.routes import image_lists
 from api.routes import images as routes
 from assets.images import answers
 from assets.images.settings import ImagesSettings
 
 router = APIRouter(include_in_schema=False)
 
-T = TypeVar("T")
-#: Items of one page.
-ITEMS = 60
+#: Rows of one page.
+TASKS, ITEMS = 50, 60
 DRAWN_AT_ONCE = 4
-_NUMBERS = 2**62
+_BIGINT = 2**63
 _SEEN = [Depends(signed_in)]
 _CACHED = "private, max-age=3600"
 #: Drawn where there is none: browsers show an image whatever its status.
@@ -47,7 +46,7 @@ _WORDS: dict[str, Any] = {"cancel": routes.cancel, "resume": routes.resume}
 @router.get("/images", dependencies=_SEEN)
 async def tasks(request: Request) -> Response:
     """The latest tasks."""
-    (found,) = await parts.asked(routes.tasks(parts.bare(request), limit=50))
+    (found,) = await parts.asked(image_lists.tasks(parts.bare(request), Asked(TASKS, None, "json")))
     status, headers = parts.status([found])
     return page(request, "images.html", status, headers, tasks=found)
 
@@ -56,40 +55,39 @@ async def tasks(request: Request) -> Response:
 async def task(
     request: Request,
     task: Annotated[Name, Query()],
-    after: Annotated[int, Query(ge=0, le=_NUMBERS)] = 0,
+    cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Response:
     """How a task gets on, and what came of its items, a page at a time."""
+    ask = parts.bare(request)
     one, items = await parts.asked(
-        routes.task(parts.bare(request), task),
-        _asked(request, lambda clients: _items(clients, task, after)),
+        routes.task(ask, task), image_lists.items(ask, Asked(ITEMS, cursor, "json"), task)
     )
     status, headers = parts.status([one, items])
-    shown = (items.answer or [])[:ITEMS]
-    more = shown[-1]["number"] if len(items.answer or []) > ITEMS else None
     return page(
-        request, "task.html", status, headers, task=task, after=after, one=one, items=items,
-        shown=shown, more=more,
-    )  # fmt: skip
+        request, "task.html", status, headers, task=task, cursor=cursor, one=one, items=items
+    )
 
 
 @router.get("/images/thumbnail", dependencies=_SEEN)
 async def thumbnail(
     request: Request,
     task: Annotated[Name, Query()],
-    number: Annotated[int, Query(ge=1, le=_NUMBERS)],
+    product: Annotated[int, Query(ge=0, lt=_BIGINT)],
 ) -> Response:
     """A small picture of an item's result."""
-    found = await _asked(request, lambda clients: _items(clients, task, number - 1, 1))
-    if not found or found[0].number != number:
+    of = service.of(request)
+    try:
+        found = await of.stores.ask(["postgres"], lambda: _item(of.clients, task, product))
+    except answers.UnknownItemError:
         return _NO_PICTURE
-    tag = f'"{found[0].digest}"'
+    tag = f'"{found.digest}"'
     headers = {"ETag": tag, "Cache-Control": _CACHED}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     try:
         # Each may hold a decoded picture: a sheet asks for dozens at once.
         async with request.app.state.drawing:
-            drawn = await _asked(request, lambda clients: _drawn(clients, task, found[0]), "minio")
+            drawn = await of.stores.ask(["minio"], lambda: _drawn(of.clients, task, found))
     except LookupError:
         return _NO_PICTURE
     return Response(drawn, media_type="image/jpeg", headers=headers)
@@ -103,22 +101,11 @@ async def told(request: Request, word: Literal["cancel", "resume"]) -> Response:
     return RedirectResponse(address("/images/task", task=name), HTTPStatus.SEE_OTHER)
 
 
-def _items(clients: Clients, task: str, after: int, limit: int = ITEMS + 1) -> Any:
+def _item(clients: Clients, task: str, product: int) -> answers.TaskItem:
     with clients.postgres() as connection:
-        return answers.page_of_items(connection, task, after, limit)
+        return answers.task_item(connection, task, product)
 
 
 def _drawn(clients: Clients, task: str, item: answers.TaskItem) -> bytes:
     store = answers.results(clients.minio, ImagesSettings.current().results_bucket)
     return answers.thumbnail(store.get, task, item)
-
-
-async def _asked(request: Request, question: Callable[[Clients], T], system: str = "postgres") -> T:
-    of = service.of(request)
-    try:
-        return await of.stores.ask([system], lambda: question(of.clients))
-    except answers.UnknownTaskError as error:
-        raise ProblemError(
-            404, "unknown_task", "There is no such task", str(error),
-            then="GET /v1/images/tasks lists the latest ones.",
-        ) from None  # fmt: skip

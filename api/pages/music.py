@@ -1,12 +1,12 @@
 """Searching songs, and one song.
 
-Belongs here: these pages. Does not: the answers (``api/routes/music.py``).
+Belongs here: these pages. Does not: the answers (``api/routes/music*.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -18,12 +18,14 @@ from api.pages.session import signed_in
 from api.parameters import Name
 from api.problems import ProblemError
 from api.routes import music as routes
+from api.routes import music_catalogue
 from assets.music import answers
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 
 #: Values of a facet that a page names.
 FACETS = 12
+FOUND = 20
 SIMILAR = 10
 _LAST_YEAR = 9_999
 _PITCHES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
@@ -32,62 +34,56 @@ _PITCHES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯"
 @router.get("/music")
 async def search(
     request: Request,
+    *,
     q: MaybeWords = None,
-    by: Literal["words", "meaning"] = "words",
+    mode: answers.Mode = "words",
     genre: MaybeName = None,
     year: Annotated[MaybeInt, Query(ge=1, le=_LAST_YEAR)] = None,
 ) -> Response:
-    """Songs by words, with facets, or by what their lyrics mean; the form alone without either."""
-    asked: dict[str, Any] = {"q": q, "by": by, "genre": genre, "year": year}
+    """Songs by words, with facets, by what their lyrics mean, or both; without any the form."""
+    if mode != "words":
+        # The form keeps them while somebody looks another way.
+        genre = year = None
+    asked: dict[str, Any] = {"q": q, "mode": mode, "genre": genre, "year": year}
     if q is None:
-        return page(request, "music.html", **asked, found=None, cards={}, facets=FACETS)
+        return page(request, "music.html", **asked, found=None, facets=FACETS)
     ask = parts.bare(request)
-    question = (
-        routes.songs_by_words(ask, q, genre, year, limit=20)
-        if by == "words"
-        else routes.songs_by_lyrics(ask, q, limit=20)
+    (found,) = await parts.asked(
+        routes.search(ask, q, mode=mode, genre=genre, year=year, limit=FOUND)
     )
-    (found,) = await parts.asked(question)
     status, headers = parts.status([found])
-    named = [one["song_key"] for one in found.answer or []] if by == "meaning" else []
-    return page(
-        request, "music.html", status, headers, **asked, found=found, facets=FACETS,
-        cards=await _cards(request, named),
-    )  # fmt: skip
+    return page(request, "music.html", status, headers, **asked, found=found, facets=FACETS)
 
 
 @router.get("/music/song")
 async def song(request: Request, key: Annotated[Name, Query()]) -> Response:
-    """A song: what is said of it, how often it was played, and songs like it."""
+    """A song: all that is known of it, and songs like it."""
     ask = parts.bare(request)
     found = await parts.asked(
-        routes.song_plays(ask, key),
+        music_catalogue.song(ask, key),
         routes.similar_songs(ask, key, by="audio", k=SIMILAR),
         routes.similar_songs(ask, key, by="lyrics", k=SIMILAR),
         routes.similar_songs(ask, key, by="listeners", k=SIMILAR),
     )
     status, headers = parts.status(found)
-    plays, audio, lyrics, listeners = found
-    # Of a key of before the song became part of another this is that other's.
-    current = plays.answer["song_key"] if plays.answer else key
+    details, audio, lyrics, listeners = found
     others = [one["song_key"] for part in found[1:] for one in part.answer or []]
-    cards = await _cards(request, [current, *others])
     return page(
-        request, "song.html", status, headers, key=current, plays=plays, card=cards.get(current),
-        cards=cards, pitches=_PITCHES,
+        request, "song.html", status, headers, key=key, details=details, pitches=_PITCHES,
+        names=await _names(request, others),
         similar=(("audio", audio), ("lyrics", lyrics), ("listeners", listeners)),
     )  # fmt: skip
 
 
-async def _cards(request: Request, keys: Sequence[str]) -> dict[str, Any]:
-    """What is said of songs; nothing while Postgres is away: their keys remain."""
+async def _names(request: Request, keys: Sequence[str]) -> dict[str, Any]:
+    """What songs are called; nothing while Postgres is away: their keys remain."""
     if not keys:
         return {}
     of = service.of(request)
 
     def found() -> dict[str, Any]:
         with of.clients.postgres() as connection:
-            return dict(answers.cards(connection, keys))
+            return dict(answers.names_of(connection, keys))
 
     try:
         return await of.stores.ask(["postgres"], found)

@@ -1,6 +1,7 @@
 """Domains: what is published of a domain.
 
-Belongs here: these routes. Does not: the answers (``assets/domains/answers.py``).
+Belongs here: these routes. Does not: lists of a month (``domain_months.py``), the answers
+(``assets/domains/answers.py``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,23 @@ from assets.domains import answers
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"], dependencies=[Depends(needs("read"))])
 
+Domain = Annotated[Name, Path(examples=["example.com"])]
+Month = Annotated[str | None, Query(pattern=answers.MONTH, description="Else the latest.")]
+
+
+@router.get("/{domain}", response_model=Answered[answers.DomainCard], responses=responses(404, 409))
+async def domain(request: Request, domain: Domain, month: Month = None) -> Response:
+    """A domain's description and bins in a month, or in the latest one, beside its category's."""
+
+    def found(clients: Clients) -> Any:
+        with clients.postgres() as connection:
+            return answers.card(connection, domain, month)
+
+    try:
+        return await service.of(request).answer(request, answers.rests_on, ["postgres"], found)
+    except answers.UnknownDomainError as error:
+        raise _unknown(str(error)) from None
+
 
 @router.get(
     "/{domain}/description",
@@ -27,10 +45,8 @@ router = APIRouter(prefix="/v1/domains", tags=["domains"], dependencies=[Depends
 )
 async def description(
     request: Request,
-    domain: Annotated[Name, Path(examples=["example.com"])],
-    month: Annotated[
-        str | None, Query(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="Else the latest.")
-    ] = None,
+    domain: Domain,
+    month: Month = None,
 ) -> Response:
     """The description of a domain, of a month or of the latest one. No exact figure is in it."""
 
@@ -38,11 +54,15 @@ async def description(
         with clients.postgres() as connection:
             published = answers.description(connection, domain, month)
         if published is None:
-            raise ProblemError(
-                404, "unknown_domain", "Nothing is published of the domain",
-                f"no description of {domain!r}" + (f" in {month}" if month else ""),
-                then="Ask without a month, or for another domain.",
-            )  # fmt: skip
+            within = f" in {month}" if month else ""
+            raise _unknown(f"no description of {domain!r}{within}")
         return published
 
     return await service.of(request).answer(request, answers.rests_on, ["postgres"], found)
+
+
+def _unknown(said: str) -> ProblemError:
+    return ProblemError(
+        404, "unknown_domain", "Nothing is published of the domain", said,
+        then="Ask without a month, or for another domain: GET /v1/domains/months lists the months.",
+    )  # fmt: skip

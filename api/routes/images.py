@@ -1,6 +1,7 @@
-"""Images: how tasks get on, and an operator's word to one.
+"""Images: how a task gets on, and an operator's word to it.
 
-Belongs here: these routes. Does not: the answers (``assets/images/answers.py``).
+Belongs here: these routes. Does not: lists (``image_lists.py``), the answers
+(``assets/images/answers.py``).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Request
 
 from api import service
 from api.access import needs
@@ -28,14 +29,6 @@ T = TypeVar("T")
 TaskId = Annotated[Name, Path(examples=["summer-shoes"])]
 _READ = [Depends(needs("read"))]
 _WRITE = [Depends(needs("write"))]
-
-
-@router.get("/tasks", dependencies=_READ, responses=responses())
-async def tasks(
-    request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50
-) -> list[answers.TaskStatus]:
-    """The latest tasks, newest first, without their counts by outcome."""
-    return await _asked(request, lambda connection: answers.tasks(connection, limit))
 
 
 @router.get("/tasks/{task_id}", dependencies=_READ, responses=responses(404))
@@ -79,5 +72,5 @@ async def _asked(request: Request, question: Callable[[Connection], T]) -> T:
     except answers.UnknownTaskError as error:
         raise ProblemError(
             404, "unknown_task", "There is no such task", str(error),
-            then="GET /v1/images/tasks lists the latest ones.",
+            then="GET /v1/images/tasks lists them.",
         ) from None  # fmt: skip

@@ -20,6 +20,7 @@ from assets.music.settings import MusicSettings
 
 router = APIRouter(prefix="/v1/music", tags=["music"], dependencies=[Depends(needs("read"))])
 
+_OF_MEANING = ["milvus", "openai", "postgres"]
 Limit = Annotated[int, Query(ge=1, le=answers.MOST_SONGS)]
 
 
@@ -34,8 +35,7 @@ async def songs_by_words(
     """Songs whose title, artists, album or lyrics hold the words, with facets."""
 
     def found(clients: Clients) -> Any:
-        index = answers.song_index(clients.typesense, MusicSettings.current().typesense_collection)
-        return answers.search_songs(index, q, limit, genre=genre, year=year)
+        return answers.search_songs(_songs(clients), q, limit, genre=genre, year=year)
 
     return await _answer(request, ["typesense"], found)
 
@@ -52,6 +52,40 @@ async def songs_by_lyrics(
         ["milvus", "openai"],
         lambda clients: answers.search_lyrics(_lyrics(clients), clients.openai, q, limit),
     )
+
+
+@router.get("/search", response_model=Answered[answers.Searched], responses=responses(409))
+async def search(
+    request: Request,
+    q: Annotated[Words, Query(description="Words of a song, or what its lyrics mean.")],
+    *,
+    mode: Annotated[answers.Mode, Query()] = "words",
+    genre: Annotated[Name | None, Query(description="Of `mode=words` only.")] = None,
+    year: Annotated[int | None, Query(ge=1, le=9_999, description="As genre.")] = None,
+    limit: Limit = 10,
+) -> Response:
+    """Songs by words of their names and lyrics, by the meaning of their lyrics, or by both."""
+    if mode != "words" and (genre is not None or year is not None):
+        raise ProblemError(
+            422, "invalid_request", "The request cannot be understood",
+            f"genre and year are of mode=words, not of mode={mode}",
+            then="Ask by words, or without genre and year.",
+            errors=[{"in": "query", "name": "mode", "says": "only words have a genre or a year"}],
+        )  # fmt: skip
+    words, meaning = mode != "meaning", mode != "words"
+
+    def found(clients: Clients) -> Any:
+        asked: dict[str, Any] = {"genre": genre, "year": year}
+        if words:
+            asked["songs"] = _songs(clients)
+        if not meaning:
+            return answers.search(q, mode, limit, **asked)
+        asked |= {"lyrics": _lyrics(clients), "openai": clients.openai}
+        with clients.postgres() as connection:
+            return answers.search(q, mode, limit, connection=connection, **asked)
+
+    needed = [*(["typesense"] if words else []), *(_OF_MEANING if meaning else [])]
+    return await _answer(request, needed, found)
 
 
 @router.get(
@@ -129,6 +163,10 @@ async def _answer(request: Request, needed: list[str], question: Any) -> Respons
             409, "nothing_to_compare", "The song lacks what is compared", str(error),
             then="Compare by something else: by=audio, lyrics or listeners.",
         ) from None  # fmt: skip
+
+
+def _songs(clients: Clients) -> Any:
+    return answers.song_index(clients.typesense, MusicSettings.current().typesense_collection)
 
 
 def _lyrics(clients: Clients) -> Any:

@@ -1,6 +1,7 @@
 """For those who operate: is the service well, what waits, what failed.
 
-Belongs here: these routes. Does not: the questions to the ledger (``landing/arrival``).
+Belongs here: these routes. Does not: lists (``operations_lists.py``), the questions to the ledger
+(``landing/arrival``).
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
@@ -19,14 +20,16 @@ from pydantic import BaseModel
 from api import service
 from api.access import needs
 from api.problems import ProblemError, responses
+from assets.domains import answers as domains
 from assets.pipelines import PIPELINES, declaration
-from landing.arrival import ledger, standing
-from landing.arrival.states import ALL_STATES, LOADED
+from assets.reading import answers as reading
+from landing.arrival import standing
 
 router = APIRouter(tags=["operations"])
 
 T = TypeVar("T")
-_OPEN = [state for state in ALL_STATES if state not in LOADED]
+#: Whose costs are metrics: a label of each month for ever would be too many.
+_MONTHS = 24
 
 
 class SystemHealth(BaseModel):
@@ -46,19 +49,6 @@ class Backlog(BaseModel):
     since: datetime | None
     batch_id: str | None
     state: str | None
-
-
-class OpenBatch(BaseModel):
-    """A batch that is not loaded."""
-
-    batch_id: str
-    source: str
-    state: str
-    attempt: int
-    objects: int
-    created_at: datetime
-    next_attempt_at: datetime | None
-    error: str | None
 
 
 @router.get("/v1/health/live")
@@ -90,21 +80,6 @@ async def sources(request: Request) -> list[Backlog]:
     return await _asked(request, found)
 
 
-@router.get("/v1/operations/batches", dependencies=[Depends(needs("read"))], responses=responses())
-async def batches(
-    request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50
-) -> list[OpenBatch]:
-    """Batches that are not loaded, oldest first."""
-
-    def found(connection: Any) -> list[OpenBatch]:
-        return [
-            OpenBatch.model_validate(one, from_attributes=True)
-            for one in ledger.batches(connection, states=_OPEN, limit=limit)
-        ]
-
-    return await _asked(request, found)
-
-
 @router.get(
     "/metrics",
     dependencies=[Depends(needs("read"))],
@@ -120,6 +95,8 @@ async def metrics(request: Request) -> Response:
     with contextlib.suppress(ProblemError):
         oldest, open_batches, quarantined = await _asked(request, _ledger)
         told.note_ledger([name for _, name in source_names()], oldest, open_batches, quarantined)
+        told.note_streams(await _asked(request, reading.newest_streams))
+        told.note_costs(await _asked(request, _newest_costs))
     told.note_systems({name: not one.breaker.open for name, one in of.stores.systems.items()})
     return Response(told.text(), media_type=CONTENT_TYPE_LATEST)
 
@@ -133,6 +110,10 @@ def _ledger(
         standing.open_batches(connection),
         standing.quarantined_rows(connection),
     )
+
+
+def _newest_costs(connection: Any) -> list[domains.Spent]:
+    return domains.spending().page(connection, _MONTHS).rows
 
 
 def source_names() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What the outside asks of domains: the description of a domain, and its bins.
+"""What the outside asks of domains: the description of a domain, and how far a month is.
 
 Belongs here: all that an API, the demo or a command may call. Does not: anything that writes, and
 exact figures, which stay within.
@@ -9,21 +9,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assets.domains.figures import Figure, figures_of
+from assets.domains.bins import lower_edge
 from assets.domains.months import Month
+from assets.domains.published import (
+    BinCount,
+    Change,
+    ChangedDomain,
+    DomainCard,
+    PublishedCategory,
+    PublishedDomain,
+    PublishedMonth,
+    UnknownDomainError,
+    UnknownMonthError,
+    bins,
+    card,
+    categories,
+    changes,
+    months,
+    of_month,
+    require_month,
+)
+from assets.domains.spending import Spent, spending
 from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
     import psycopg
 
+__all__ = [
+    "MONTH", "BinCount", "Change", "ChangedDomain", "Description", "DomainCard",
+    "PublishedCategory", "PublishedDomain", "PublishedMonth", "Spent", "UnknownDomainError",
+    "UnknownMonthError", "bins", "card", "categories", "changes", "description", "lower_edge",
+    "months", "of_month", "require_month", "rests_on", "spending",
+]  # fmt: skip
+
+#: A month as it is asked for: a pattern.
+MONTH = r"^[12][0-9]{3}-(0[1-9]|1[0-2])$"
+
 _DESCRIPTION = """
 SELECT month, domain, category, description FROM domains.published_description
 WHERE domain = %s AND (%s::date IS NULL OR month = %s) ORDER BY month DESC LIMIT 1
-"""
-# Of what is described only: other domains' features stay within, as do all exact ones.
-_FIGURES = f"""
-SELECT f.* FROM ({_DESCRIPTION}) AS p
-JOIN domains.domain_features AS f ON f.month = p.month AND f.domain = p.domain AND f.main_category
 """
 
 
@@ -47,21 +71,6 @@ def description(
     start = Month.parse(month).start if month else None
     row = conn.execute(_DESCRIPTION, (domain, start, start)).fetchone()
     return Description(str(Month(row[0])), *row[1:]) if row else None
-
-
-def figures(
-    conn: psycopg.Connection[Any], domain: str, month: str | None = None
-) -> tuple[Figure, ...]:
-    """A published domain's bins beside its category's, of that month, else of its latest one.
-
-    Raises ValueError for what is no month.
-    """
-    from psycopg.rows import dict_row
-
-    start = Month.parse(month).start if month else None
-    with conn.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_FIGURES, (domain, start, start)).fetchone()
-    return figures_of(row) if row else ()
 
 
 def rests_on(connection: psycopg.Connection[Any]) -> Delivered | None:

@@ -31,6 +31,27 @@ CATEGORY_CHARACTERS = 120
 #: Tokens of an answer: some 140 words need a third of that in most languages' alphabets.
 MAX_TOKENS = 400
 
+#: What the model reads the figures by, by the names that answers give them.
+FIGURES: dict[str, str] = {
+    "revenue": "revenue in dollars",
+    "revenue_direction": "revenue against the month before",
+    "sessions": "sessions",
+    "sessions_direction": "sessions against the month before",
+    "conversion_rate": "conversion rate in percent",
+    "conversion_rate_direction": "conversion rate against the month before",
+    "order_value": "order value in dollars",
+}
+OF_CATEGORY: dict[str, str] = {
+    "median_revenue": "category median revenue in dollars",
+    "largest_revenue": "category largest revenue in dollars",
+    "median_sessions": "category median sessions",
+    "highest_sessions": "category highest sessions",
+    "conversion_rate_10": "category conversion rate in percent, 10th percentile",
+    "conversion_rate_90": "category conversion rate in percent, 90th percentile",
+    "order_value_10": "category order value in dollars, 10th percentile",
+    "order_value_90": "category order value in dollars, 90th percentile",
+}
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -69,36 +90,33 @@ def summary_prompt(row: Mapping[str, Any], model: str) -> SummaryPrompt:
 def prompt_data(row: Mapping[str, Any]) -> dict[str, str]:
     """What of a row may leave our walls, by the name that the model reads. Unknown ones are out."""
     category = readable(row["category"].replace("_", " "), CATEGORY_CHARACTERS)
+    own: dict[str, str | None] = {
+        "revenue": row["binned_revenue"],
+        "revenue_direction": row["revenue_direction"],
+        "sessions": row["binned_sessions"],
+        "sessions_direction": row["sessions_direction"],
+        "conversion_rate": row["binned_conv_rate"],
+        "conversion_rate_direction": row["conv_rate_direction"],
+        "order_value": bins.told_order_value(row["aov"]),
+    }
+    of_category: dict[str, str | None] = {}
+    if category:
+        of_category = {
+            "median_revenue": bins.magnitude(row["cat_median_revenue"]),
+            "largest_revenue": bins.magnitude(row["cat_high_revenue"]),
+            "median_sessions": bins.magnitude(row["cat_median_sessions"]),
+            "highest_sessions": bins.magnitude(row["cat_high_sessions"]),
+            "conversion_rate_10": bins.conversion_rate(row["cat_percentile_10_conv_rate"]),
+            "conversion_rate_90": bins.conversion_rate(row["cat_percentile_90_conv_rate"]),
+            "order_value_10": bins.told_order_value(row["cat_percentile_10_aov"]),
+            "order_value_90": bins.told_order_value(row["cat_percentile_90_aov"]),
+        }
     data: dict[str, str | None] = {
         "domain": readable(row["domain"], DOMAIN_CHARACTERS),
         "category": category or None,
-        "revenue in dollars": row["binned_revenue"],
-        "revenue against the month before": row["revenue_direction"],
-        "sessions": row["binned_sessions"],
-        "sessions against the month before": row["sessions_direction"],
-        "conversion rate in percent": row["binned_conv_rate"],
-        "conversion rate against the month before": row["conv_rate_direction"],
-        "order value in dollars": bins.told_order_value(row["aov"]),
+        **{FIGURES[name]: value for name, value in own.items()},
+        **{OF_CATEGORY[name]: value for name, value in of_category.items()},
     }
-    if category:
-        data |= {
-            "category median revenue in dollars": bins.magnitude(row["cat_median_revenue"]),
-            "category largest revenue in dollars": bins.magnitude(row["cat_high_revenue"]),
-            "category median sessions": bins.magnitude(row["cat_median_sessions"]),
-            "category highest sessions": bins.magnitude(row["cat_high_sessions"]),
-            "category conversion rate in percent, 10th percentile": bins.conversion_rate(
-                row["cat_percentile_10_conv_rate"]
-            ),
-            "category conversion rate in percent, 90th percentile": bins.conversion_rate(
-                row["cat_percentile_90_conv_rate"]
-            ),
-            "category order value in dollars, 10th percentile": bins.told_order_value(
-                row["cat_percentile_10_aov"]
-            ),
-            "category order value in dollars, 90th percentile": bins.told_order_value(
-                row["cat_percentile_90_aov"]
-            ),
-        }
     return {name: value for name, value in data.items() if value is not None}
 
 

@@ -11,9 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from assets.images.listed import (
+    FilterField,
+    FilterValue,
+    ItemState,
+    ListedTask,
+    TaskItem,
+    UnknownItemError,
+    filter_values,
+    listed_tasks,
+    task_item,
+    task_items,
+)
 from assets.images.tasks import items, ledger
-from assets.images.tasks.items import TaskItem
-from assets.images.tasks.ledger import UnknownTaskError
+from assets.images.tasks.ledger import State, UnknownTaskError
+from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,8 +36,9 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 __all__ = [
-    "TaskItem", "TaskStatus", "UnknownTaskError", "cancel", "page_of_items", "products", "results",
-    "resume", "task", "tasks", "thumbnail",
+    "FilterField", "FilterValue", "ItemState", "ListedTask", "State", "TaskItem", "TaskStatus",
+    "UnknownItemError", "UnknownTaskError", "cancel", "filter_values", "listed_tasks", "products",
+    "rests_on", "results", "resume", "task", "task_item", "task_items", "tasks", "thumbnail",
 ]  # fmt: skip
 
 
@@ -77,17 +90,6 @@ def resume(connection: Connection, task_id: str) -> bool:
     return ledger.resume(connection, task_id)
 
 
-def page_of_items(
-    connection: Connection, task_id: str, after: int = 0, limit: int = 50
-) -> list[TaskItem]:
-    """The items of a task in the order of their numbers, after one of them.
-
-    Raises UnknownTaskError.
-    """
-    ledger.task(connection, task_id)
-    return items.page(connection, task_id, after, limit)
-
-
 def results(client: Minio, bucket: str) -> MinioStore:
     """The bucket of results, of a client that stays the caller's."""
     from landing.stores.minio import MinioStore
@@ -103,7 +105,9 @@ def thumbnail(read: Callable[[str], bytes], task_id: str, item: TaskItem) -> byt
     """
     from assets.images.tasks import sheets
 
-    return sheets.thumbnail(read, task_id, item)
+    if item.path is None:
+        raise LookupError(f"product {item.product_id} has no result")
+    return sheets.thumbnail(read, f"{task_id}/{item.path}", item.product_id, item.bytes or 0)
 
 
 def products(connection: Connection) -> tuple[int, int]:
@@ -115,6 +119,11 @@ def products(connection: Connection) -> tuple[int, int]:
         """
     ).fetchone()
     return (row[0], row[1]) if row else (0, 0)
+
+
+def rests_on(connection: Connection) -> Delivered | None:
+    """What any sink of images was last told."""
+    return newest_delivery(connection, "images")
 
 
 def _status(found: ledger.Task, counts: Mapping[str, int]) -> TaskStatus:

@@ -8,22 +8,46 @@ Every answer is in a stated order without ties left open, so that asking again g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.embeddings import Space
+from assets.music.catalogue import songs as listed_songs
+from assets.music.catalogue.credits import (
+    Album,
+    AlbumSort,
+    Artist,
+    ArtistDetails,
+    ArtistSort,
+    UnknownAlbumError,
+    UnknownArtistError,
+    album,
+    albums,
+    artist,
+    artists,
+)
+from assets.music.catalogue.files import SOURCE as FILES
+from assets.music.catalogue.files import (
+    FileState,
+    FileStatus,
+    MusicFile,
+    UnknownFileError,
+    file,
+    files,
+)
+from assets.music.catalogue.songs import LyricsStatus, Song, SongDetails, SongSort, songs
 from assets.music.plays import listening
 from assets.music.plays.listening import PlayedSong, SongPlays, UnknownListenerError
 from assets.music.search import (
+    by_mode,
     lyrics_search,
     lyrics_vectors,
-    song_cards,
     song_documents,
     song_search,
 )
 from assets.music.search import (
     similar_songs as similar,
 )
+from assets.music.search.by_mode import Mode, Searched, names_of
 from assets.music.search.floors import floor_of
 from assets.music.search.lyrics_search import LyricsMatch
 from assets.music.search.similar_songs import (
@@ -31,7 +55,6 @@ from assets.music.search.similar_songs import (
     SimilarSong,
     UnknownSongError,
 )
-from assets.music.search.song_cards import SongCard
 from assets.music.search.song_search import FoundSong, FoundSongs
 from assets.music.search.terms import trimmed
 from assets.music.silver.identity import current_key
@@ -47,10 +70,14 @@ if TYPE_CHECKING:
     from assets.sinks.typesense import DocumentStore
 
 __all__ = [
-    "FoundSong", "FoundSongs", "LyricsMatch", "NothingToCompareError", "PlayedSong", "SimilarSong",
-    "SongCard", "SongPlays", "UnknownListenerError", "UnknownSongError", "cards", "listener_songs",
-    "lyrics_index", "rests_on", "search_lyrics", "search_songs", "similar_songs", "song_index",
-    "song_plays", "songs_with_lyrics",
+    "FILES", "MOST_SONGS", "Album", "AlbumSort", "Artist", "ArtistDetails", "ArtistSort", "By",
+    "FileState", "FileStatus", "FoundSong", "FoundSongs", "LyricsMatch", "LyricsStatus", "Mode",
+    "MusicFile", "NothingToCompareError", "PlayedSong", "Searched", "SimilarSong", "Song",
+    "SongDetails", "SongPlays", "SongSort", "UnknownAlbumError", "UnknownArtistError",
+    "UnknownFileError", "UnknownListenerError", "UnknownSongError", "album", "albums", "artist",
+    "artists", "file", "files", "listener_songs", "lyrics_index", "names_of", "rests_on",
+    "search", "search_lyrics", "search_songs", "similar_songs", "song", "song_index",
+    "song_plays", "songs", "songs_with_lyrics",
 ]  # fmt: skip
 
 By = Literal["audio", "lyrics", "listeners"]
@@ -115,6 +142,46 @@ def search_lyrics(
     return lyrics_search.matching(lyrics, openai, trimmed(term), _limit(limit), least)
 
 
+def search(
+    term: str,
+    mode: Mode = "words",
+    limit: int = 10,
+    *,
+    connection: psycopg.Connection[Any] | None = None,
+    songs: DocumentStore | None = None,
+    lyrics: VectorStore | None = None,
+    openai: OpenAI | None = None,
+    genre: str | None = None,
+    year: int | None = None,
+) -> Searched:
+    """Songs by words (:func:`search_songs`), by meaning (:func:`search_lyrics`), or by both.
+
+    ``hybrid`` fuses the best 100 of each by reciprocal rank. By words only ``songs`` is asked, by
+    meaning all but it, and ``genre`` and ``year`` are of words alone. Raises as those two do.
+    """
+    depth = _limit(limit) if mode != "hybrid" else by_mode.DEPTH
+    found = matches = None
+    if mode != "meaning" and songs is not None:
+        found = search_songs(songs, term, depth, genre=genre, year=year)
+    if mode != "words" and lyrics is not None and openai is not None:
+        matches = search_lyrics(lyrics, openai, term, depth)
+    if found and matches is None:
+        return by_mode.by_words(found)
+    if connection is None or matches is None:
+        raise ValueError(f"{mode} needs more than it was given")
+    if found is None:
+        return by_mode.by_meaning(connection, matches, limit)
+    return by_mode.by_both(connection, found, matches, limit)
+
+
+def song(connection: psycopg.Connection[Any], song_key: str) -> SongDetails:
+    """All that is known of a song.
+
+    A key of before the song became part of another leads to that one. Raises UnknownSongError.
+    """
+    return listed_songs.details(connection, current_key(connection, song_key))
+
+
 def similar_songs(
     connection: psycopg.Connection[Any],
     lyrics: VectorStore,
@@ -151,11 +218,6 @@ def song_plays(connection: psycopg.Connection[Any], song_key: str) -> SongPlays:
     A key of before the song became part of another leads to that one. Raises UnknownSongError.
     """
     return listening.plays_of(connection, current_key(connection, song_key))
-
-
-def cards(connection: psycopg.Connection[Any], keys: Sequence[str]) -> dict[str, SongCard]:
-    """What is said of each of the songs that there are, by its key."""
-    return song_cards.cards(connection, keys)
 
 
 def listener_songs(

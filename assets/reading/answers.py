@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from assets.reading.affinity.computation import Days, window
 from assets.reading.rules import INT64, READ_BEYOND, WINDOW_DAYS, midnight
+from assets.reading.streams import (
+    RejectedMessage,
+    Stream,
+    newest_streams,
+    rejected_messages,
+    streams,
+)
 from assets.reading.tables import warehouse_of
 from landing.arrival.standing import Delivered, newest_delivery
 
@@ -24,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANSWER", "BY_DAY", "MOST_DAYS", "MOST_PERCENT", "READ_BEYOND", "WINDOW_DAYS", "CategoryShare",
-    "CategoryShares", "category_shares", "rests_on", "shares_over_days", "warehouse_of",
+    "CategoryShares", "RejectedMessage", "Stream", "category_shares", "newest_streams",
+    "rejected_messages", "rests_on", "shares_over_days", "streams", "warehouse_of",
 ]  # fmt: skip
 
 #: Days of the longest window, and the largest percentage that can be asked for.

@@ -33,7 +33,7 @@ PAGES = {
     "/campaigns?user=user_3": 200,
     "/campaigns?user=nobody": 404,
     "/music?q=*": 200,
-    "/music?q=weeping+over+a+lover&by=meaning": 200,
+    "/music?q=weeping+over+a+lover&mode=meaning": 200,
     "/music/song?key=SOTHEME0": 200,
     f"/reading?user={READER}&date={DAY}": 200,
     "/reading?user=x&date=2022-03-23": 422,

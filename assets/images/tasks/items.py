@@ -7,7 +7,6 @@ task has (``manifest.py``), working on them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assets.images.processing.operation import STATUSES, Item, Outcome, Status
@@ -28,11 +27,6 @@ SELECT number, product_id, source_key, extension FROM images.image_task_item
 WHERE task_id = %s AND status IS NULL AND number > %s AND number <= %s
 ORDER BY number LIMIT %s
 """
-_ITEMS = """
-SELECT number, product_id, extension, status, detail, width, height, bytes, digest
-FROM images.image_task_item
-WHERE task_id = %s AND number > %s ORDER BY number LIMIT %s
-"""
 _SETTLE = """
 UPDATE images.image_task_item AS i SET status = o.status, detail = o.detail, content = o.content,
     digest = o.digest, width = o.width, height = o.height, bytes = o.bytes, seconds = o.seconds
@@ -43,24 +37,6 @@ WHERE i.task_id = %s AND i.number = o.number AND i.status IS NULL
     AND EXISTS (SELECT FROM images.image_task AS t
         WHERE t.task_id = i.task_id AND t.request_hash = %s)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class TaskItem:
-    """What came of one item; ``status`` is None while it waits.
-
-    ``width``, ``height``, ``bytes`` and ``digest`` (BLAKE2b-128, hex) are its result's.
-    """
-
-    number: int
-    product_id: int
-    extension: str
-    status: Status | None
-    detail: str
-    width: int | None
-    height: int | None
-    bytes: int | None
-    digest: str | None
 
 
 def target_key(task_id: str, product_id: int, extension: str) -> str:
@@ -76,12 +52,6 @@ def waiting(
     while rows := connection.execute(_WAITING, (task_id, number, last, PAGE)).fetchall():
         for number, product_id, source, extension in rows:
             yield Item(number, product_id, source, target_key(task_id, product_id, extension))
-
-
-def page(connection: Connection, task_id: str, after: int, limit: int) -> list[TaskItem]:
-    """At most ``limit`` items whose numbers are above ``after``, in order."""
-    rows = connection.execute(_ITEMS, (task_id, after, limit))
-    return [TaskItem(*row) for row in rows]
 
 
 def some_wait(connection: Connection, task_id: str) -> bool:

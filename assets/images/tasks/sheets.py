@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw  # noqa: TID253
 from assets.images.processing.decoding import ImageRefused
 from assets.images.processing.operation import Limits, Operation
 from assets.images.processing.transform import transform
-from assets.images.tasks.items import TaskItem, target_key
+from assets.images.tasks.items import target_key
 
 if TYPE_CHECKING:
     import psycopg
@@ -68,18 +68,17 @@ def rejects(connection: psycopg.Connection[Any], task_id: str) -> str | None:
     return _markdown(tiles, f"{len(tiles)} of the products without an image in {task_id}")
 
 
-def thumbnail(read: Callable[[str], bytes], task_id: str, item: TaskItem) -> bytes:
-    """A result as a tile for screens of any density, JPEG.
+def thumbnail(read: Callable[[str], bytes], key: str, product_id: int, size: int) -> bytes:
+    """A result of ``size`` bytes as a tile for screens of any density, JPEG.
 
-    Raises LookupError for one that there is not, or that cannot be shown; and what ``read`` does.
+    Raises LookupError for one that is gone or cannot be shown; and what ``read`` does.
     """
-    if item.status != "ok" or (item.bytes or 0) > _MOST_SHOWN_BYTES:
-        raise LookupError(f"nothing to show of product {item.product_id}")
-    key = target_key(task_id, item.product_id, item.extension)
+    if size > _MOST_SHOWN_BYTES:
+        raise LookupError(f"the result of product {product_id} has {size:,} bytes")
     try:
-        return transform(read(key), item.product_id, _LARGER, _LIMITS).data
+        return transform(read(key), product_id, _LARGER, _LIMITS).data
     except ImageRefused as error:
-        raise LookupError(f"the result of product {item.product_id} is {error.status}") from None
+        raise LookupError(f"the result of product {product_id} is {error.status}") from None
 
 
 def _drawn(read: Callable[[str], bytes], key: str, product_id: int) -> Image.Image:

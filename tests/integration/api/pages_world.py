@@ -21,7 +21,8 @@ from PIL import Image
 from psycopg.types.json import Jsonb
 
 from api.app import create_app
-from assets.domains.tables import FEATURES, PUBLISHED
+from assets.domains.prompts import summary_prompt
+from assets.domains.tables import PUBLISHED
 from assets.music.search import song_documents
 from assets.music.search.song_rows import TouchedPages
 from assets.sinks.postgres import ensure
@@ -119,19 +120,19 @@ def domains(env: dict[str, str]) -> None:
     ]
     with psycopg.connect(env["POSTGRES_URL"]) as connection:
         ensure(connection, PUBLISHED)
-        ensure(connection, FEATURES)
         for row in rows:
+            prompt = summary_prompt(row, "gpt-test")
             connection.execute(
-                f"INSERT INTO domains.domain_features ({', '.join(row)})"
-                f" VALUES ({', '.join(['%s'] * len(row))})",
-                list(row.values()),
+                "INSERT INTO domains.openai_answer (prompt_hash, request, facts, prompt_bound,"
+                " completion_bound) VALUES (%s, '{}', %s, 1, 1) ON CONFLICT DO NOTHING",
+                (prompt.prompt_hash, Jsonb(prompt.facts)),
             )
             connection.execute(
                 "INSERT INTO domains.published_description"
-                " (month, domain, category, description, prompt_hash) VALUES (%s, %s, %s, %s, 'h')",
+                " (month, domain, category, description, prompt_hash) VALUES (%s, %s, %s, %s, %s)",
                 (
                     row["month"], row["domain"], row["category"] or None,
-                    f"As of {row['month'][:7]}, {row['domain']} {_SELLS}",
+                    f"As of {row['month'][:7]}, {row['domain']} {_SELLS}", prompt.prompt_hash,
                 ),
             )  # fmt: skip
 

@@ -41,7 +41,8 @@ def test_a_task_and_an_operator_s_word_to_it(service, postgres):
     found = service.get("/v1/images/tasks/shoes").json()
     assert (found["state"], found["items"], found["settled"]) == ("running", 3, 1)
     assert found["counts"] == {"corrupt": 1}
-    assert [one["task_id"] for one in service.get("/v1/images/tasks").json()] == ["shoes"]
+    listed = service.get("/v1/images/tasks").json()["answer"]
+    assert ([one["task_id"] for one in listed["rows"]], listed["next"]) == (["shoes"], None)
 
     reader = service.post("/v1/images/tasks/shoes/cancel")
     assert (reader.status_code, reader.json()["code"]) == (403, "scope_missing")

@@ -47,6 +47,8 @@ def test_songs_by_words_meaning_and_likeness(service, index, env):
     meant = service.get("/v1/music/lyrics", params={"q": verse}).json()["answer"]
     assert {songs[20].key, twin.key} <= {one["song_key"] for one in meant[:5]}
 
+    assert_modes_agree(service, verse, genre)
+
     key = quote(twin.key, safe="")
     alike = service.get(f"/v1/music/songs/{key}/similar", params={"by": "lyrics", "k": 1}).json()
     assert [one["song_key"] for one in alike["answer"]] == [songs[20].key]
@@ -54,6 +56,44 @@ def test_songs_by_words_meaning_and_likeness(service, index, env):
     assert (bare.status_code, bare.json()["code"]) == (409, "nothing_to_compare")
     nobody = service.get("/v1/music/songs/nobody/similar")
     assert (nobody.status_code, nobody.json()["code"]) == (404, "unknown_song")
+
+
+def assert_modes_agree(service, verse, genre):
+    """One question in three ways, against the two searches and the sum of reciprocal ranks."""
+
+    def searched(mode, **asked):
+        said = service.get("/v1/music/search", params={"q": verse, "mode": mode, **asked})
+        assert said.status_code == 200, said.text
+        return said.json()["answer"]
+
+    words = service.get("/v1/music/songs", params={"q": verse, "limit": 100}).json()["answer"]
+    meant = service.get("/v1/music/lyrics", params={"q": verse, "limit": 100}).json()["answer"]
+    by_words = [one["song_key"] for one in words["songs"]]
+    by_meaning = [one["song_key"] for one in meant]
+    assert by_words
+    assert by_meaning
+
+    def keys(answer):
+        return [one["song"]["song_key"] for one in answer["songs"]]
+
+    assert keys(searched("words", limit=100)) == by_words
+    assert searched("words", limit=100)["words"]["found"] == words["found"]
+    assert keys(searched("meaning", limit=100)) == by_meaning
+    both = searched("hybrid", limit=100)
+    places = [{key: n for n, key in enumerate(one, 1)} for one in (by_words, by_meaning)]
+    total = {
+        key: round(sum(1 / (60 + one[key]) for one in places if key in one), 6)
+        for key in {*by_words, *by_meaning}
+    }
+    best = sorted(total, key=lambda key: (-total[key], *(one.get(key, 1e9) for one in places), key))
+    assert keys(both) == best[:100]
+    assert [(one["rank_by_words"], one["rank_by_meaning"]) for one in both["songs"]] == [
+        tuple(one.get(key) for one in places) for key in best[:100]
+    ]
+    only = searched("words", genre=genre)
+    assert {one["song"]["genre"] for one in only["songs"]} <= {genre}
+    wrong = service.get("/v1/music/search", params={"q": verse, "mode": "hybrid", "year": 2000})
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_request")
 
 
 def test_what_was_played(service, index, env):
@@ -76,6 +116,12 @@ def test_what_was_played(service, index, env):
 
 @pytest.mark.parametrize("term", ["\x00", "😀😀", "'; DROP TABLE music.fact_song; --"])
 def test_noise_is_no_error_of_the_service(service, index, env, term):
-    for path in ("/v1/music/songs", "/v1/music/lyrics", f"/v1/music/songs/{quote(term)}/similar"):
-        said = service.get(path, params={"q": term})
+    searches = [f"/v1/music/search?mode={mode}" for mode in ("words", "meaning", "hybrid")]
+    for path in (
+        *searches,
+        "/v1/music/songs",
+        "/v1/music/lyrics",
+        f"/v1/music/songs/{quote(term)}/similar",
+    ):
+        said = service.get(f"{path}{'&' if '?' in path else '?'}q={quote(term)}")
         assert said.status_code in {200, 404, 409, 422}, (path, said.text)

@@ -171,13 +171,13 @@ def test_a_task_is_a_contact_sheet_with_its_rejects(browser, postgres, env):
     assert (again.status_code, again.content) == (304, b"")
     lost = browser.get(shown[0].replace("&amp;", "&"))
     assert (lost.status_code, lost.headers["content-type"]) == (404, "image/svg+xml")
-    further = re.findall(r'href="([^"]+after=[^"]+)"', page.text)
+    further = re.findall(r'href="([^"]+cursor=[^"]+)"', page.text)
     rest = browser.get(further[0].replace("&amp;", "&"))
     assert_harmless(rest.text)
     assert re.findall(r'state late">(\w+)<', rest.text) == ["missing", "corrupt"]
     assert browser.get("/images/task?task=none").status_code == 404
-    for number in (ITEMS + 1, ITEMS + 50):
-        none = browser.get("/images/thumbnail?" + urlencode({"task": TASK, "number": number}))
+    for product in (1001 + ITEMS, 1):
+        none = browser.get("/images/thumbnail?" + urlencode({"task": TASK, "product": product}))
         assert none.status_code == 404
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.pages.charts import HEIGHT, OTHERS, SERIES, WIDTH, Column, scale, stacked
+from api.pages.charts import HEIGHT, OTHERS, SERIES, WIDTH, Bin, Column, Figure, scale, stacked
 
 _NAMES = [*"abcdefghijklm", "<script>"]
 _COUNTS = st.dictionaries(st.sampled_from(_NAMES), st.integers(1, 50), max_size=len(_NAMES))
@@ -50,13 +50,8 @@ def test_the_largest_series_come_first_and_ties_by_name():
 
 @given(st.lists(st.floats(-1, 1e15), min_size=1, max_size=4))
 def test_bins_lie_on_their_scale_in_their_order(edges):
-    own, *category = edges
-    drawn = scale(
-        {
-            "measure": "revenue", "direction": None, "bin": "own", "begins": own,
-            "category": [{"of": "x", "bin": str(edge), "begins": edge} for edge in category],
-        }
-    )  # fmt: skip
+    own, *category = (Bin(str(edge), str(edge), edge) for edge in edges)
+    drawn = scale(Figure("revenue", None, own, tuple(category)))
     places = [drawn.own.x, *(one.x for one in drawn.category)]
     assert all(0 < place < 100 for place in places)
     for edge, place in zip(edges, places, strict=True):

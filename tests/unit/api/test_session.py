@@ -15,7 +15,7 @@ from api.pages.session import own_path
 
 PAGES = (
     "/", "/campaigns", "/music", "/music/song?key=x", "/reading", "/domains", "/images",
-    "/images/task?task=x", "/images/thumbnail?task=x&number=1", "/sources",
+    "/images/task?task=x", "/images/thumbnail?task=x&product=1", "/sources",
 )  # fmt: skip
 
 
