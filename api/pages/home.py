@@ -11,13 +11,17 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from api import service
+from api.lists import Asked
 from api.pages import parts
 from api.pages.rendering import page
 from api.pages.session import signed_in
-from api.routes import operations
+from api.routes import operations, operations_lists
 from assets.pipelines import PIPELINES
 from landing.arrival import standing
 from resources.configured import configured
+
+#: Rows of sessions, of which the last one of each subscription is shown, and of reject reasons.
+STREAMS, REASONS = 20, 100
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 
@@ -35,13 +39,17 @@ async def home(request: Request) -> Response:
 @router.get("/sources")
 async def sources(request: Request) -> Response:
     """What waits in each source, since when, what was made of it last, and what was rejected."""
-    waiting, ledger = await parts.asked(
-        operations.sources(parts.bare(request)), _ledger(service.of(request))
+    ask = parts.bare(request)
+    waiting, ledger, streams, rejected = await parts.asked(
+        operations.sources(ask),
+        _ledger(service.of(request)),
+        operations_lists.streams(ask, Asked(STREAMS, None, "json")),
+        operations_lists.reject_counts(ask, Asked(REASONS, None, "json")),
     )
-    status, headers = parts.status([waiting, ledger])
+    status, headers = parts.status([waiting, ledger, streams, rejected])
     return page(
         request, "sources.html", status, headers, waiting=waiting, ledger=ledger,
-        ui=configured("ui"),
+        streams=streams, rejected=rejected, ui=configured("ui"),
     )  # fmt: skip
 
 

@@ -179,7 +179,7 @@ def images(env: dict[str, str], task: str, made: int, state: str = "running") ->
 
 
 def ledger(env: dict[str, str]) -> None:
-    """A batch of campaigns that is loaded, one that waits, and rejected rows."""
+    """A batch of campaigns that is loaded, one that waits, rejected rows, and two sessions."""
     with psycopg.connect(env["POSTGRES_URL"]) as connection:
         connection.execute(
             "INSERT INTO landing.batch (batch_id, source, pipeline, state, objects, bytes,"
@@ -196,8 +196,20 @@ def ledger(env: dict[str, str]) -> None:
         )
         connection.execute(
             "INSERT INTO landing.quarantine (batch_id, bucket, key, rows, reasons, written_at)"
-            " VALUES ('b1', 'q', 'k', 7, '{}', now())"
+            " VALUES ('b1', 'q', 'k', 7, %s, now())",
+            (Jsonb({"bad_time": 7}),),
         )
+        for session in ("old", "new"):
+            connection.execute(
+                "INSERT INTO reading.session (session_id, state, started_at, updated_at, error)"
+                " VALUES (%s, 'serving', now() + %s * interval '1 hour', now(), %s)",
+                (session, int(session == "new"), HOSTILE[0] if session == "new" else None),
+            )
+            connection.execute(
+                "INSERT INTO reading.session_stream (session_id, subscription, received, written,"
+                " lag) VALUES (%s, 'interactions', %s, 17, 2.46)",
+                (session, 4_321 if session == "new" else 99),
+            )
         connection.execute(
             "INSERT INTO landing.batch_sink (batch_id, sink, state, run_id, done_at)"
             " VALUES ('b1', 'engagement_graph', 'done', 'run-1', now())"

@@ -129,6 +129,13 @@ def test_every_source_says_how_it_stands(browser, postgres, env):
     assert "http://ui.example/runs/run-2" in page.text
     assert "http://ui.example/locations/quintet/sensors/campaigns_gcs_sensor" in page.text
     assert "all loaded" in text[text.index("music_minio") :]
+    streams = text[text.index("What the last session did") : text.index("By source and reason")]
+    for says in ("interactions", "4,321", "17", "2.5"):
+        assert says in streams, streams
+    assert "99" not in streams
+    assert "http://ui.example/runs/new" in page.text
+    rejected = text[text.index("By source and reason") :]
+    assert "campaigns_gcs bad_time 7 7 1" in rejected
 
 
 def test_a_domain_s_card_has_its_bins_and_nothing_exact(browser, postgres, env):
