@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import StringConstraints
 
 from api.pages import charts, parts
-from api.pages.parameters import MaybeName
+from api.pages.parameters import BLANK, MaybeName
 from api.pages.rendering import page
 from api.pages.session import signed_in
 from api.routes import domains as routes
@@ -20,6 +21,7 @@ from assets.domains import answers
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 
+Month = Annotated[str, StringConstraints(pattern=answers.MONTH)]
 _PERCENTILES = {"10": "10th percentile", "90": "90th percentile"}
 #: Measures of a domain, and those of its category that are shown beside each.
 _BESIDE: dict[str, dict[str, str]] = {
@@ -34,7 +36,7 @@ _BESIDE: dict[str, dict[str, str]] = {
 async def domain(
     request: Request,
     domain: MaybeName = None,
-    month: Annotated[MaybeName, Query(pattern=answers.MONTH)] = None,
+    month: Annotated[Month | None, BLANK, Query()] = None,
 ) -> Response:
     """What is published of a domain; the form alone without one."""
     if domain is None:

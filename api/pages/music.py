@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
 
 from api import service
 from api.pages import parts
-from api.pages.parameters import MaybeInt, MaybeName, MaybeWords
+from api.pages.parameters import BLANK, MaybeName, MaybeWords
 from api.pages.rendering import page
 from api.pages.session import signed_in
 from api.parameters import Name
@@ -27,7 +28,7 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in)])
 FACETS = 12
 FOUND = 20
 SIMILAR = 10
-_LAST_YEAR = 9_999
+Year = Annotated[int, Field(ge=1, le=9_999)]
 _PITCHES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 
 
@@ -38,7 +39,7 @@ async def search(
     q: MaybeWords = None,
     mode: answers.Mode = "words",
     genre: MaybeName = None,
-    year: Annotated[MaybeInt, Query(ge=1, le=_LAST_YEAR)] = None,
+    year: Annotated[Year | None, BLANK, Query()] = None,
 ) -> Response:
     """Songs by words, with facets, by what their lyrics mean, or both; without any the form."""
     if mode != "words":

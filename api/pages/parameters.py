@@ -5,7 +5,6 @@ Belongs here: types that several pages share. Does not: what routes take (``api/
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import Query
@@ -18,9 +17,8 @@ def _blank_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-_BLANK = BeforeValidator(_blank_is_none)
+#: Stands beside a type with None. What limits the type stands within: None has no limits.
+BLANK = BeforeValidator(_blank_is_none)
 
-MaybeName = Annotated[Name | None, _BLANK, Query()]
-MaybeWords = Annotated[Words | None, _BLANK, Query()]
-MaybeInt = Annotated[int | None, _BLANK, Query()]
-MaybeDate = Annotated[date | None, _BLANK, Query()]
+MaybeName = Annotated[Name | None, BLANK, Query()]
+MaybeWords = Annotated[Words | None, BLANK, Query()]

@@ -10,10 +10,11 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
 
 from api import service
 from api.pages import charts, parts
-from api.pages.parameters import MaybeDate, MaybeInt
+from api.pages.parameters import BLANK
 from api.pages.rendering import page
 from api.pages.session import signed_in
 from api.routes import reading as routes
@@ -27,13 +28,15 @@ DATES = 14
 _BITS = 2**63
 #: The windows of all dates must begin in a year that there is.
 _FIRST = date(4, 1, 1)
+UserId = Annotated[int, Field(ge=-_BITS, lt=_BITS)]
+QueryDate = Annotated[date, Field(ge=_FIRST)]
 
 
 @router.get("/reading")
 async def reader(
     request: Request,
-    user: Annotated[MaybeInt, Query(ge=-_BITS, lt=_BITS)] = None,
-    query_date: Annotated[MaybeDate, Query(ge=_FIRST, alias="date")] = None,
+    user: Annotated[UserId | None, BLANK, Query()] = None,
+    query_date: Annotated[QueryDate | None, BLANK, Query(alias="date")] = None,
     days: Annotated[int, Query(ge=0, le=answers.MOST_DAYS - DATES)] = answers.WINDOW_DAYS,
     beyond: Annotated[int, Query(ge=0, le=answers.MOST_PERCENT)] = answers.READ_BEYOND,
 ) -> Response:

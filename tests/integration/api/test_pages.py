@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -153,6 +155,7 @@ def test_a_domain_s_card_has_its_bins_and_nothing_exact(browser, postgres, env):
             for written in (str(value), f"{value:,}", f"{value:g}"):
                 assert not re.search(rf"(?<![\d.]){re.escape(written)}(?![\d.])", latest), name
     assert "As of 2025-02" in browser.get(f"/domains?domain={DOMAIN}&month=2025-02").text
+    assert "As of 2025-03" in browser.get(f"/domains?domain={DOMAIN}&month=").text
     assert "too few domains to tell" in browser.get("/domains?domain=alone.example").text
     assert browser.get("/domains?domain=nobody.example").status_code == 404
     assert browser.get(f"/domains?domain={DOMAIN}&month=2025-13").status_code == 422
@@ -226,3 +229,24 @@ def test_a_store_that_is_away_costs_its_part(browser, postgres, env):
         assert page.status_code == 503, path
         assert int(page.headers["retry-after"]) >= 1
         assert "postgres is not available" in page.text
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.text(max_size=60), st.binary(max_size=30), st.sampled_from(HOSTILE)))
+def test_whatever_is_asked_a_page_says_what_is_wrong(asking, text):
+    for path, name in (
+        ("/domains", "domain"), ("/images/task", "task"), ("/images/task", "cursor"),
+        ("/domains", "month"), ("/reading", "user"), ("/reading", "date"), ("/music", "year"),
+        ("/campaigns", "k"),
+    ):  # fmt: skip
+        said = asking.get(f"{path}?{urlencode({name: text}, errors='surrogatepass')}")
+        # Nothing but Postgres and MinIO is configured here.
+        assert said.status_code != 500, (path, said.text)
+        assert_harmless(said.text)
+
+
+@pytest.fixture
+def asking(browser, postgres, env):
+    pages_world.domains(env)
+    browser.cookies.set(COOKIE, keys.make(postgres, "many", ["read"], requests_per_minute=10**6))
+    return browser
