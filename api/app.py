@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +17,8 @@ from api import problems
 from api.clients import preload
 from api.limits import Bounded
 from api.metrics import Metrics, Timed
+from api.pages import site
+from api.protection import Protected
 from api.routes import (
     campaigns,
     domain_months,
@@ -50,6 +52,11 @@ ROUTES = {
 }
 
 
+def routes_of(pipelines: Iterable[str]) -> list[Any]:
+    """The modules of routes: of these pipelines, and for those who operate."""
+    return [operations, operations_lists, *(one for name in pipelines for one in ROUTES[name])]
+
+
 def create_app() -> FastAPI:
     """The application; what it talks to is opened when it is first asked for.
 
@@ -81,8 +88,10 @@ def create_app() -> FastAPI:
     app.add_middleware(Bounded)
     app.state.metrics = Metrics()
     app.add_middleware(Timed, metrics=app.state.metrics)
-    for one in (operations, operations_lists, *(one for name in pipelines for one in ROUTES[name])):
+    app.add_middleware(Protected)
+    for one in routes_of(pipelines):
         app.include_router(one.router)
+    site.add_to(app, pipelines)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

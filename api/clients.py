@@ -18,6 +18,7 @@ from resources.milvus import sdk
 if TYPE_CHECKING:
     import psycopg
     from google.cloud.bigquery import Client as BigQuery
+    from minio import Minio
     from neo4j import Driver
     from openai import OpenAI
     from psycopg_pool import ConnectionPool
@@ -37,7 +38,8 @@ _SYSTEMS = {
     "domains": ("s3",),
     "images": ("minio",),
 }
-#: Where rejected rows lie: opened for the time of one question, and by one at a time, since
+#: Where rejected rows and results lie: opened for the time of one question, but the client of
+#: MinIO that results are read by, and by one at a time, since
 #: boto3's clients are not to be made by several threads at once.
 BUCKETS = ("gcs", "s3", "minio")
 MAKING = {name: threading.Lock() for name in BUCKETS}
@@ -92,6 +94,7 @@ class Clients:
             "milvus": lambda stack: _closing(stack, configured("milvus").client()),
             "typesense": lambda stack: stack.enter_context(configured("typesense").client()),
             "openai": lambda stack: stack.enter_context(configured("openai").client()),
+            "minio": lambda _: configured("minio").client(),
         }
         self._locks = {name: threading.Lock() for name in self._opened_by}
         self._derived: dict[tuple[str, ...], Any] = {}
@@ -133,6 +136,12 @@ class Clients:
         client: OpenAI = self._client("openai")
         return client
 
+    @property
+    def minio(self) -> Minio:
+        """With its own pool and retries."""
+        client: Minio = self._client("minio")
+        return client
+
     def derived(self, system: str, name: str, made: Callable[[], Any]) -> Any:
         """What is made once of a system's client, and again of its next one."""
         key = (system, name)
@@ -142,7 +151,7 @@ class Clients:
 
     def forget(self, system: str) -> None:
         """Open a new client when the system is asked next: what it knew may be of another life."""
-        if system in BUCKETS:
+        if system not in self._opened_by:
             return
         with self._locks[system]:
             for key in [key for key in self._derived if key[0] == system]:

@@ -103,10 +103,8 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def add_handlers(app: FastAPI) -> None:
     """Let no error leave as anything else."""
-    app.add_exception_handler(ProblemError, _of_problem)
-    app.add_exception_handler(RequestValidationError, _of_validation)
-    app.add_exception_handler(HTTPException, _of_protocol)
-    app.add_exception_handler(Exception, _of_bug)
+    for kind in (ProblemError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _as_problem)
 
 
 def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -116,11 +114,22 @@ def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSON
     )
 
 
-async def _of_problem(_: Request, error: Any) -> JSONResponse:
-    return response(error.problem, error.headers)
+def told(request: Request, error: Exception) -> tuple[Problem, Mapping[str, str]]:
+    """What a client is told of any error, and with which headers."""
+    if isinstance(error, ProblemError):
+        return error.problem, error.headers
+    if isinstance(error, RequestValidationError):
+        return _of_validation(error), {}
+    if isinstance(error, HTTPException):
+        return _of_protocol(request, error), error.headers or {}
+    return _of_bug(request, error), {}
 
 
-async def _of_validation(_: Request, error: Any) -> JSONResponse:
+async def _as_problem(request: Request, error: Exception) -> JSONResponse:
+    return response(*told(request, error))
+
+
+def _of_validation(error: RequestValidationError) -> Problem:
     found = [
         {"in": str(one["loc"][0]), "name": ".".join(map(str, one["loc"][1:])), "says": one["msg"]}
         for one in error.errors()
@@ -129,47 +138,40 @@ async def _of_validation(_: Request, error: Any) -> JSONResponse:
     members: dict[str, Any] = {
         "errors": [{name: _sendable(value) for name, value in one.items()} for one in found]
     }
-    return response(
-        Problem(
-            type=_URN + "invalid_request",
-            title="The request cannot be understood",
-            status=422,
-            detail=_sendable(said),
-            code="invalid_request",
-            next="Correct what `errors` names; GET /openapi.json describes every parameter.",
-            **members,
-        )
+    return Problem(
+        type=_URN + "invalid_request",
+        title="The request cannot be understood",
+        status=422,
+        detail=_sendable(said),
+        code="invalid_request",
+        next="Correct what `errors` names; GET /openapi.json describes every parameter.",
+        **members,
     )
 
 
-async def _of_protocol(request: Request, error: Any) -> JSONResponse:
+def _of_protocol(request: Request, error: HTTPException) -> Problem:
     phrase = HTTPStatus(error.status_code).phrase
-    return response(
-        Problem(
-            type=_URN + phrase.lower().replace(" ", "_"),
-            title=phrase,
-            status=error.status_code,
-            detail=f"{request.method} {_sendable(request.url.path)}: {phrase.lower()}",
-            code=phrase.lower().replace(" ", "_"),
-            next=_THEN.get(error.status_code, "GET /openapi.json lists the routes."),
-        ),
-        error.headers,
+    return Problem(
+        type=_URN + phrase.lower().replace(" ", "_"),
+        title=phrase,
+        status=error.status_code,
+        detail=f"{request.method} {_sendable(request.url.path)}: {phrase.lower()}",
+        code=phrase.lower().replace(" ", "_"),
+        next=_THEN.get(error.status_code, "GET /openapi.json lists the routes."),
     )
 
 
-async def _of_bug(request: Request, error: Exception) -> JSONResponse:
+def _of_bug(request: Request, error: Exception) -> Problem:
     """What nobody foresaw: logged whole, without secrets; the client learns that it is ours."""
     said = without_secrets(f"{type(error).__name__}: {error}", os.environ)
     log.error("request_failed method=%s route=%s error=%s", request.method, _route(request), said)
-    return response(
-        Problem(
-            type=_URN + "internal_error",
-            title="The service failed",
-            status=500,
-            detail="The request is not at fault. The service's log has what happened.",
-            code="internal_error",
-            next="Ask again; if it fails again, tell who operates the service.",
-        )
+    return Problem(
+        type=_URN + "internal_error",
+        title="The service failed",
+        status=500,
+        detail="The request is not at fault. The service's log has what happened.",
+        code="internal_error",
+        next="Ask again; if it fails again, tell who operates the service.",
     )
 
 

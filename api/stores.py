@@ -23,6 +23,7 @@ from api.breaker import Breaker
 from api.problems import ProblemError, unavailable
 from assets.pipelines import without_secrets
 from landing.batch.failures import classify
+from resources.configured import NotSetError
 
 log = logging.getLogger("quintet.api")
 T = TypeVar("T")
@@ -158,6 +159,11 @@ class Stores:
             )  # fmt: skip
         try:
             return asking.result()
+        except NotSetError as error:
+            raise ProblemError(
+                503, "not_configured", "A system of the answer is not configured", str(error),
+                then="Set the variable, and start the service again.",
+            ) from error  # fmt: skip
         except Exception as error:
             if classify(error) != "transient":
                 raise

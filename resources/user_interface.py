@@ -28,6 +28,10 @@ class UserInterfaceResource(dg.ConfigurableResource[Any]):
         """The page of a job's runs."""
         return f"{self.url.rstrip('/')}/locations/quintet/jobs/{name}/runs"
 
+    def sensor(self, name: str) -> str:
+        """The page of a sensor."""
+        return f"{self.url.rstrip('/')}/locations/quintet/sensors/{name}"
+
     def run(self, run_id: str) -> str:
         """The page of a run."""
         return f"{self.url.rstrip('/')}/runs/{run_id}"

@@ -75,7 +75,7 @@ async def sources(request: Request) -> list[Backlog]:
     """Of every source the object that has waited longest."""
 
     def found(connection: Any) -> list[Backlog]:
-        return [_backlog(connection, name, one) for name, one in _sources()]
+        return [_backlog(connection, name, one) for name, one in source_names()]
 
     return await _asked(request, found)
 
@@ -94,7 +94,7 @@ async def metrics(request: Request) -> Response:
     of, told = service.of(request), request.app.state.metrics
     with contextlib.suppress(ProblemError):
         oldest, open_batches, quarantined = await _asked(request, _ledger)
-        told.note_ledger([name for _, name in _sources()], oldest, open_batches, quarantined)
+        told.note_ledger([name for _, name in source_names()], oldest, open_batches, quarantined)
         told.note_streams(await _asked(request, reading.newest_streams))
         told.note_costs(await _asked(request, _newest_costs))
     told.note_systems({name: not one.breaker.open for name, one in of.stores.systems.items()})
@@ -104,7 +104,7 @@ async def metrics(request: Request) -> Response:
 def _ledger(
     connection: Any,
 ) -> tuple[dict[str, datetime], dict[tuple[str, str], int], dict[str, int]]:
-    waiting = {name: standing.oldest_unloaded(connection, name) for _, name in _sources()}
+    waiting = {name: standing.oldest_unloaded(connection, name) for _, name in source_names()}
     return (
         {name: one.since for name, one in waiting.items() if one},
         standing.open_batches(connection),
@@ -116,7 +116,8 @@ def _newest_costs(connection: Any) -> list[domains.Spent]:
     return domains.spending().page(connection, _MONTHS).rows
 
 
-def _sources() -> list[tuple[str, str]]:
+def source_names() -> list[tuple[str, str]]:
+    """Every source with its pipeline."""
     return [
         (name, files.source_name)
         for name in chosen_pipelines()

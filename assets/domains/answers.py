@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from assets.domains.bins import lower_edge
 from assets.domains.months import Month
 from assets.domains.published import (
     BinCount,
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 __all__ = [
     "MONTH", "BinCount", "Change", "ChangedDomain", "Description", "DomainCard",
     "PublishedCategory", "PublishedDomain", "PublishedMonth", "Spent", "UnknownDomainError",
-    "UnknownMonthError", "bins", "card", "categories", "changes", "description", "months",
-    "of_month", "require_month", "rests_on", "spending",
+    "UnknownMonthError", "bins", "card", "categories", "changes", "description", "lower_edge",
+    "months", "of_month", "require_month", "rests_on", "spending",
 ]  # fmt: skip
 
 #: A month as it is asked for: a pattern.

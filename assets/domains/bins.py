@@ -14,6 +14,8 @@ WIDE_FROM = 1_000
 CONVERSION_WIDTH = Decimal("0.5")
 
 _SUFFIXES = ("", "K", "M", "B", "T")
+#: Where bins below the series' first one begin.
+_SMALLEST = {"below 0": -1.0, "0": 0.0, "0–1": 0.0}
 
 
 def magnitude(value: Decimal | float | None) -> str | None:
@@ -64,3 +66,17 @@ def conversion_rate(value: Decimal | float | None) -> str | None:
         return None
     low = (Decimal(str(value)) // CONVERSION_WIDTH) * CONVERSION_WIDTH
     return f"{low:.2f}-{low + CONVERSION_WIDTH:.2f}"
+
+
+def lower_edge(name: str) -> float:
+    """Where a bin begins, told from its name alone; -1 for ``below 0``, 0 for ``0`` and ``0–1``.
+
+    Raises ValueError for what is no bin's name.
+    """
+    if name in _SMALLEST:
+        return _SMALLEST[name]
+    low, dash, _ = name.partition("–")
+    if not dash:
+        return float(name.rpartition("-")[0])
+    suffix = low[-1:] if low[-1:] in _SUFFIXES[1:] else ""
+    return float(low.removesuffix(suffix)) * 1000.0 ** _SUFFIXES.index(suffix)

@@ -6,7 +6,7 @@ tasks; an operator's word to one (cancel, resume) is a note in its ledger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -29,13 +29,16 @@ from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
     import psycopg
+    from minio import Minio
+
+    from landing.stores.minio import MinioStore
 
     Connection = psycopg.Connection[Any]
 
 __all__ = [
     "FilterField", "FilterValue", "ItemState", "ListedTask", "State", "TaskItem", "TaskStatus",
     "UnknownItemError", "UnknownTaskError", "cancel", "filter_values", "listed_tasks", "products",
-    "rests_on", "resume", "task", "task_item", "task_items", "tasks",
+    "rests_on", "results", "resume", "task", "task_item", "task_items", "tasks", "thumbnail",
 ]  # fmt: skip
 
 
@@ -85,6 +88,26 @@ def resume(connection: Connection, task_id: str) -> bool:
     """
     ledger.task(connection, task_id)
     return ledger.resume(connection, task_id)
+
+
+def results(client: Minio, bucket: str) -> MinioStore:
+    """The bucket of results, of a client that stays the caller's."""
+    from landing.stores.minio import MinioStore
+
+    return MinioStore(client, bucket)
+
+
+def thumbnail(read: Callable[[str], bytes], task_id: str, item: TaskItem) -> bytes:
+    """A small JPEG of an item's result; ``read`` gives an object of the bucket of results by key.
+
+    Raises LookupError for an item without a result, one whose result is too large to be looked at,
+    is gone, or is no image; and what ``read`` raises.
+    """
+    from assets.images.tasks import sheets
+
+    if item.path is None:
+        raise LookupError(f"product {item.product_id} has no result")
+    return sheets.thumbnail(read, f"{task_id}/{item.path}", item.product_id, item.bytes or 0)
 
 
 def products(connection: Connection) -> tuple[int, int]:

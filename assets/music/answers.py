@@ -47,7 +47,7 @@ from assets.music.search import (
 from assets.music.search import (
     similar_songs as similar,
 )
-from assets.music.search.by_mode import Mode, Searched
+from assets.music.search.by_mode import Mode, Searched, names_of
 from assets.music.search.floors import floor_of
 from assets.music.search.lyrics_search import LyricsMatch
 from assets.music.search.similar_songs import (
@@ -75,9 +75,9 @@ __all__ = [
     "MusicFile", "NothingToCompareError", "PlayedSong", "Searched", "SimilarSong", "Song",
     "SongDetails", "SongPlays", "SongSort", "UnknownAlbumError", "UnknownArtistError",
     "UnknownFileError", "UnknownListenerError", "UnknownSongError", "album", "albums", "artist",
-    "artists", "file", "files", "listener_songs", "lyrics_index", "rests_on", "search",
-    "search_lyrics", "search_songs", "similar_songs", "song", "song_index", "song_plays",
-    "songs", "songs_with_lyrics",
+    "artists", "file", "files", "listener_songs", "lyrics_index", "names_of", "rests_on",
+    "search", "search_lyrics", "search_songs", "similar_songs", "song", "song_index",
+    "song_plays", "songs", "songs_with_lyrics",
 ]  # fmt: skip
 
 By = Literal["audio", "lyrics", "listeners"]

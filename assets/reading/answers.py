@@ -7,11 +7,13 @@ from the events.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from assets.reading.affinity.computation import window
+from assets.reading.affinity.computation import Days, window
 from assets.reading.rules import INT64, READ_BEYOND, WINDOW_DAYS, midnight
 from assets.reading.streams import (
     RejectedMessage,
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
 __all__ = [
-    "ANSWER", "MOST_DAYS", "MOST_PERCENT", "READ_BEYOND", "WINDOW_DAYS", "CategoryShare",
+    "ANSWER", "BY_DAY", "MOST_DAYS", "MOST_PERCENT", "READ_BEYOND", "WINDOW_DAYS", "CategoryShare",
     "CategoryShares", "RejectedMessage", "Stream", "category_shares", "newest_streams",
-    "rejected_messages", "rests_on", "streams", "warehouse_of",
+    "rejected_messages", "rests_on", "shares_over_days", "streams", "warehouse_of",
 ]  # fmt: skip
 
 #: Days of the longest window, and the largest percentage that can be asked for.
@@ -47,6 +49,17 @@ FROM (
 ) AS i
 JOIN `{content_meta}` AS m ON m.content_id = i.content_id
 GROUP BY m.category_name
+"""
+# The same by day: what a window holds is the sum of its days, for an event is of one day.
+BY_DAY = """
+SELECT DATE(i.updated_at, 'UTC') AS day, m.category_name, COUNT(*) AS events
+FROM (
+    SELECT DISTINCT content_id, updated_at FROM `{user_interaction}`
+    WHERE updated_at >= @start AND updated_at < @finish
+        AND user_id = @user_id AND read_percent > @beyond
+) AS i
+JOIN `{content_meta}` AS m ON m.content_id = i.content_id
+GROUP BY day, m.category_name
 """
 
 
@@ -100,21 +113,55 @@ def category_shares(
             there are not, or names that BigQuery does not allow.
         google.api_core.exceptions errors: BigQuery does not answer.
     """
+    _check(user_id, query_date, days, beyond)
+    span = window(query_date, days)
+    rows = _counted(client, dataset, ANSWER, user_id=user_id, span=span, beyond=beyond)
+    return _shares(user_id, span, Counter({row.category_name: row.events for row in rows}))
+
+
+def shares_over_days(
+    client: Client,
+    dataset: str,
+    user_id: int,
+    last: date,
+    *,
+    dates: int = WINDOW_DAYS,
+    days: int = WINDOW_DAYS,
+    beyond: int = READ_BEYOND,
+) -> tuple[CategoryShares, ...]:
+    """What :func:`category_shares` says of each of so many query dates, up to the last one.
+
+    One query for all of them. Raises the same, and ValueError for windows that are longer together.
+    """
+    _check(user_id, last, days + dates - 1, beyond)
+    whole = window(last, days + dates - 1)
+    counts: dict[date, Counter[str]] = defaultdict(Counter)
+    for row in _counted(client, dataset, BY_DAY, user_id=user_id, span=whole, beyond=beyond):
+        counts[row.day][row.category_name] = row.events
+    found = []
+    for back in reversed(range(dates)):
+        span = window(last - timedelta(days=back), days)
+        within = [pairs for day, pairs in counts.items() if span.first <= day <= span.last]
+        found.append(_shares(user_id, span, sum(within, Counter())))
+    return tuple(found)
+
+
+def _counted(
+    client: Client, dataset: str, statement: str, *, user_id: int, span: Days, beyond: int
+) -> Iterable[Any]:
     from google.cloud.bigquery import ScalarQueryParameter
 
-    if not 0 <= days <= MOST_DAYS or not 0 <= beyond <= MOST_PERCENT:
-        raise ValueError(f"a window has 0 to {MOST_DAYS} days, and begins beyond 0 to 100 percent")
-    _check(user_id, query_date, days)
-    span = window(query_date, days)
     bound = [
         *span.parameters()[2:],
         ScalarQueryParameter("user_id", "INT64", user_id),
         ScalarQueryParameter("beyond", "INT64", beyond),
     ]
-    counts = {
-        row.category_name: row.events for row in warehouse_of(client, dataset).run(ANSWER, bound)
-    }
-    total = sum(counts.values())
+    rows: Iterable[Any] = warehouse_of(client, dataset).run(statement, bound)
+    return rows
+
+
+def _shares(user_id: int, span: Days, counts: Counter[str]) -> CategoryShares:
+    total = counts.total()
     return CategoryShares(
         user_id,
         span.first,
@@ -136,7 +183,9 @@ def rests_on(connection: psycopg.Connection[Any]) -> Delivered | None:
     return max([*found, *([batch] if batch else [])], key=lambda one: one.written_at, default=None)
 
 
-def _check(user_id: object, query_date: object, days: int) -> None:
+def _check(user_id: object, query_date: object, days: int, beyond: int) -> None:
+    if not 0 <= days <= MOST_DAYS or not 0 <= beyond <= MOST_PERCENT:
+        raise ValueError(f"a window has 0 to {MOST_DAYS} days, and begins beyond 0 to 100 percent")
     if isinstance(user_id, bool) or not isinstance(user_id, int):
         raise ValueError(f"a user id is an integer, not {user_id!r}")  # noqa: TRY004
     if user_id not in INT64:

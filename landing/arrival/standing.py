@@ -65,6 +65,18 @@ class Delivered:
     kind: Literal["batch", "session"] = "batch"
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The last batch of a source, whatever became of it."""
+
+    batch_id: str
+    state: str
+    objects: int
+    created_at: datetime
+    run_id: str | None
+    error: str | None
+
+
 _DELIVERED = """
 SELECT b.batch_id, s.done_at, s.run_id
 FROM landing.batch_sink s JOIN landing.batch b USING (batch_id)
@@ -155,6 +167,18 @@ def quarantined_rows(connection: Connection) -> dict[str, int]:
         """
     )
     return dict(rows.fetchall())
+
+
+def newest_batch(connection: Connection, source: str) -> Newest | None:
+    """The batch of a source that was made last, whatever its state; None before the first."""
+    row = connection.execute(
+        """
+        SELECT batch_id, state, objects, created_at, run_id, error FROM landing.batch
+        WHERE source = %s ORDER BY batch_id DESC LIMIT 1
+        """,
+        (source,),
+    ).fetchone()
+    return Newest(*row) if row else None
 
 
 def newest_delivery(connection: Connection, pipeline: str) -> Delivered | None:

@@ -63,6 +63,7 @@ def rejected(env) -> None:
 @pytest.fixture
 def behind(env, monkeypatch):
     """The service, and a proxy before each of the two systems."""
+    monkeypatch.setenv("QUINTET_PIPELINES", "")  # routes of all, whatever servers there are
     upgrade(env["POSTGRES_URL"])
     rejected(env)
     with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw  # noqa: TID253
@@ -16,6 +17,7 @@ from PIL import Image, ImageDraw  # noqa: TID253
 from assets.images.processing.decoding import ImageRefused
 from assets.images.processing.operation import Limits, Operation
 from assets.images.processing.transform import transform
+from assets.images.tasks.items import target_key
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,6 +32,11 @@ _LETTERS = 13
 #: which this process has to hold, it is named only.
 _SMALL = Operation(crop=1, width=_TILE, height=_TILE, fit="contain")
 _LIMITS = Limits(most_pixels=25_000_000, most_bytes=1 << 30, seconds=60)
+
+#: For people: sharp where a tile is drawn at twice its size.
+_LARGER = replace(_SMALL, width=2 * _TILE, height=2 * _TILE)
+#: A copy may have as many bytes as its original: of more than these nothing is read to show it.
+_MOST_SHOWN_BYTES = 8 * 1024 * 1024
 
 #: A few of many, the same ones each time, spread over all.
 _CHOSEN = """
@@ -48,7 +55,7 @@ def results(
     """
     rows = connection.execute(_CHOSEN, (task_id, True, MOST)).fetchall()
     tiles = [
-        (_drawn(read, f"{task_id}/{product_id}.{extension}", product_id), str(product_id))
+        (_drawn(read, target_key(task_id, product_id, extension), product_id), str(product_id))
         for product_id, extension, _, _ in rows
     ]
     return _markdown(tiles, f"{len(tiles)} of the images of {task_id}")
@@ -59,6 +66,19 @@ def rejects(connection: psycopg.Connection[Any], task_id: str) -> str | None:
     rows = connection.execute(_CHOSEN, (task_id, False, MOST)).fetchall()
     tiles = [(_tile(status), str(product_id)) for product_id, _, status, _ in rows]
     return _markdown(tiles, f"{len(tiles)} of the products without an image in {task_id}")
+
+
+def thumbnail(read: Callable[[str], bytes], key: str, product_id: int, size: int) -> bytes:
+    """A result of ``size`` bytes as a tile for screens of any density, JPEG.
+
+    Raises LookupError for one that is gone or cannot be shown; and what ``read`` does.
+    """
+    if size > _MOST_SHOWN_BYTES:
+        raise LookupError(f"the result of product {product_id} has {size:,} bytes")
+    try:
+        return transform(read(key), product_id, _LARGER, _LIMITS).data
+    except ImageRefused as error:
+        raise LookupError(f"the result of product {product_id} is {error.status}") from None
 
 
 def _drawn(read: Callable[[str], bytes], key: str, product_id: int) -> Image.Image:

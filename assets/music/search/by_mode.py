@@ -61,7 +61,7 @@ def by_meaning(
     connection: psycopg.Connection[Any], matches: Sequence[LyricsMatch], limit: int
 ) -> Searched:
     """As the search of lyrics has them; songs that are gone by now are left out."""
-    named = _named(connection, (one.song_key for one in matches))
+    named = names_of(connection, (one.song_key for one in matches))
     songs = tuple(
         SearchedSong(named[one.song_key], None, rank, one.passage)
         for rank, one in enumerate(matches, start=1)
@@ -80,7 +80,7 @@ def by_both(
     words = {song.song_key: rank for rank, song in enumerate(found.songs, start=1)}
     meaning = {one.song_key: rank for rank, one in enumerate(matches, start=1)}
     best = fused(*([Hit(key, 0, -rank) for key, rank in by.items()] for by in (words, meaning)))
-    named = _named(connection, (key for key in meaning if key not in words))
+    named = names_of(connection, (key for key in meaning if key not in words))
     named |= {song.song_key: song for song in found.songs}
     passages = {one.song_key: one.passage for one in matches}
     songs = tuple(
@@ -95,7 +95,8 @@ def _counts(found: FoundSongs) -> FoundSongs:
     return FoundSongs(found.found, (), found.genres, found.years, found.decades, found.artists)
 
 
-def _named(connection: psycopg.Connection[Any], keys: Iterable[str]) -> dict[str, FoundSong]:
+def names_of(connection: psycopg.Connection[Any], keys: Iterable[str]) -> dict[str, FoundSong]:
+    """Those of the songs that there are, by key."""
     rows = connection.execute(_NAMED, (list(keys),)).fetchall()
     return {
         key: FoundSong(key, title, artist, tuple(artists), album, genre, year)

@@ -13,7 +13,8 @@ from typing import Any
 from starlette.routing import Match
 from starlette.testclient import TestClient
 
-from api.app import ROUTES
+from api.app import routes_of
+from assets.pipelines import PIPELINES
 
 
 def paged(service: TestClient, path: str, limit: int = 2, **asked: Any) -> list[dict[str, Any]]:
@@ -35,7 +36,7 @@ def paged(service: TestClient, path: str, limit: int = 2, **asked: Any) -> list[
 
 def as_described(path: str, said: Any) -> None:
     """The answer has the kinds of values that the service's description says of its route."""
-    routes: list[Any] = [route for one in ROUTES for route in one.router.routes]
+    routes: list[Any] = [route for one in routes_of(PIPELINES) for route in one.router.routes]
     scope = {"type": "http", "path": path, "method": "GET"}
     found = [one for one in routes if one.matches(dict(scope))[0] is Match.FULL]
     found[0].response_model.model_validate_json(said.text, strict=True)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from assets.reading.answers import shares_over_days
 from tests.integration.reading.affinity_world import EDGE, LAST, NOBODY, READER, fill, world_of
 
 pytestmark = pytest.mark.servers("postgres", "bigquery")
@@ -51,6 +52,19 @@ def test_shares_and_counts_are_those_of_a_recount(service, world):
                 assert one["share"] == pytest.approx(share, abs=1e-12)
             found_any = found_any or bool(categories)
     assert found_any
+
+
+@pytest.mark.parametrize(("days", "beyond"), [(14, 90), (0, 0), (3, 50)])
+def test_shares_over_days_are_those_of_each_date(world, days, beyond):
+    client, dataset = world.warehouse.client, world.warehouse.dataset
+    for user in (READER, NOBODY):
+        found = shares_over_days(client, dataset, user, LAST, dates=9, days=days, beyond=beyond)
+        assert [one.last for one in found] == [LAST - timedelta(days=n) for n in reversed(range(9))]
+        for one in found:
+            assert one.first == one.last - timedelta(days=days)
+            expected = recounted(world, user, one.last, days=days, beyond=beyond)
+            assert {each.category: each.events for each in one.categories} == dict(expected)
+            assert sum(one.shares.values()) == pytest.approx(1 if expected else 0)
 
 
 def test_the_old_address_has_the_old_shape(service, world):

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from landing.arrival import standing
-from landing.arrival.standing import LATE, Unloaded
+from landing.arrival.standing import LATE, Newest, Unloaded
 from landing.arrival.states import ALL_STATES, LOADED
 
 pytestmark = pytest.mark.servers("postgres")
@@ -101,6 +101,16 @@ def test_the_oldest_of_a_source(connection) -> None:
     seen(connection, "young", 1)
     assert standing.oldest_unloaded(connection, "s") == Unloaded(
         "b/older still", NOW - timedelta(minutes=90), None, None
+    )
+
+
+def test_the_last_batch_of_a_source_whatever_became_of_it(connection) -> None:
+    assert standing.newest_batch(connection, "s") is None
+    batch(connection, 1, "loaded", run_id="r1")
+    last = batch(connection, 2, "failed_permanent", objects=3, run_id="r2", error="why")
+    batch(connection, 3, "loaded", source="t")
+    assert standing.newest_batch(connection, "s") == Newest(
+        last, "failed_permanent", 3, NOW, "r2", "why"
     )
 
 

@@ -84,3 +84,11 @@ def test_the_description_names_a_problem_for_every_status(service):
                     method,
                     path,
                 )
+
+
+@pytest.mark.parametrize("path", ["/v1/health/live", "/v1/images/tasks", "/openapi.json", "/no"])
+def test_browsers_are_told_to_draw_nothing_of_it(service, path):
+    headers = service.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"

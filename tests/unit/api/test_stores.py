@@ -10,6 +10,7 @@ import pytest
 from api import stores
 from api.problems import ProblemError
 from api.stores import Stores, System
+from resources.configured import NotSetError
 
 
 class Fake:
@@ -85,6 +86,22 @@ def test_who_is_away_is_named_and_nobody_waits_until_it_is_back():
 
     ran(body)
     assert (fake.came_back, other.came_back) == (1, 0)
+
+
+def test_a_system_without_its_variable_is_named_and_no_fault_of_the_service():
+    of = Stores({"one": Fake().system})
+
+    def question():
+        raise NotSetError("ONE_URL is not set")
+
+    async def body():
+        with pytest.raises(ProblemError) as said:
+            await of.ask(["one"], question)
+        problem = said.value.problem
+        assert (problem.status, problem.code) == (503, "not_configured")
+        assert "ONE_URL" in problem.detail
+
+    ran(body)
 
 
 def test_a_slow_answer_of_systems_that_are_there_is_waited_for(monkeypatch):

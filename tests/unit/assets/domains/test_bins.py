@@ -73,3 +73,27 @@ def test_every_rate_and_order_value_lies_in_its_bin(value: Decimal) -> None:
 def test_what_is_no_number_has_no_bin(value: float) -> None:
     with pytest.raises(ValueError, match="no bin holds"):
         bins.magnitude(value)
+
+
+@given(st.one_of(st.integers(0, 10**17), st.decimals(0, 10**14, places=2)))
+def test_a_magnitude_s_name_tells_where_it_begins(value: Decimal | int) -> None:
+    name = bins.magnitude(value)
+    begins = bins.lower_edge(str(name))
+    assert begins <= float(value) < (1 if begins < 1 else 2.5 * begins)
+
+
+@given(st.decimals(0, 10**6, places=2))
+def test_so_do_the_names_of_even_bins(value: Decimal) -> None:
+    dollars, percent = bins.order_value(value), bins.conversion_rate(value)
+    assert 0 <= value - Decimal(bins.lower_edge(str(dollars))) < 25
+    assert 0 <= value - Decimal(bins.lower_edge(str(percent))) < Decimal("0.5")
+
+
+@pytest.mark.parametrize("name", ["", "much", "–", "1Q–2Q", "a-b"])
+def test_what_is_no_bin_is_an_error(name: str) -> None:
+    with pytest.raises(ValueError, match="could not convert"):
+        bins.lower_edge(name)
+
+
+def test_what_is_negative_lies_before_everything() -> None:
+    assert bins.lower_edge("below 0") < bins.lower_edge("0")

@@ -27,6 +27,7 @@ STATEMENTS = {
     "compare": affinity.COMPARE,
     "top_shares": affinity.TOP_SHARES,
     "answer": answer.ANSWER,
+    "answer by day": answer.BY_DAY,
 }
 PARTITIONS = {table.name: table.partition for table in WAREHOUSE if table.partition}
 
