@@ -8,7 +8,10 @@ from starlette.testclient import TestClient
 
 from api import keys
 from api.app import create_app
+from local.stack import Stack
 from migrations.upgrade import upgrade
+from tests.integration.api.filled import SERVERS, load, variables_set
+from tests.servers import isolated_environment, start
 
 
 @pytest.fixture
@@ -20,3 +23,25 @@ def service(env: dict[str, str]) -> Iterator[TestClient]:
     app = create_app()
     with TestClient(app, headers={"Authorization": f"Bearer {key}"}) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def filled_variables(
+    stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """Variables of stores with a little of everything, made once: tests only ask them."""
+    start(stack, list(SERVERS))
+    home = tmp_path_factory.mktemp("dagster")
+    with isolated_environment(stack, list(SERVERS), home) as variables:
+        with variables_set(variables):
+            upgrade(variables["POSTGRES_URL"])
+            load(variables)
+        yield variables
+
+
+@pytest.fixture
+def filled(filled_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Those variables, in os.environ too."""
+    for name, value in filled_variables.items():
+        monkeypatch.setenv(name, value)
+    return filled_variables
