@@ -5,9 +5,13 @@ Belongs here: types that several routes share. Does not: what a pipeline says ab
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
+
+_DAY = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}$"
 
 
 def _storable(text: str) -> str:
@@ -21,7 +25,30 @@ def _storable(text: str) -> str:
     return text
 
 
+def _written_as_day(given: object) -> object:
+    """Raises ValueError for seconds, which pydantic takes for a date, and for years too early.
+
+    A window of days before it must begin in a year that there is.
+    """
+    if isinstance(given, str) and re.fullmatch(_DAY, given):
+        return given
+    raise ValueError("a day is written as 2022-03-23, in a year from 1000 on")
+
+
 #: A key or a name.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_storable)]
 #: Words of a question.
 Words = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(_storable)]
+#: A day.
+Day = Annotated[
+    date,
+    BeforeValidator(_written_as_day),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": _DAY}),
+]
+#: A month that there is, as 2025-03; no calendar has a year 0.
+MonthName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-(0[1-9]|1[0-2])$"
+    ),
+]

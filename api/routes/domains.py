@@ -13,7 +13,7 @@ from api import service
 from api.access import needs
 from api.clients import Clients
 from api.evidence import Answered
-from api.parameters import Name
+from api.parameters import MonthName, Name
 from api.problems import ProblemError, responses
 from assets.domains import answers
 
@@ -28,9 +28,7 @@ router = APIRouter(prefix="/v1/domains", tags=["domains"], dependencies=[Depends
 async def description(
     request: Request,
     domain: Annotated[Name, Path(examples=["example.com"])],
-    month: Annotated[
-        str | None, Query(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="Else the latest.")
-    ] = None,
+    month: Annotated[MonthName | None, Query(description="Else the latest.")] = None,
 ) -> Response:
     """The description of a domain, of a month or of the latest one. No exact figure is in it."""
 

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from api import service
 from api.access import needs
 from api.evidence import Answered
+from api.parameters import Day
 from api.problems import responses
 from assets.reading import answers
 from assets.reading.settings import ReadingSettings
@@ -23,9 +24,7 @@ router = APIRouter(tags=["reading"], dependencies=[Depends(needs("read"))])
 _BITS = 2**63
 _NEEDED = ["bigquery"]
 UserId = Annotated[int, Path(ge=-_BITS, lt=_BITS, examples=[5])]
-#: A window must begin in a year that there is.
-_FIRST = date(2, 1, 2)
-QueryDate = Annotated[date, Query(ge=_FIRST, description="The window's last day (UTC).")]
+QueryDate = Annotated[Day, Query(description="The window's last day (UTC).")]
 
 
 @router.get(

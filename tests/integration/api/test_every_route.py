@@ -1,0 +1,55 @@
+"""Every operation of the OpenAPI document, asked by schemathesis with the real servers behind.
+
+Whatever is asked, what comes back is declared: status, content type and body. Texts have NUL, and
+half of surrogate pairs where the transport can carry them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+import schemathesis
+from schemathesis.python import asgi
+
+from api import keys
+from api.app import create_app
+from assets.pipelines import apply_defaults
+
+pytestmark = pytest.mark.xdist_group("filled stores")
+
+CONFIG = schemathesis.Config.from_dict(
+    {
+        "seed": 1,
+        # Variables in os.environ are the same for every example.
+        "suppress-health-check": ["all"],
+        "generation": {"deterministic": True, "max-examples": 25, "codec": "utf-8"},
+        "phases": {"coverage": {"unexpected-methods": ["delete"]}},
+    }
+)
+APP: Any = create_app()
+schema = schemathesis.openapi.from_dict(APP.openapi(), config=CONFIG)
+schema.app = APP
+
+
+@pytest.fixture(scope="module")
+def key(filled_variables) -> str:
+    """That may do all."""
+    with psycopg.connect(filled_variables["POSTGRES_URL"], autocommit=True) as connection:
+        return keys.make(connection, "schemathesis", ["admin"], requests_per_minute=1_000_000)
+
+
+@pytest.fixture
+def session(filled, key) -> Iterator[asgi.ASGIClient]:
+    """A client of the application in this process; schemathesis ends it with the test."""
+    apply_defaults()
+    with asgi.get_client(APP) as client:
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield client
+
+
+@schema.parametrize()
+def test_what_comes_back_is_declared(case, session):
+    case.call_and_validate(session=session)
