@@ -9,6 +9,7 @@ import re
 from datetime import date
 from typing import Annotated
 
+from fastapi.openapi.models import Example
 from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
 
 _DAY = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}$"
@@ -33,6 +34,17 @@ def _written_as_day(given: object) -> object:
     if isinstance(given, str) and re.fullmatch(_DAY, given):
         return given
     raise ValueError("a day is written as 2022-03-23, in a year from 1000 on")
+
+
+def examples(there: object, nobody: object = None) -> dict[str, Example]:
+    """Values for OpenAPI, each under the status that it is answered with where a test asks it.
+
+    ``there`` is in the samples, ``nobody`` is an example of 404.
+    """
+    found: dict[str, Example] = {"200": {"value": there}}
+    if nobody is not None:
+        found["404"] = {"value": nobody, "summary": "There is none."}
+    return found
 
 
 #: A key or a name.

@@ -13,7 +13,7 @@ from api import service
 from api.access import needs
 from api.clients import Clients
 from api.evidence import Answered
-from api.parameters import MonthName, Name
+from api.parameters import MonthName, Name, examples
 from api.problems import ProblemError, responses
 from assets.domains import answers
 
@@ -27,8 +27,11 @@ router = APIRouter(prefix="/v1/domains", tags=["domains"], dependencies=[Depends
 )
 async def description(
     request: Request,
-    domain: Annotated[Name, Path(examples=["example.com"])],
-    month: Annotated[MonthName | None, Query(description="Else the latest.")] = None,
+    domain: Annotated[Name, Path(openapi_examples=examples("a.de", "nobody.de"))],
+    month: Annotated[
+        MonthName | None,
+        Query(description="Else the latest.", openapi_examples=examples("2025-03")),
+    ] = None,
 ) -> Response:
     """The description of a domain, of a month or of the latest one. No exact figure is in it."""
 

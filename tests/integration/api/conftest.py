@@ -45,3 +45,13 @@ def filled(filled_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
     for name, value in filled_variables.items():
         monkeypatch.setenv(name, value)
     return filled_variables
+
+
+@pytest.fixture
+def asking(filled: dict[str, str]) -> Iterator[TestClient]:
+    """The application over those stores, with a key that may do all in every request."""
+    with psycopg.connect(filled["POSTGRES_URL"], autocommit=True) as connection:
+        key = keys.make(connection, "tests", ["admin"], requests_per_minute=1_000_000)
+    headers = {"Authorization": f"Bearer {key}"}
+    with TestClient(create_app(), headers=headers, raise_server_exceptions=False) as client:
+        yield client

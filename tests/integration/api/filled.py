@@ -58,11 +58,19 @@ def load(env: dict[str, str]) -> None:
             " (month, domain, category, description, prompt_hash)"
             " VALUES ('2025-03-01', 'a.de', 'Shoes', 'Sells shoes.', 'h')"
         )
-        connection.execute(
-            "INSERT INTO images.image_task (task_id, request, request_hash, source, requested_at,"
-            " state) VALUES ('shoes', %s, 'h', 's3://requests/one.json', %s, 'running')",
-            (Jsonb({}), datetime.now(UTC)),
-        )
+    tasks(env)
+
+
+def tasks(env: dict[str, str]) -> None:
+    """A task that runs and a cancelled one, whatever was said to them before."""
+    with psycopg.connect(env["POSTGRES_URL"]) as connection:
+        connection.execute("DELETE FROM images.image_task WHERE task_id IN ('shoes', 'boots')")
+        for task, state in (("shoes", "running"), ("boots", "cancelled")):
+            connection.execute(
+                "INSERT INTO images.image_task (task_id, request, request_hash, source,"
+                " requested_at, state) VALUES (%s, %s, 'h', 's3://requests/one.json', %s, %s)",
+                (task, Jsonb({}), datetime.now(UTC), state),
+            )
 
 
 def counted(env: Mapping[str, str]) -> dict[str, int]:
