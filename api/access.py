@@ -110,14 +110,31 @@ class Access:
 def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Key]]:
     """The dependency of routes that need the scope."""
 
-    async def admitted(
+    async def opened(
         request: Request,
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
         header: Annotated[str | None, Security(_HEADER)] = None,
     ) -> Key:
+        return await _admit(request, scope, bearer, header)
+
+    return opened
+
+
+async def admitted(request: Request, scope: Scope) -> Key:
+    """The key of a request that comes to no route. Raises as Access.admit."""
+    return await _admit(request, scope, await _BEARER(request), await _HEADER(request))
+
+
+async def _admit(
+    request: Request,
+    scope: Scope,
+    bearer: HTTPAuthorizationCredentials | None,
+    header: str | None,
+) -> Key:
+    # Only the service itself puts one there: a tool is asked as its route.
+    key: Key | None = getattr(request.state, "key", None)
+    if key is None or not key.allows(scope):
         access: Access = request.app.state.access
         key = await access.admit(bearer.credentials if bearer else header or "", scope)
-        request.state.key_id = key.key_id
-        return key
-
-    return admitted
+    request.state.key, request.state.key_id = key, key.key_id
+    return key

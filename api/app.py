@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from api.clients import preload
 from api.limits import Bounded
 from api.metrics import Metrics, Timed
 from api.routes import campaigns, domains, images, music, operations, reading
-from api.service import Service
+from api.service import Service, variable
 from assets.pipelines import apply_defaults
 
 DESCRIPTION = """
@@ -39,7 +40,8 @@ def create_app() -> FastAPI:
         app.state.service, app.state.access = service, service.access
         watching = asyncio.create_task(service.stores.watch())
         try:
-            yield
+            async with assistant.running() if assistant else contextlib.nullcontext():
+                yield
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -57,7 +59,16 @@ def create_app() -> FastAPI:
     for one in (operations, campaigns, music, reading, domains, images):
         app.include_router(one.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    assistant = _assistant(app) if variable("QUINTET_MCP") == "on" else None
     return app
+
+
+def _assistant(app: FastAPI) -> Any:
+    """The tools over MCP. Its SDK is imported only here."""
+    mcp_server = importlib.import_module("api.mcp_server")
+    assistant = mcp_server.Assistant(app)
+    app.add_route(mcp_server.PATH, assistant, methods=["POST"], include_in_schema=False)
+    return assistant
 
 
 def _described(app: FastAPI) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def questions() -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-def test_every_question_is_answered(env, tmp_path, capsys):
+def test_every_question_is_answered(env, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("QUINTET_MCP", "on")
     upgrade(env["POSTGRES_URL"])
     load(env)
     assert api_key.run("me", ["read", "write"], per_minute=600, revoke=None) == 0

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx2
-from starlette.testclient import TestClient
 
 from api.app import create_app
 
@@ -56,7 +55,7 @@ class Operation:
         needed = {one["name"] for one in self.parameters if one["required"]}
         return {name: value for name, value in found.items() if value is not None or name in needed}
 
-    def asked(self, client: TestClient, values: dict[str, Any]) -> httpx2.Response:
+    def asked(self, client: httpx2.Client, values: dict[str, Any]) -> httpx2.Response:
         """What comes back for these values."""
         path, query = self.path, {}
         for one in self.parameters:
