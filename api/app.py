@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import problems
+from api import access, problems
 from api.clients import preload
 from api.limits import Bounded
 from api.metrics import Metrics, Timed
@@ -79,5 +79,6 @@ def _described(app: FastAPI) -> dict[str, Any]:
         )
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = problems.Problem.model_json_schema()
+        access.describe(schema)
         app.openapi_schema = schema
     return app.openapi_schema

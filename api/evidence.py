@@ -7,16 +7,14 @@ which is the pipeline's ``rests_on``.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from fastapi import Request, Response
-from fastapi.encoders import jsonable_encoder
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 
 from api.problems import ProblemError
 
@@ -84,13 +82,12 @@ def sent(request: Request, answer: Any, rests_on: RestsOn | None) -> Response:
 
     The tag is of the answer's bytes, so that equal ones are equal whatever was loaded in between.
     """
-    body = jsonable_encoder({"answer": answer, "rests_on": rests_on})
-    said = json.dumps(body, sort_keys=True, ensure_ascii=True).encode()
+    said = to_json({"answer": answer, "rests_on": rests_on}, inf_nan_mode="null")
     tag = f'"{hashlib.sha256(said).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if _matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return JSONResponse(body, headers=headers)
+    return Response(said, media_type="application/json", headers=headers)
 
 
 def _matches(asked: str | None, tag: str) -> bool:
