@@ -6,6 +6,7 @@ Belongs here: that command. Does not: the application (``app.py``).
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import uvicorn
 
 from api.app import create_app
+from api.clients import preload, systems_of
+from assets.pipelines import chosen_pipelines
 from ops.environment import load_environment
 
 #: Seconds that requests in progress get to end.
@@ -26,8 +29,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args(argv)
     load_environment(Path.cwd())
+    app = create_app()
+    preload(systems_of(chosen_pipelines()))
+    # Or each full collection looks through all that was imported, for a tenth of a cheap request.
+    gc.collect()
+    gc.freeze()
     uvicorn.run(
-        create_app(), host=arguments.host, port=arguments.port, log_level="warning",
+        app, host=arguments.host, port=arguments.port, log_level="warning",
         timeout_graceful_shutdown=_GRACE, server_header=False,
     )  # fmt: skip
 

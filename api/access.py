@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
+from fastapi.security import HTTPBearer
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from api import keys
 from api.keys import Key, Scope
@@ -32,8 +32,8 @@ KNOWN_SECONDS = 5.0
 #: Seconds between reads for the sake of a key that nobody knows: anyone can present those.
 _UNKNOWN_SECONDS = 0.5
 
-_BEARER = HTTPBearer(auto_error=False, description="A key made by `make api-key`.")
-_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same in a header.")
+_BEARER = "HTTPBearer"
+_HEADER = "X-API-Key"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="quintet"'}
 
 
@@ -44,7 +44,7 @@ class Access:
         self._stores, self._clients = stores, clients
         self._keys: dict[str, Key] = {}
         self._read_at: float | None = None
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def admit(self, presented: str, scope: Scope) -> Key:
         """The key of a request.
@@ -107,17 +107,45 @@ class Access:
             return keys.current(connection)
 
 
+class _Needs(HTTPBearer):
+    """One dependency, not one for each way to present a key: it is paid by every request."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(
+            scheme_name=_BEARER, auto_error=False, description="A key made by `make api-key`."
+        )
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> Key:  # type: ignore[override]
+        return await admitted(request, self._scope)
+
+
 def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Key]]:
     """The dependency of routes that need the scope."""
+    return _Needs(scope)
 
-    async def admitted(
-        request: Request,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
-        header: Annotated[str | None, Security(_HEADER)] = None,
-    ) -> Key:
+
+async def admitted(request: Request, scope: Scope) -> Key:
+    """The key of a request. Raises as Access.admit."""
+    # Only the service itself puts one there: a tool is asked as its route.
+    key: Key | None = getattr(request.state, "key", None)
+    if key is None or not key.allows(scope):
+        kind, _, presented = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            presented = request.headers.get(_HEADER, "")
         access: Access = request.app.state.access
-        key = await access.admit(bearer.credentials if bearer else header or "", scope)
-        request.state.key_id = key.key_id
-        return key
+        key = await access.admit(presented, scope)
+    request.state.key, request.state.key_id = key, key.key_id
+    return key
 
-    return admitted
+
+def describe(schema: dict[str, Any]) -> None:
+    """Add to an OpenAPI document that a key may come in a header of its own, too."""
+    schemes = schema["components"].setdefault("securitySchemes", {})
+    schemes["APIKeyHeader"] = {
+        "type": "apiKey", "in": "header", "name": _HEADER, "description": "The same in a header.",
+    }  # fmt: skip
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            if {_BEARER: []} in operation.get("security", []):
+                operation["security"].append({"APIKeyHeader": []})

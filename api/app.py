@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import problems
+from api import access, problems
 from api.clients import preload
 from api.limits import Bounded
 from api.metrics import Metrics, Timed
@@ -32,7 +33,7 @@ from api.routes import (
     operations_lists,
     reading,
 )
-from api.service import Service
+from api.service import Service, variable
 from assets.pipelines import apply_defaults, chosen_pipelines
 
 DESCRIPTION = """
@@ -73,7 +74,8 @@ def create_app() -> FastAPI:
         app.state.service, app.state.access = service, service.access
         watching = asyncio.create_task(service.stores.watch())
         try:
-            yield
+            async with assistant.running() if assistant else contextlib.nullcontext():
+                yield
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -93,7 +95,16 @@ def create_app() -> FastAPI:
         app.include_router(one.router)
     site.add_to(app, pipelines)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    assistant = _assistant(app) if variable("QUINTET_MCP") == "on" else None
     return app
+
+
+def _assistant(app: FastAPI) -> Any:
+    """The tools over MCP. Its SDK is imported only here."""
+    mcp_server = importlib.import_module("api.mcp_server")
+    assistant = mcp_server.Assistant(app)
+    app.add_route(mcp_server.PATH, assistant, methods=["POST"], include_in_schema=False)
+    return assistant
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
@@ -104,5 +115,6 @@ def _described(app: FastAPI) -> dict[str, Any]:
         )
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = problems.Problem.model_json_schema()
+        access.describe(schema)
         app.openapi_schema = schema
     return app.openapi_schema

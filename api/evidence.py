@@ -6,17 +6,16 @@ which is the pipeline's ``rests_on``.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from fastapi import Request, Response
-from fastapi.encoders import jsonable_encoder
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 
 from api.problems import ProblemError
 
@@ -31,6 +30,8 @@ T = TypeVar("T")
 
 #: Seconds for which what a pipeline has last written is believed.
 BELIEVED_SECONDS = 1.0
+#: Seconds after which it is asked for again for those who come later: one in ten would wait for it.
+_RENEWED_SECONDS = 0.5
 
 
 class RestsOn(BaseModel):
@@ -58,12 +59,27 @@ class Evidence:
     def __init__(self, stores: Stores, clients: Clients, page: Callable[[str], str]) -> None:
         self._stores, self._clients, self._page = stores, clients, page
         self._known: dict[Newest, tuple[float, RestsOn | None]] = {}
+        self._renewing: dict[Newest, asyncio.Task[RestsOn | None]] = {}
 
     async def of(self, newest: Newest) -> RestsOn | None:
         """What ``newest`` finds; what it found before while Postgres is away."""
         at, known = self._known.get(newest, (float("-inf"), None))
-        if time.monotonic() - at < BELIEVED_SECONDS:
-            return known
+        age = time.monotonic() - at
+        if age >= BELIEVED_SECONDS:
+            return await self._read(newest, known)
+        if age >= _RENEWED_SECONDS and newest not in self._renewing:
+            task = asyncio.create_task(self._read(newest, known))
+            self._renewing[newest] = task
+            task.add_done_callback(lambda done: self._renewed(newest, done))
+        return known
+
+    def _renewed(self, newest: Newest, done: asyncio.Task[RestsOn | None]) -> None:
+        del self._renewing[newest]
+        if not done.cancelled():
+            # Whoever comes once it is not believed any more asks for himself, and is told.
+            done.exception()
+
+    async def _read(self, newest: Newest, known: RestsOn | None) -> RestsOn | None:
         try:
             found = await self._stores.ask(["postgres"], lambda: self._ask(newest))
         except ProblemError:
@@ -84,13 +100,12 @@ def sent(request: Request, answer: Any, rests_on: RestsOn | None) -> Response:
 
     The tag is of the answer's bytes, so that equal ones are equal whatever was loaded in between.
     """
-    body = jsonable_encoder({"answer": answer, "rests_on": rests_on})
-    said = json.dumps(body, sort_keys=True, ensure_ascii=True).encode()
+    said = to_json({"answer": answer, "rests_on": rests_on}, inf_nan_mode="null")
     tag = f'"{hashlib.sha256(said).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if _matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return JSONResponse(body, headers=headers)
+    return Response(said, media_type="application/json", headers=headers)
 
 
 def _matches(asked: str | None, tag: str) -> bool:

@@ -14,6 +14,9 @@ from api.problems import Problem, response
 BODY_BYTES = 1024 * 1024
 TARGET_CHARACTERS = 8_192
 
+#: Methods of which no route reads a body; the server throws one away.
+_WITHOUT_BODY = frozenset({"GET", "HEAD"})
+
 
 class _TooLargeError(Exception):
     """The body has more bytes than a body may have."""
@@ -32,6 +35,9 @@ class Bounded:
             return
         if len(scope["raw_path"] or b"") + len(scope["query_string"]) > TARGET_CHARACTERS:
             await _refused(414, "target_too_long", "The address is too long")(scope, receive, send)
+            return
+        if scope["method"] in _WITHOUT_BODY:
+            await self._app(scope, receive, send)
             return
         began = False
         read = 0

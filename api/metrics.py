@@ -30,6 +30,8 @@ class Metrics:
         self._registry = CollectorRegistry()
         of = ["route", "method", "status"]
         self.seconds = self._histogram("request_seconds", "Seconds until the answer began.", of)
+        #: As the library finds them by their labels, at half the cost of a request's note.
+        self._series: dict[tuple[str, str, int], Histogram] = {}
         self._refused = Counter(
             "quintet_requests_refused_total", "Answers of 400 and more, by code of the status.",
             ["status"], registry=self._registry,
@@ -62,7 +64,11 @@ class Metrics:
 
     def note_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """One answer."""
-        self.seconds.labels(route, method, str(status)).observe(seconds)
+        of = (route, method, status)
+        series = self._series.get(of)
+        if series is None:
+            series = self._series[of] = self.seconds.labels(route, method, str(status))
+        series.observe(seconds)
         if status >= 400:  # noqa: PLR2004
             self._refused.labels(str(status)).inc()
 

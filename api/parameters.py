@@ -5,11 +5,16 @@ Belongs here: types that several routes share. Does not: what a pipeline says ab
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from fastapi.openapi.models import Example
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from resources import keyset
+
+_DAY = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}$"
 
 
 def _storable(text: str) -> str:
@@ -23,13 +28,44 @@ def _storable(text: str) -> str:
     return text
 
 
+def _written_as_day(given: object) -> object:
+    """Raises ValueError for seconds, which pydantic takes for a date, and for years too early.
+
+    A window of days before it must begin in a year that there is.
+    """
+    if isinstance(given, str) and re.fullmatch(_DAY, given):
+        return given
+    raise ValueError("a day is written as 2022-03-23, in a year from 1000 on")
+
+
+def examples(there: object, nobody: object = None) -> dict[str, Example]:
+    """Values for OpenAPI, each under the status that it is answered with where a test asks it.
+
+    ``there`` is in the samples, ``nobody`` is an example of 404.
+    """
+    found: dict[str, Example] = {"200": {"value": there}}
+    if nobody is not None:
+        found["404"] = {"value": nobody, "summary": "There is none."}
+    return found
+
+
+_STORABLE = AfterValidator(_storable)
+#: The same for who reads the description.
+_NO_NUL = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
 #: A key or a name.
-Name = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_storable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=512), _STORABLE, _NO_NUL]
 #: Words of a question.
-Words = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(_storable)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=1_000), _STORABLE, _NO_NUL]
 #: The cursor of a list's page.
 Cursor = Annotated[
     str,
     StringConstraints(min_length=1, max_length=keyset.MOST_CHARACTERS),
-    AfterValidator(_storable),
+    _STORABLE,
+    _NO_NUL,
+]
+#: A day.
+Day = Annotated[
+    date,
+    BeforeValidator(_written_as_day),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": _DAY}),
 ]

@@ -87,7 +87,7 @@ _THEN = {
     413: "Send less in one request.",
 }
 #: The problems that every route may have, for OpenAPI.
-ALWAYS = (401, 403, 422, 429, 503)
+ALWAYS = (401, 403, 414, 422, 429, 503, 504)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -56,13 +56,19 @@ def csv_field(value: Any) -> str:
     if isinstance(value, int | float | Decimal):
         return str(value)
     if isinstance(value, datetime | date):
-        return value.isoformat()
+        return _moment(value)
     text = value if isinstance(value, str) else _JSON.encode(value).decode()
     if text.startswith(_GUARDED):
         text = "'" + text
     if not text or text[0] == " " or text[-1] == " " or not _QUOTED.isdisjoint(text):
         return '"' + text.replace('"', '""') + '"'
     return text
+
+
+def _moment(value: datetime | date) -> str:
+    """As the service's JSON has it: UTC is Z."""
+    text = value.isoformat()
+    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
 
 
 def unguarded(text: str) -> str:
@@ -92,7 +98,7 @@ def ndjson_end(_columns: Sequence[str], rows: int) -> bytes:
 def _in_json(value: Any) -> Any:
     """As the pages of a list have it."""
     if isinstance(value, datetime | date):
-        return value.isoformat()
+        return _moment(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

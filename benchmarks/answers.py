@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 #: From the most active to the least.
@@ -12,8 +14,16 @@ ASKED_USERS = 30
 K = 5
 
 
-def answers(ours: list[float], with_lookup: list[float], given_vector: list[float]) -> None:
-    """Append the seconds of recommend() and of its bare calls, in turn, user by user."""
+def answers(
+    ours: list[float],
+    with_lookup: list[float],
+    given_vector: list[float],
+    asking: Callable[[str, int], list[str]] | None = None,
+) -> None:
+    """Append the seconds of recommend() and of its bare calls, in turn, user by user.
+
+    ``asking`` gives the users like one in another way, of which the seconds are then.
+    """
     import numpy as np
     from google.cloud.bigquery import ArrayQueryParameter
 
@@ -56,8 +66,9 @@ def answers(ours: list[float], with_lookup: list[float], given_vector: list[floa
         frequencies = stores.warehouse.sql(recommendations.FREQUENCIES)
 
         def vector_of(user: str) -> Any:
+            name = json.dumps(user, ensure_ascii=False)
             (row,) = milvus.query(
-                profiles, filter=f'user_id == "{user}"', output_fields=["vector"],
+                profiles, filter=f"user_id == {name}", output_fields=["vector"],
                 consistency_level="Strong",
             )  # fmt: skip
             return np.asarray(row["vector"], dtype="f4")
@@ -82,16 +93,21 @@ def answers(ours: list[float], with_lookup: list[float], given_vector: list[floa
             list(run(bigquery, frequencies, [ArrayQueryParameter("users", "STRING", near)]))
             return near
 
+        def recommended(user: str, k: int) -> list[str]:
+            return [found.user_id for found in asked.recommendation(stores, user, k).similar]
+
+        answer = asking or recommended
         for user in users[:3]:  # connections and caches
-            asked.recommendation(stores, user, K)
+            answer(user, K)
             bare(user, vector_of(user))
         for number, user in enumerate(users):
             order = ("ours", "bare") if number % 2 else ("bare", "ours")
             near: list[str] = []
+            found: list[str] = []
             for who in order:
                 began = time.perf_counter()
                 if who == "ours":
-                    answer = asked.recommendation(stores, user, K)
+                    found = answer(user, K)
                     ours.append(time.perf_counter() - began)
                     continue
                 vector = vector_of(user)
@@ -100,5 +116,5 @@ def answers(ours: list[float], with_lookup: list[float], given_vector: list[floa
                 ended = time.perf_counter()
                 with_lookup.append(ended - began)
                 given_vector.append(ended - looked_up)
-            if [found.user_id for found in answer.similar] != near:
+            if found != near:
                 raise RuntimeError(f"the bare calls found other users like {user}: {near}")

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, str] = {
     "AWS_ENDPOINT_URL_S3": "",
     "AWS_REGION": "us-east-1",
     "QUINTET_UI_URL": "http://127.0.0.1:3000",
+    "QUINTET_MCP": "off",
     "NEO4J_DATABASE": "neo4j",
     "MILVUS_TOKEN": "",
     "MILVUS_INDEX": "auto",

@@ -60,18 +60,18 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         """
         from psycopg_pool import ConnectionPool
 
-        from resources.postgres_connection import WatchedConnection
+        from resources.postgres_connection import PooledConnection
 
         return ConnectionPool(
             self.url,
-            connection_class=WatchedConnection,
+            connection_class=PooledConnection,
             kwargs={
                 "autocommit": True,
                 "connect_timeout": CONNECT_TIMEOUT,
                 "application_name": "quintet",
                 "keepalives_idle": 10,
             },
-            check=ConnectionPool.check_connection,
+            check=PooledConnection.require_working,
             min_size=0,
             max_size=connections,
             timeout=wait,

@@ -1,4 +1,4 @@
-"""A connection to Postgres that does not wait for a server that is frozen.
+"""Connections to Postgres that notice a server that is frozen or gone.
 
 Belongs here: noticing that. Does not: how to connect (``postgres.py``).
 Imported lazily: needs psycopg.
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import psycopg  # noqa: TID253
 from psycopg.abc import PQGen  # noqa: TID253
+from psycopg_pool import ConnectionPool
 
 _Result = TypeVar("_Result")
 
@@ -23,6 +24,8 @@ _Result = TypeVar("_Result")
 #: below the 60 s after which Dagster cuts a sensor tick.
 SILENT_SECONDS = 30.0
 ANSWER_SECONDS = 10
+#: Seconds for which a connection that was given out is believed to work.
+BELIEVED_SECONDS = 1.0
 
 
 class _Watched:
@@ -73,6 +76,22 @@ class WatchedConnection(_Watched, psycopg.Connection[tuple[Any, ...]]):
     ) -> _Result:
         """See psycopg.Connection: all that waits for the server comes by here."""
         return super().wait(self._watched(gen), interval, timeout)
+
+
+class PooledConnection(psycopg.Connection[tuple[Any, ...]]):
+    """Of a pool, which gives out only those that work."""
+
+    _used_at = float("-inf")
+
+    def require_working(self) -> None:
+        """Raises psycopg.OperationalError unless the server answers on it.
+
+        One that was given out a moment ago is not asked: that is as long as most questions take.
+        """
+        now = time.monotonic()
+        if now - self._used_at > BELIEVED_SECONDS:
+            ConnectionPool.check_connection(self)
+        self._used_at = now
 
 
 class WatchedAsyncConnection(_Watched, psycopg.AsyncConnection[tuple[Any, ...]]):

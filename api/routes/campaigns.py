@@ -14,7 +14,7 @@ from api import service
 from api.access import needs
 from api.clients import Clients
 from api.evidence import Answered
-from api.parameters import Name
+from api.parameters import Name, examples
 from api.problems import ProblemError, responses
 from assets.campaigns import answers
 from assets.campaigns.settings import CampaignsSettings
@@ -23,7 +23,10 @@ router = APIRouter(
     prefix="/v1/campaigns", tags=["campaigns"], dependencies=[Depends(needs("read"))]
 )
 
-UserId = Annotated[Name, Path(description="As a loaded file has it.", examples=["u-000001"])]
+UserId = Annotated[
+    Name,
+    Path(description="As a loaded file has it.", openapi_examples=examples("user_1", "nobody")),
+]
 K = Annotated[int, Query(ge=1, le=20, description="How many similar users.")]
 _GRAPH, _WAREHOUSE = ["neo4j"], ["bigquery"]
 _NEAREST = ["milvus"]

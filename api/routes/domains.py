@@ -14,28 +14,21 @@ from api import service
 from api.access import needs
 from api.clients import Clients
 from api.evidence import Answered
-from api.parameters import Name
+from api.parameters import Name, examples
 from api.problems import ProblemError, responses
 from assets.domains import answers
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"], dependencies=[Depends(needs("read"))])
 
-Domain = Annotated[Name, Path(examples=["example.com"])]
-Month = Annotated[str | None, Query(pattern=answers.MONTH, description="Else the latest.")]
-
-
-@router.get("/{domain}", response_model=Answered[answers.DomainCard], responses=responses(404, 409))
-async def domain(request: Request, domain: Domain, month: Month = None) -> Response:
-    """A domain's description and bins in a month, or in the latest one, beside its category's."""
-
-    def found(clients: Clients) -> Any:
-        with clients.postgres() as connection:
-            return answers.card(connection, domain, month)
-
-    try:
-        return await service.of(request).answer(request, answers.rests_on, ["postgres"], found)
-    except answers.UnknownDomainError as error:
-        raise _unknown(str(error)) from None
+Domain = Annotated[Name, Path(openapi_examples=examples("a.de", "nobody.de"))]
+Month = Annotated[
+    str | None,
+    Query(
+        pattern=answers.MONTH,
+        description="Else the latest.",
+        openapi_examples=examples("2025-03"),
+    ),
+]
 
 
 @router.get(
@@ -59,6 +52,22 @@ async def description(
         return published
 
     return await service.of(request).answer(request, answers.rests_on, ["postgres"], found)
+
+
+@router.get(
+    "/{domain:path}", response_model=Answered[answers.DomainCard], responses=responses(404, 409)
+)
+async def domain(request: Request, domain: Domain, month: Month = None) -> Response:
+    """A domain's description and bins in a month, or in the latest one, beside its category's."""
+
+    def found(clients: Clients) -> Any:
+        with clients.postgres() as connection:
+            return answers.card(connection, domain, month)
+
+    try:
+        return await service.of(request).answer(request, answers.rests_on, ["postgres"], found)
+    except answers.UnknownDomainError as error:
+        raise _unknown(str(error)) from None
 
 
 def _unknown(said: str) -> ProblemError:

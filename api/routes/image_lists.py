@@ -17,14 +17,15 @@ from api.access import needs
 from api.clients import Clients
 from api.evidence import Answered
 from api.lists import Asked, Rows
-from api.parameters import Name
+from api.parameters import Name, examples
 from api.problems import ProblemError, responses
 from assets.images import answers
 
 router = APIRouter(prefix="/v1/images", tags=["images"], dependencies=[Depends(needs("read"))])
 
 _BIGINT = 2**63
-TaskId = Annotated[Name, Path(examples=["summer-shoes"])]
+TaskId = Annotated[Name, Path(openapi_examples=examples("shoes", "nobody"))]
+ProductId = Annotated[int, Path(ge=0, lt=_BIGINT, openapi_examples=examples(7, 8))]
 AskedFor = Annotated[Asked, Depends(lists.asked)]
 
 
@@ -70,9 +71,7 @@ async def items(
     response_model=Answered[answers.TaskItem],
     responses=responses(404),
 )
-async def item(
-    request: Request, task_id: TaskId, product_id: Annotated[int, Path(ge=0, lt=_BIGINT)]
-) -> Response:
+async def item(request: Request, task_id: TaskId, product_id: ProductId) -> Response:
     """One product of a task: its metadata, and what came of it."""
 
     def found(clients: Clients) -> Any:

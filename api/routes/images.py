@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from api import service
 from api.access import needs
 from api.clients import Clients
-from api.parameters import Name
+from api.parameters import Name, examples
 from api.problems import ProblemError, responses
 from assets.images import answers
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 T = TypeVar("T")
-TaskId = Annotated[Name, Path(examples=["summer-shoes"])]
+TaskId = Annotated[Name, Path(openapi_examples=examples("shoes", "nobody"))]
+CancelledTaskId = Annotated[Name, Path(openapi_examples=examples("boots", "nobody"))]
 _READ = [Depends(needs("read"))]
 _WRITE = [Depends(needs("write"))]
 
@@ -44,7 +45,7 @@ async def cancel(request: Request, task_id: TaskId) -> answers.TaskStatus:
 
 
 @router.post("/tasks/{task_id}/resume", dependencies=_WRITE, responses=responses(404, 409))
-async def resume(request: Request, task_id: TaskId) -> answers.TaskStatus:
+async def resume(request: Request, task_id: CancelledTaskId) -> answers.TaskStatus:
     """Let a cancelled task go on with its next run."""
     return await _told(request, task_id, answers.resume, "is not cancelled")
 

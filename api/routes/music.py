@@ -13,7 +13,7 @@ from api import service
 from api.access import needs
 from api.clients import Clients
 from api.evidence import Answered
-from api.parameters import Name, Words
+from api.parameters import Name, Words, examples
 from api.problems import ProblemError, responses
 from assets.music import answers
 from assets.music.settings import MusicSettings
@@ -21,13 +21,19 @@ from assets.music.settings import MusicSettings
 router = APIRouter(prefix="/v1/music", tags=["music"], dependencies=[Depends(needs("read"))])
 
 _OF_MEANING = ["milvus", "openai", "postgres"]
+SongKey = Annotated[Name, Path(openapi_examples=examples("SOTHEME0", "nobody"))]
 Limit = Annotated[int, Query(ge=1, le=answers.MOST_SONGS)]
 
 
 @router.get("/songs", response_model=Answered[answers.FoundSongs], responses=responses(409))
 async def songs_by_words(
     request: Request,
-    q: Annotated[Words, Query(description='Words; "…" is a phrase, * every song.')],
+    q: Annotated[
+        Words,
+        Query(
+            description='Words; "…" is a phrase, * every song.', openapi_examples=examples("love")
+        ),
+    ],
     genre: Annotated[Name | None, Query()] = None,
     year: Annotated[int | None, Query(ge=1, le=9_999)] = None,
     limit: Limit = 10,
@@ -44,7 +50,12 @@ async def songs_by_words(
     "/lyrics", response_model=Answered[tuple[answers.LyricsMatch, ...]], responses=responses(409)
 )
 async def songs_by_lyrics(
-    request: Request, q: Annotated[Words, Query(description="What is meant.")], limit: Limit = 10
+    request: Request,
+    q: Annotated[
+        Words,
+        Query(description="What is meant.", openapi_examples=examples("a river runs to the sea")),
+    ],
+    limit: Limit = 10,
 ) -> Response:
     """Songs whose lyrics mean the question or hold its words, with the best passage of each."""
     return await _answer(
@@ -57,7 +68,13 @@ async def songs_by_lyrics(
 @router.get("/search", response_model=Answered[answers.Searched], responses=responses(409))
 async def search(
     request: Request,
-    q: Annotated[Words, Query(description="Words of a song, or what its lyrics mean.")],
+    q: Annotated[
+        Words,
+        Query(
+            description="Words of a song, or what its lyrics mean.",
+            openapi_examples=examples("love"),
+        ),
+    ],
     *,
     mode: Annotated[answers.Mode, Query()] = "words",
     genre: Annotated[Name | None, Query(description="Of `mode=words` only.")] = None,
@@ -95,8 +112,8 @@ async def search(
 )
 async def similar_songs(
     request: Request,
-    song_key: Annotated[Name, Path(examples=["SOAAAQN12AB01856D3"])],
-    by: Annotated[answers.By, Query()] = "audio",
+    song_key: SongKey,
+    by: Annotated[answers.By, Query(openapi_examples=examples("lyrics"))] = "audio",
     k: Limit = 10,
 ) -> Response:
     """Songs like a song: by what was measured of them, by their lyrics, or by who listens."""
@@ -114,9 +131,7 @@ async def similar_songs(
     response_model=Answered[answers.SongPlays],
     responses=responses(404, 409),
 )
-async def song_plays(
-    request: Request, song_key: Annotated[Name, Path(examples=["SOAAAQN12AB01856D3"])]
-) -> Response:
+async def song_plays(request: Request, song_key: SongKey) -> Response:
     """How often a song was played, and by how many listeners."""
 
     def found(clients: Clients) -> Any:
@@ -133,7 +148,7 @@ async def song_plays(
 )
 async def listener_songs(
     request: Request,
-    user_id: Annotated[Name, Path(examples=["0000000000000000000000000000000000000001"])],
+    user_id: Annotated[Name, Path(openapi_examples=examples(f"{1:040}", "nobody"))],
     limit: Limit = 10,
 ) -> Response:
     """The songs that a listener played most."""

@@ -17,12 +17,15 @@ from api.access import needs
 from api.clients import Clients
 from api.evidence import Answered
 from api.lists import Asked, Rows
-from api.parameters import Name
+from api.parameters import Name, examples
 from api.problems import ProblemError, responses
 from assets.music import answers
 
 router = APIRouter(prefix="/v1/music", tags=["music"], dependencies=[Depends(needs("read"))])
 
+SongInPath = Annotated[Name, Path(openapi_examples=examples("SOTHEME0", "nobody"))]
+ArtistInPath = Annotated[Name, Path(openapi_examples=examples("ARD7TVE1187B99BFB1", "nobody"))]
+AlbumInPath = Annotated[Name, Path(openapi_examples=examples("300848", "nobody"))]
 AskedFor = Annotated[Asked, Depends(lists.asked)]
 ArtistKey = Annotated[Name | None, Query(description="Any of a song's or an album's artists.")]
 ArtistName = Annotated[Name | None, Query(description="As it is named.")]
@@ -105,9 +108,7 @@ async def albums(
     response_model=Answered[answers.SongDetails],
     responses=responses(404),
 )
-async def song(
-    request: Request, song_key: Annotated[Name, Path(examples=["SOAAAQN12AB01856D3"])]
-) -> Response:
+async def song(request: Request, song_key: SongInPath) -> Response:
     """All that is known of a song: how its lyrics stand, genres, tags, and the files it is of."""
     return await _one(request, lambda connection: answers.song(connection, song_key))
 
@@ -117,9 +118,7 @@ async def song(
     response_model=Answered[answers.ArtistDetails],
     responses=responses(404),
 )
-async def artist(
-    request: Request, artist_key: Annotated[Name, Path(examples=["ARD7TVE1187B99BFB1"])]
-) -> Response:
+async def artist(request: Request, artist_key: ArtistInPath) -> Response:
     """An artist: what the songs sum up to, plays, and the terms that files describe them by."""
     return await _one(request, lambda connection: answers.artist(connection, artist_key))
 
@@ -127,9 +126,7 @@ async def artist(
 @router.get(
     "/albums/{album_key:path}", response_model=Answered[answers.Album], responses=responses(404)
 )
-async def album(
-    request: Request, album_key: Annotated[Name, Path(examples=["300848"])]
-) -> Response:
+async def album(request: Request, album_key: AlbumInPath) -> Response:
     """An album: its artists, songs, and their mean duration."""
     return await _one(request, lambda connection: answers.album(connection, album_key))
 

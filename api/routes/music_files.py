@@ -16,7 +16,7 @@ from api.access import needs
 from api.clients import Clients, quarantine
 from api.evidence import Answered
 from api.lists import Asked, Rows
-from api.parameters import Name
+from api.parameters import Name, examples
 from api.problems import ProblemError, responses
 from assets.music import answers
 from assets.music.settings import MusicSettings
@@ -24,6 +24,7 @@ from landing.batch.rejected_rows import RejectedRow, RejectedRows
 
 router = APIRouter(prefix="/v1/music", tags=["music"], dependencies=[Depends(needs("read"))])
 
+_FILES = examples("songs/one.json", "nobody")
 AskedFor = Annotated[Asked, Depends(lists.asked)]
 
 
@@ -44,7 +45,7 @@ async def files(
 async def rejects(
     request: Request,
     asked: AskedFor,
-    file: Annotated[Name, Query(description="Its name.", examples=["songs/one.h5"])],
+    file: Annotated[Name, Query(description="Its name.", openapi_examples=_FILES)],
     version: Annotated[Name | None, Query(description="Else the one that came last.")] = None,
 ) -> Response:
     """What of a version of a file was rejected: where it stood, why, and its text."""
@@ -65,9 +66,7 @@ async def rejects(
     response_model=Answered[answers.FileStatus],
     responses=responses(404),
 )
-async def file(
-    request: Request, name: Annotated[Name, Path(examples=["songs/one.h5"])]
-) -> Response:
+async def file(request: Request, name: Annotated[Name, Path(openapi_examples=_FILES)]) -> Response:
     """Where a file stands: its versions, the last one first. GET /v1/music/rejects has its rows."""
 
     def found(clients: Clients) -> Any:

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from api import service
 from api.access import needs
 from api.evidence import Answered
+from api.parameters import Day, examples
 from api.problems import responses
 from assets.reading import answers
 from assets.reading.settings import ReadingSettings
@@ -22,10 +23,10 @@ router = APIRouter(tags=["reading"], dependencies=[Depends(needs("read"))])
 
 _BITS = 2**63
 _NEEDED = ["bigquery"]
-UserId = Annotated[int, Path(ge=-_BITS, lt=_BITS, examples=[5])]
-#: A window must begin in a year that there is.
-_FIRST = date(2, 1, 2)
-QueryDate = Annotated[date, Query(ge=_FIRST, description="The window's last day (UTC).")]
+UserId = Annotated[int, Path(ge=-_BITS, lt=_BITS, openapi_examples=examples(5))]
+QueryDate = Annotated[
+    Day, Query(description="The window's last day (UTC).", openapi_examples=examples("2022-03-23"))
+]
 
 
 @router.get(
@@ -52,7 +53,7 @@ async def category_shares(
 @router.get("/user_content/", responses=responses(409), response_model=dict[str, float])
 async def user_content(
     request: Request,
-    user_id: Annotated[int, Query(ge=-_BITS, lt=_BITS)],
+    user_id: Annotated[int, Query(ge=-_BITS, lt=_BITS, openapi_examples=examples(5))],
     query_date: QueryDate,
 ) -> Response:
     """The same as the old service had it: share by category, ``{}`` where nothing is found."""

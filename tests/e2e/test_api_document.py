@@ -9,33 +9,17 @@ import signal
 import sys
 import time
 import urllib.request
-from datetime import UTC, datetime
 
-import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
-from assets.domains.tables import PUBLISHED
-from assets.music.search import song_documents
-from assets.music.search.song_rows import TouchedPages
-from assets.sinks.postgres import ensure
 from local.service import REPOSITORY
 from migrations.upgrade import upgrade
 from ops import api_key
-from resources.postgres import PostgresResource
-from resources.typesense import TypesenseResource
 from tests import processes
-from tests.integration.api.played import played
-from tests.integration.campaigns.answered import opened as campaigns_opened
-from tests.integration.campaigns.world import small
-from tests.integration.music.lyrics_index import opened as lyrics_opened
-from tests.integration.music.search_world import generated
-from tests.integration.reading.affinity_world import fill, world_of
+from tests.integration.api.filled import SERVERS, load
 from tests.rabbitmq import free_port
 
-pytestmark = pytest.mark.servers(
-    "postgres", "milvus", "openai", "bolt", "bigquery", "typesense", "gcs", "s3"
-)  # fmt: skip
+pytestmark = pytest.mark.servers(*SERVERS)
 
 
 def questions() -> list[str]:
@@ -44,56 +28,8 @@ def questions() -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-def load(env) -> None:
-    """A little of everything, under the names that the document asks for."""
-    with campaigns_opened(env) as campaigns:
-        campaigns.load("b1", small())
-    with world_of(env) as reading:
-        fill(reading)
-    with lyrics_opened(env) as index:
-        songs, _ = generated()
-        index.world.put("b2", songs)
-        index.write("b2")
-    pg = PostgresResource(url=env["POSTGRES_URL"])
-    typesense = TypesenseResource(url=env["TYPESENSE_URL"], api_key=env["TYPESENSE_API_KEY"])
-    with typesense.client() as client:
-        documents = song_documents.store(client, env["MUSIC_TYPESENSE_COLLECTION"])
-        song_documents.write(TouchedPages(pg, "b2", 1_000), documents, pg)
-    listener = "0000000000000000000000000000000000000001"
-    played(env["POSTGRES_URL"], listener, {"SOTHEME0": 3})
-    with psycopg.connect(env["POSTGRES_URL"]) as connection:
-        ensure(connection, PUBLISHED)
-        connection.execute(
-            "INSERT INTO domains.published_description"
-            " (month, domain, category, description, prompt_hash)"
-            " VALUES ('2025-03-01', 'a.de', 'Shoes', 'Sells shoes.', 'h')"
-        )
-        connection.execute(
-            "INSERT INTO images.image_task (task_id, request, request_hash, source, requested_at,"
-            " state) VALUES ('shoes', %s, 'h', 's3://requests/one.json', %s, 'running')",
-            (Jsonb({}), datetime.now(UTC)),
-        )
-        connection.execute(
-            "INSERT INTO music.artist_performance (artist_key, artist, songs)"
-            " VALUES ('ARD7TVE1187B99BFB1', 'Casual', 1)"
-        )
-        connection.execute(
-            "INSERT INTO music.album_performance (album_key, album, artists, songs)"
-            " VALUES ('300848', 'Fear Itself', '{Casual}', 1)"
-        )
-        connection.execute(
-            "INSERT INTO landing.object_version (source, store, bucket, key, version, size,"
-            " modified_at, seen_at) VALUES ('music_minio', 'minio', %s, 'songs/one.json', '1', 1,"
-            " now(), now())",
-            (env["MUSIC_RAW_BUCKET"],),
-        )
-        connection.execute(
-            "INSERT INTO images.image_task_item (task_id, number, product_id, extension, status)"
-            " VALUES ('shoes', 1, 7, 'png', 'corrupt')"
-        )
-
-
-def test_every_question_is_answered(env, tmp_path, capsys):
+def test_every_question_is_answered(env, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("QUINTET_MCP", "on")
     upgrade(env["POSTGRES_URL"])
     load(env)
     assert api_key.run("me", ["read", "write"], per_minute=600, revoke=None) == 0

@@ -133,3 +133,44 @@ def test_a_look_of_lately_is_not_repeated_for_everybody():
 
     ran(body)
     assert fake.looks == 1
+
+
+def test_a_question_of_postgres_does_not_wait_for_other_systems():
+    of = Stores({"postgres": Fake().system, "other": Fake().system})
+    ends = threading.Event()
+
+    async def body():
+        waiting = [
+            asyncio.ensure_future(of.ask(["other"], ends.wait)) for _ in range(stores.QUESTIONS)
+        ]
+        await asyncio.sleep(0)
+        assert await of.ask(["postgres"], lambda: 7) == 7
+        assert not any(one.done() for one in waiting)
+        ends.set()
+        await asyncio.gather(*waiting)
+
+    ran(body)
+
+
+def test_threads_that_wait_for_what_a_system_was_are_not_waited_for_once_it_is_back(monkeypatch):
+    monkeypatch.setattr(stores, "PATIENCE", 0.05)
+    monkeypatch.setattr(stores, "DEADLINE", 30.0)
+    fake, ends = Fake(), threading.Event()
+    of = Stores({"postgres": fake.system})
+
+    async def body():
+        fake.there = False
+        for asked in [of.ask(["postgres"], ends.wait) for _ in range(stores.QUICK["postgres"])]:
+            with pytest.raises(ProblemError):
+                await asyncio.wait_for(asked, 10)
+            of.systems["postgres"].breaker.seen_there()
+        # Every thread is taken by now.
+        of.systems["postgres"].breaker.seen_away(0.0, "gone")
+        fake.there = True
+        assert await of.look("postgres") is None
+        assert await of.ask(["postgres"], lambda: 7) == 7
+
+    try:
+        ran(body)
+    finally:
+        ends.set()
