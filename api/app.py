@@ -23,7 +23,9 @@ from api.routes import (
     campaigns,
     domain_months,
     domains,
+    image_files,
     image_lists,
+    image_requests,
     images,
     music,
     music_catalogue,
@@ -48,7 +50,7 @@ ROUTES = {
     "music": (music, music_catalogue, music_files),
     "reading": (reading,),
     "domains": (domain_months, domains),
-    "images": (images, image_lists),
+    "images": (images, image_lists, image_files, image_requests),
 }
 
 

@@ -28,6 +28,7 @@ from tests import processes
 from tests.integration.api.played import played
 from tests.integration.campaigns.answered import opened as campaigns_opened
 from tests.integration.campaigns.world import small
+from tests.integration.images.task_world import Tasks, photo
 from tests.integration.music.lyrics_index import opened as lyrics_opened
 from tests.integration.music.search_world import generated
 from tests.integration.reading.affinity_world import fill, world_of
@@ -73,6 +74,7 @@ def load(env) -> None:
             " state) VALUES ('shoes', %s, 'h', 's3://requests/one.json', %s, 'running')",
             (Jsonb({}), datetime.now(UTC)),
         )
+        boots(env, connection)
         connection.execute(
             "INSERT INTO music.artist_performance (artist_key, artist, songs)"
             " VALUES ('ARD7TVE1187B99BFB1', 'Casual', 1)"
@@ -93,6 +95,33 @@ def load(env) -> None:
         )
 
 
+def boots(env, connection) -> None:
+    """A task that is done, but for a product of which another image has landed since."""
+    store = Tasks(env).results
+    files = {"metadata.csv": {"sha256": store.put("boots/metadata.csv", b"id\n7\n8\n").version}}
+    made = store.put("boots/8.jpg", photo(8))
+    connection.execute(
+        "INSERT INTO images.image_task (task_id, request, request_hash, source, requested_at,"
+        " state, items, settled, files) VALUES ('boots', %s, 'h', 's3://requests/two.json', now(),"
+        " 'done_with_skips', 2, 2, %s)",
+        (Jsonb({"gender": "Men"}), Jsonb(files)),
+    )
+    connection.execute(
+        "INSERT INTO images.image_task_item (task_id, number, product_id, extension, status, bytes,"
+        " digest) VALUES ('boots', 1, 7, 'jpg', 'missing', NULL, NULL),"
+        " ('boots', 2, 8, 'jpg', 'ok', %s, 'd')",
+        (made.size,),
+    )
+    connection.execute(
+        "INSERT INTO images.product (id, gender, repaired, row_hash, ingested_at)"
+        " VALUES (7, 'Men', false, 'h', now()), (8, 'Men', false, 'h', now())"
+    )
+    connection.execute(
+        "INSERT INTO images.image (product_id, key, version, modified_at, size, status, row_hash,"
+        " ingested_at) VALUES (7, 'images/7.jpg', '2', now(), 1, 'ok', 'h', now())"
+    )
+
+
 def test_every_question_is_answered(env, tmp_path, capsys):
     upgrade(env["POSTGRES_URL"])
     load(env)
@@ -111,8 +140,10 @@ def test_every_question_is_answered(env, tmp_path, capsys):
             wait_for(asking["API"], service, log)
             assert len(questions()) >= 17
             for question in questions():
-                said = processes.output_of(["bash", "-c", question], env=asking)
-                if "quintet_key" in question or question.endswith('/docs"'):
+                said = processes.output_of(["bash", "-c", question], env=asking, cwd=tmp_path)
+                if "--output" in question:
+                    assert (tmp_path / question.split()[-1]).stat().st_size > 0, question
+                elif "quintet_key" in question or question.endswith('/docs"'):
                     assert said.startswith("<!doctype html>"), question
                 elif "format=" in question:
                     assert "complete" in said.splitlines()[-1], question
