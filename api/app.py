@@ -33,6 +33,7 @@ from api.routes import (
     operations,
     operations_lists,
     reading,
+    reading_publishing,
 )
 from api.service import Service
 from assets.pipelines import apply_defaults, chosen_pipelines
@@ -48,7 +49,7 @@ stays the same, and `next`, what to do.
 ROUTES = {
     "campaigns": (campaigns,),
     "music": (music, music_catalogue, music_files),
-    "reading": (reading,),
+    "reading": (reading, reading_publishing),
     "domains": (domain_months, domains),
     "images": (images, image_lists, image_files, image_requests),
 }

@@ -35,7 +35,7 @@ from tests.integration.reading.affinity_world import fill, world_of
 from tests.rabbitmq import free_port
 
 pytestmark = pytest.mark.servers(
-    "postgres", "milvus", "openai", "bolt", "bigquery", "typesense", "gcs", "s3"
+    "postgres", "milvus", "openai", "bolt", "bigquery", "typesense", "gcs", "s3", "pubsub"
 )  # fmt: skip
 
 
