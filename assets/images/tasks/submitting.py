@@ -106,7 +106,7 @@ class Inbox:
 
     def submitted_at(self, task_id: str) -> datetime:
         """When the request was put that no run has taken yet. Raises UnknownTaskError."""
-        found = self.store.stat(self.key(task_id)) if is_task_name(task_id) else None
+        found = self._put(task_id) if is_task_name(task_id) else None
         if found is None:
             raise UnknownTaskError(f"no task {task_id}: no request of this name was taken")
         return found.modified_at
@@ -131,6 +131,17 @@ class Inbox:
         if found and refused and found.modified_at <= refused.requested_at:
             return None
         return found
+
+    def _put(self, task_id: str) -> ObjectVersion | None:
+        from minio.error import S3Error
+
+        try:
+            return self.store.stat(self.key(task_id))
+        except S3Error as error:
+            # Before there is a bucket nothing was put into it.
+            if error.code == "NoSuchBucket":
+                return None
+            raise
 
     def _canonical(self, task_id: str) -> str:
         return parse(self.store.get(self.key(task_id))).canonical()

@@ -208,6 +208,14 @@ def test_requests_need_a_key_the_scope_and_products(service, writer, env):
     assert inbox(tasks) == {}
 
 
+def test_a_task_that_nobody_asked_for_is_unknown_whatever_it_is_called(service, monkeypatch):
+    for name in ("none", "a b", "..%5C..", "%27%3B--", "%F0%9F%91%9F"):
+        said = service.get(f"{TASKS}/{name}")
+        assert (said.status_code, said.json()["code"]) == (404, "unknown_task"), name
+    monkeypatch.setenv("IMAGES_REQUESTS_BUCKET", "no-such-bucket")
+    assert service.get(f"{TASKS}/none").status_code == 404
+
+
 def test_of_requests_at_once_under_one_name_one_is_taken(service, writer, tasks):
     ready = threading.Barrier(8)
 
