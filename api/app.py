@@ -24,7 +24,9 @@ from api.routes import (
     campaigns,
     domain_months,
     domains,
+    image_files,
     image_lists,
+    image_requests,
     images,
     music,
     music_catalogue,
@@ -32,6 +34,7 @@ from api.routes import (
     operations,
     operations_lists,
     reading,
+    reading_publishing,
 )
 from api.service import Service, variable
 from assets.pipelines import apply_defaults, chosen_pipelines
@@ -47,9 +50,9 @@ stays the same, and `next`, what to do.
 ROUTES = {
     "campaigns": (campaigns,),
     "music": (music, music_catalogue, music_files),
-    "reading": (reading,),
+    "reading": (reading, reading_publishing),
     "domains": (domain_months, domains),
-    "images": (images, image_lists),
+    "images": (images, image_lists, image_files, image_requests),
 }
 
 

@@ -18,6 +18,7 @@ from resources.milvus import sdk
 if TYPE_CHECKING:
     import psycopg
     from google.cloud.bigquery import Client as BigQuery
+    from google.cloud.pubsub_v1 import PublisherClient
     from minio import Minio
     from neo4j import Driver
     from openai import OpenAI
@@ -34,7 +35,7 @@ _WAIT = 5.0
 _SYSTEMS = {
     "campaigns": ("bigquery", "neo4j", "milvus", "gcs"),
     "music": ("milvus", "typesense", "openai", "minio"),
-    "reading": ("bigquery", "gcs"),
+    "reading": ("bigquery", "gcs", "pubsub"),
     "domains": ("s3",),
     "images": ("minio",),
 }
@@ -55,6 +56,7 @@ _SDKS = {
     "gcs": "google.cloud.storage",
     "s3": "boto3",
     "minio": "minio",
+    "pubsub": "google.cloud.pubsub_v1",
 }
 
 
@@ -95,6 +97,7 @@ class Clients:
             "typesense": lambda stack: stack.enter_context(configured("typesense").client()),
             "openai": lambda stack: stack.enter_context(configured("openai").client()),
             "minio": lambda _: configured("minio").client(),
+            "pubsub": lambda stack: stack.enter_context(configured("pubsub").publisher()),
         }
         self._locks = {name: threading.Lock() for name in self._opened_by}
         self._derived: dict[tuple[str, ...], Any] = {}
@@ -140,6 +143,12 @@ class Clients:
     def minio(self) -> Minio:
         """With its own pool and retries."""
         client: Minio = self._client("minio")
+        return client
+
+    @property
+    def pubsub(self) -> PublisherClient:
+        """With one channel."""
+        client: PublisherClient = self._client("pubsub")
         return client
 
     def derived(self, system: str, name: str, made: Callable[[], Any]) -> Any:

@@ -103,12 +103,12 @@ def sent(request: Request, answer: Any, rests_on: RestsOn | None) -> Response:
     said = to_json({"answer": answer, "rests_on": rests_on}, inf_nan_mode="null")
     tag = f'"{hashlib.sha256(said).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if _matches(request.headers.get("if-none-match"), tag):
+    if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     return Response(said, media_type="application/json", headers=headers)
 
 
-def _matches(asked: str | None, tag: str) -> bool:
+def matches(asked: str | None, tag: str) -> bool:
     """RFC 9110, section 13.1.2: weak comparison with any of the tags, or ``*``."""
     if asked is None:
         return False

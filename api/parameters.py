@@ -38,12 +38,12 @@ def _written_as_day(given: object) -> object:
     raise ValueError("a day is written as 2022-03-23, in a year from 1000 on")
 
 
-def examples(there: object, nobody: object = None) -> dict[str, Example]:
+def examples(there: object, nobody: object = None, status: int = 200) -> dict[str, Example]:
     """Values for OpenAPI, each under the status that it is answered with where a test asks it.
 
     ``there`` is in the samples, ``nobody`` is an example of 404.
     """
-    found: dict[str, Example] = {"200": {"value": there}}
+    found: dict[str, Example] = {str(status): {"value": there}}
     if nobody is not None:
         found["404"] = {"value": nobody, "summary": "There is none."}
     return found

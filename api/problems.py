@@ -136,13 +136,13 @@ def _of_validation(error: RequestValidationError) -> Problem:
     ]
     said = "; ".join(f"{one['name'] or one['in']}: {one['says']}" for one in found)
     members: dict[str, Any] = {
-        "errors": [{name: _sendable(value) for name, value in one.items()} for one in found]
+        "errors": [{name: sendable(value) for name, value in one.items()} for one in found]
     }
     return Problem(
         type=_URN + "invalid_request",
         title="The request cannot be understood",
         status=422,
-        detail=_sendable(said),
+        detail=sendable(said),
         code="invalid_request",
         next="Correct what `errors` names; GET /openapi.json describes every parameter.",
         **members,
@@ -155,7 +155,7 @@ def _of_protocol(request: Request, error: HTTPException) -> Problem:
         type=_URN + phrase.lower().replace(" ", "_"),
         title=phrase,
         status=error.status_code,
-        detail=f"{request.method} {_sendable(request.url.path)}: {phrase.lower()}",
+        detail=f"{request.method} {sendable(request.url.path)}: {phrase.lower()}",
         code=phrase.lower().replace(" ", "_"),
         next=_THEN.get(error.status_code, "GET /openapi.json lists the routes."),
     )
@@ -180,6 +180,6 @@ def _route(request: Request) -> str:
     return getattr(route, "path", "unknown")
 
 
-def _sendable(text: str) -> str:
+def sendable(text: str) -> str:
     """A text that can be sent as UTF-8, whatever was asked."""
     return text.encode("utf-8", "backslashreplace").decode()

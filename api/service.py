@@ -16,6 +16,7 @@ from api.access import Access
 from api.clients import MAKING, Clients, systems_of
 from api.downloads import Downloads
 from api.evidence import Evidence, Newest, sent
+from api.objects import Objects
 from api.problems import ProblemError
 from api.stores import Stores, System
 from resources.configured import configured
@@ -51,6 +52,7 @@ class Service:
         self.stores = Stores({name: self._system(name) for name in systems_of(pipelines)})
         self.access = Access(self.stores, self.clients)
         self.downloads = Downloads()
+        self.objects = Objects()
         self.evidence = Evidence(self.stores, self.clients, configured("ui").run)
 
     def _system(self, name: str) -> System:

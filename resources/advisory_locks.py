@@ -46,6 +46,8 @@ class Lock(StrEnum):
     IMAGE_SHARD = "90, hashtext(%s)"
     #: Shared by workers at shards of an image task; alone, its items are decided. Name: the task.
     IMAGE_TASK = "91, hashtext(%s)"
+    #: One request at a time is put under the name of an image task. Name: the task.
+    IMAGE_REQUEST = "94, hashtext(%s)"
     #: One change at a time of the list of campaigns' recommendations, in whose order rows lock.
     RECOMMENDATIONS = "92, 0"
     #: One decision of winners at a time. Name: the pipeline's.

@@ -19,10 +19,9 @@ from api.pages import parts
 from api.pages.rendering import address, page
 from api.pages.session import fields, may_write, signed_in
 from api.parameters import Cursor, Name
-from api.routes import image_lists
+from api.routes import image_files, image_lists
 from api.routes import images as routes
 from assets.images import answers
-from assets.images.settings import ImagesSettings
 
 router = APIRouter(include_in_schema=False)
 
@@ -107,5 +106,4 @@ def _item(clients: Clients, task: str, product: int) -> answers.TaskItem:
 
 
 def _drawn(clients: Clients, task: str, item: answers.TaskItem) -> bytes:
-    store = answers.results(clients.minio, ImagesSettings.current().results_bucket)
-    return answers.thumbnail(store.get, task, item)
+    return answers.thumbnail(image_files.results(clients).get, task, item)

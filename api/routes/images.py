@@ -6,7 +6,8 @@ Belongs here: these routes. Does not: lists (``image_lists.py``), the answers
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -17,6 +18,7 @@ from api.clients import Clients
 from api.parameters import Name, examples
 from api.problems import ProblemError, responses
 from assets.images import answers
+from assets.images.settings import RequestPlaces
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
 
@@ -27,15 +29,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TaskId = Annotated[Name, Path(openapi_examples=examples("shoes", "nobody"))]
-CancelledTaskId = Annotated[Name, Path(openapi_examples=examples("boots", "nobody"))]
+CancelledTaskId = Annotated[Name, Path(openapi_examples=examples("sandals", "nobody"))]
 _READ = [Depends(needs("read"))]
 _WRITE = [Depends(needs("write"))]
 
 
 @router.get("/tasks/{task_id}", dependencies=_READ, responses=responses(404))
 async def task(request: Request, task_id: TaskId) -> answers.TaskStatus:
-    """How a task gets on."""
-    return await _asked(request, lambda connection: answers.task(connection, task_id))
+    """How a task gets on; ``submitted`` while no run has taken its request."""
+    of = service.of(request)
+    with _named_errors():
+        try:
+            return await _asked(request, lambda connection: answers.task(connection, task_id))
+        except answers.UnknownTaskError:
+            return await of.stores.ask(
+                ["minio"], lambda: answers.submitted(inbox(of.clients), task_id)
+            )
+
+
+def inbox(clients: Clients) -> answers.Inbox:
+    """Where requests that come in are put."""
+    places = RequestPlaces.current()
+    return answers.Inbox(answers.results(clients.minio, places.bucket), places.prefix)
 
 
 @router.post("/tasks/{task_id}/cancel", dependencies=_WRITE, responses=responses(404, 409))
@@ -59,7 +74,8 @@ async def _told(request: Request, task_id: str, word: Any, refused: str) -> answ
             )  # fmt: skip
         return answers.task(connection, task_id)
 
-    return await _asked(request, told)
+    with _named_errors():
+        return await _asked(request, told)
 
 
 async def _asked(request: Request, question: Callable[[Connection], T]) -> T:
@@ -68,8 +84,13 @@ async def _asked(request: Request, question: Callable[[Connection], T]) -> T:
             return question(connection)
 
     of = service.of(request)
+    return await of.stores.ask(["postgres"], lambda: found(of.clients))
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
     try:
-        return await of.stores.ask(["postgres"], lambda: found(of.clients))
+        yield
     except answers.UnknownTaskError as error:
         raise ProblemError(
             404, "unknown_task", "There is no such task", str(error),

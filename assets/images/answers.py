@@ -1,7 +1,8 @@
 """What the outside asks of images: how a task gets on, what came of an item, what a product is.
 
 Belongs here: all that an API, the demo or a command may call. Does not: anything that works on
-tasks; an operator's word to one (cancel, resume) is a note in its ledger.
+tasks; an operator's word to one (cancel, resume) is a note in its ledger, a request that comes in
+is a file of the inbox.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from assets.images.listed import (
     FilterField,
@@ -23,8 +24,18 @@ from assets.images.listed import (
     task_item,
     task_items,
 )
+from assets.images.requests.request import RefusedRequestError
+from assets.images.requests.request import json_schema as request_schema
 from assets.images.tasks import items, ledger
 from assets.images.tasks.ledger import State, UnknownTaskError
+from assets.images.tasks.submitting import (
+    Inbox,
+    NameTakenError,
+    NoProductsError,
+    NothingToRetryError,
+    Retried,
+    Submitted,
+)
 from landing.arrival.standing import Delivered, newest_delivery
 
 if TYPE_CHECKING:
@@ -35,10 +46,29 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+ManifestForm = Literal["csv", "parquet"]
+
+
+class NoImageError(LookupError):
+    """There is no image of an item; ``status`` says why, None while it waits for its outcome."""
+
+    def __init__(self, item: TaskItem) -> None:
+        said = f"{item.status}: {item.detail}".rstrip(": ") if item.status else "it is not made yet"
+        super().__init__(f"product {item.product_id} has no image: {said}")
+        self.status = item.status
+
+
+class NoManifestError(LookupError):
+    """The task has no metadata files: it has not come to its end."""
+
+
 __all__ = [
-    "FilterField", "FilterValue", "ItemState", "ListedTask", "State", "TaskItem", "TaskStatus",
-    "UnknownItemError", "UnknownTaskError", "cancel", "filter_values", "listed_tasks", "products",
-    "rests_on", "results", "resume", "task", "task_item", "task_items", "tasks", "thumbnail",
+    "FilterField", "FilterValue", "Inbox", "ItemState", "ListedTask", "Manifest", "ManifestForm",
+    "NameTakenError", "NoImageError", "NoManifestError", "NoProductsError", "NothingToRetryError",
+    "RefusedRequestError", "Retried", "State", "Submitted", "TaskItem", "TaskStatus",
+    "UnknownItemError", "UnknownTaskError", "cancel", "filter_values", "image_key",
+    "listed_tasks", "manifest", "products", "request_schema", "rests_on", "results", "resume",
+    "submitted", "task", "task_item", "task_items", "tasks", "thumbnail",
 ]  # fmt: skip
 
 
@@ -63,11 +93,36 @@ class TaskStatus:
     left_seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A file with a row of every product of a task: its key among the results, and its SHA-256."""
+
+    key: str
+    sha256: str
+
+
 def task(connection: Connection, task_id: str) -> TaskStatus:
     """One task, asked for by any process, at any time. Raises UnknownTaskError."""
     found = ledger.task(connection, task_id)
     counts = items.counts(connection, task_id)
     return _status(found, {str(name): count for name, count in counts.items()})
+
+
+def submitted(inbox: Inbox, task_id: str) -> TaskStatus:
+    """A task whose request came in, and which no run has taken yet. Raises UnknownTaskError."""
+    return TaskStatus(
+        task_id=task_id,
+        state="submitted",
+        items=None,
+        settled=0,
+        counts={},
+        problems=(),
+        requested_at=inbox.submitted_at(task_id),
+        started_at=None,
+        finished_at=None,
+        seconds=0.0,
+        left_seconds=None,
+    )
 
 
 def tasks(connection: Connection, limit: int = 50) -> list[TaskStatus]:
@@ -105,9 +160,23 @@ def thumbnail(read: Callable[[str], bytes], task_id: str, item: TaskItem) -> byt
     """
     from assets.images.tasks import sheets
 
+    return sheets.thumbnail(read, image_key(task_id, item), item.product_id, item.bytes or 0)
+
+
+def image_key(task_id: str, item: TaskItem) -> str:
+    """Where an item's image lies in the bucket of results. Raises NoImageError."""
     if item.path is None:
-        raise LookupError(f"product {item.product_id} has no result")
-    return sheets.thumbnail(read, f"{task_id}/{item.path}", item.product_id, item.bytes or 0)
+        raise NoImageError(item)
+    return f"{task_id}/{item.path}"
+
+
+def manifest(connection: Connection, task_id: str, form: ManifestForm) -> Manifest:
+    """The metadata file of a task that is done. Raises UnknownTaskError, NoManifestError."""
+    found = ledger.task(connection, task_id)
+    name = f"metadata.{form}"
+    if found.state not in ledger.DONE or not found.files:
+        raise NoManifestError(f"the task {task_id} is {found.state}")
+    return Manifest(f"{task_id}/{name}", found.files[name]["sha256"])
 
 
 def products(connection: Connection) -> tuple[int, int]:

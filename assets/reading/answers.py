@@ -1,8 +1,8 @@
 """What the outside asks of reading: what one user read in the two weeks up to a date, by category.
 
-Belongs here: all that an API, the demo or a command may call. Does not: the tables that answer for
-everybody (``affinity/computation.py``), whose shares are the same as those counted here, straight
-from the events.
+Belongs here: all that an API, the demo or a command may call. Does not: publishing, which it only
+passes on (``publishing.py``), the tables that answer for everybody (``affinity/computation.py``),
+whose shares are the same as those counted here, straight from the events.
 """
 
 from __future__ import annotations
@@ -14,6 +14,13 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from assets.reading.affinity.computation import Days, window
+from assets.reading.publishing import (
+    BadMessagesError,
+    Posted,
+    checked,
+    message_schema,
+    publish,
+)
 from assets.reading.rules import INT64, READ_BEYOND, WINDOW_DAYS, midnight
 from assets.reading.streams import (
     RejectedMessage,
@@ -30,8 +37,9 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
 __all__ = [
-    "ANSWER", "BY_DAY", "MOST_DAYS", "MOST_PERCENT", "READ_BEYOND", "WINDOW_DAYS", "CategoryShare",
-    "CategoryShares", "RejectedMessage", "Stream", "category_shares", "newest_streams",
+    "ANSWER", "BY_DAY", "MOST_DAYS", "MOST_PERCENT", "READ_BEYOND", "WINDOW_DAYS",
+    "BadMessagesError", "CategoryShare", "CategoryShares", "Posted", "RejectedMessage", "Stream",
+    "category_shares", "checked", "message_schema", "newest_streams", "publish",
     "rejected_messages", "rests_on", "shares_over_days", "streams", "warehouse_of",
 ]  # fmt: skip
 

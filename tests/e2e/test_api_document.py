@@ -47,8 +47,10 @@ def test_every_question_is_answered(env, tmp_path, capsys, monkeypatch):
             wait_for(asking["API"], service, log)
             assert len(questions()) >= 17
             for question in questions():
-                said = processes.output_of(["bash", "-c", question], env=asking)
-                if "quintet_key" in question or question.endswith('/docs"'):
+                said = processes.output_of(["bash", "-c", question], env=asking, cwd=tmp_path)
+                if "--output" in question:
+                    assert (tmp_path / question.split()[-1]).stat().st_size > 0, question
+                elif "quintet_key" in question or question.endswith('/docs"'):
                     assert said.startswith("<!doctype html>"), question
                 elif "format=" in question:
                     assert "complete" in said.splitlines()[-1], question

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -209,6 +210,19 @@ def task_of(data: bytes) -> str:
         return parse(data).task_id
     except RefusedRequestError:
         return _given_name(data) or digest(data)
+
+
+def is_task_name(text: str) -> bool:
+    """Whether a task may be called so."""
+    return len(text) <= MOST_CHARACTERS and re.fullmatch(TASK_PATTERN, text) is not None
+
+
+def json_schema() -> dict[str, Any]:
+    """What a request file holds, as a JSON Schema without references."""
+    schema = ImageRequest.model_json_schema()
+    models = schema.pop("$defs")
+    schema["properties"]["parameters"] = models["Parameters"]
+    return schema
 
 
 def digest(data: bytes) -> str:

@@ -44,15 +44,18 @@ FROM unnest(%(ids)s::bigint[]) AS w (id)
 WHERE NOT EXISTS (SELECT FROM images.product AS p WHERE p.id = w.id)
 """
 #: What failed, and of which another image has landed since. One of no product stays missing.
+_ANOTHER = """
+t.task_id = %(task)s AND i.product_id = t.product_id AND t.status <> 'ok'
+    AND (t.source_key, t.source_version) IS DISTINCT FROM (i.key, i.version)
+    AND EXISTS (SELECT FROM images.product AS p WHERE p.id = t.product_id)
+"""
 _CHANGED = f"""
 UPDATE images.image_task_item AS t SET source_key = i.key, source_version = i.version,
     status = {_STATUS}, detail = {_DETAIL}, content = NULL, digest = NULL, width = NULL,
     height = NULL, bytes = NULL, seconds = NULL, extension = coalesce(%(extension)s, {{format}})
-FROM images.image AS i
-WHERE t.task_id = %(task)s AND i.product_id = t.product_id AND t.status <> 'ok'
-    AND (t.source_key, t.source_version) IS DISTINCT FROM (i.key, i.version)
-    AND EXISTS (SELECT FROM images.product AS p WHERE p.id = t.product_id)
+FROM images.image AS i WHERE {_ANOTHER}
 """
+_CHANGES = f"SELECT count(*) FROM images.image_task_item AS t, images.image AS i WHERE {_ANOTHER}"
 _TOTAL = """
 SELECT count(*), count(*) FILTER (WHERE status IS NOT NULL) FROM images.image_task_item
 WHERE task_id = %s
@@ -79,6 +82,12 @@ def decide(connection: Connection, task: Task) -> tuple[SinkResult, Verification
         SinkResult(there, there - fresh, 0, seconds),
         Verification(total, missing=max(total - there, 0), unexpected=max(there - total, 0)),
     )
+
+
+def changed(connection: Connection, task_id: str) -> int:
+    """How many items of a task that is done the next :func:`decide` does again."""
+    row = connection.execute(_CHANGES, {"task": task_id}).fetchone()
+    return int(row[0]) if row else 0
 
 
 def matching(request: ImageRequest, operation: Operation) -> tuple[str, dict[str, Any]]:

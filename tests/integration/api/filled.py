@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -26,12 +27,13 @@ from resources.typesense import TypesenseResource
 from tests.integration.api.played import played
 from tests.integration.campaigns.answered import opened as campaigns_opened
 from tests.integration.campaigns.world import small
+from tests.integration.images.task_world import Tasks, photo
 from tests.integration.music.lyrics_index import opened as lyrics_opened
 from tests.integration.music.search_world import generated
 from tests.integration.reading.affinity_world import fill, world_of
 
 #: The servers that hold it.
-SERVERS = ("postgres", "milvus", "openai", "bolt", "bigquery", "typesense", "gcs", "s3")
+SERVERS = ("postgres", "milvus", "openai", "bolt", "bigquery", "typesense", "gcs", "s3", "pubsub")
 LISTENER = "0000000000000000000000000000000000000001"
 
 
@@ -77,14 +79,42 @@ def load(env: dict[str, str]) -> None:
             " now(), now())",
             (env["MUSIC_RAW_BUCKET"],),
         )
+        done(env, connection)
     tasks(env)
+
+
+def done(env: dict[str, str], connection: psycopg.Connection[Any]) -> None:
+    """A task that is done, but for a product of which another image has landed since."""
+    store = Tasks(env).results
+    files = {"metadata.csv": {"sha256": store.put("boots/metadata.csv", b"id\n7\n8\n").version}}
+    made = store.put("boots/8.jpg", photo(8))
+    connection.execute(
+        "INSERT INTO images.image_task (task_id, request, request_hash, source, requested_at,"
+        " state, items, settled, files) VALUES ('boots', %s, 'h', 's3://requests/two.json', now(),"
+        " 'done_with_skips', 2, 2, %s)",
+        (Jsonb({"gender": "Men"}), Jsonb(files)),
+    )
+    connection.execute(
+        "INSERT INTO images.image_task_item (task_id, number, product_id, extension, status, bytes,"
+        " digest) VALUES ('boots', 1, 7, 'jpg', 'missing', NULL, NULL),"
+        " ('boots', 2, 8, 'jpg', 'ok', %s, 'd')",
+        (made.size,),
+    )
+    connection.execute(
+        "INSERT INTO images.product (id, gender, repaired, row_hash, ingested_at)"
+        " VALUES (7, 'Men', false, 'h', now()), (8, 'Men', false, 'h', now())"
+    )
+    connection.execute(
+        "INSERT INTO images.image (product_id, key, version, modified_at, size, status, row_hash,"
+        " ingested_at) VALUES (7, 'images/7.jpg', '2', now(), 1, 'ok', 'h', now())"
+    )
 
 
 def tasks(env: dict[str, str]) -> None:
     """A task that runs and a cancelled one, whatever was said to them before."""
     with psycopg.connect(env["POSTGRES_URL"]) as connection:
-        connection.execute("DELETE FROM images.image_task WHERE task_id IN ('shoes', 'boots')")
-        for task, state in (("shoes", "running"), ("boots", "cancelled")):
+        connection.execute("DELETE FROM images.image_task WHERE task_id IN ('shoes', 'sandals')")
+        for task, state in (("shoes", "running"), ("sandals", "cancelled")):
             connection.execute(
                 "INSERT INTO images.image_task (task_id, request, request_hash, source,"
                 " requested_at, state) VALUES (%s, %s, 'h', 's3://requests/one.json', %s, %s)",

@@ -36,7 +36,17 @@ class Operation:
     def statuses(self) -> set[str]:
         """Those that its examples are named after."""
         named = (one.get("examples", {}) for one in self.parameters)
-        return {"200", *(status for examples in named for status in examples)}
+        return {self.success, *(status for examples in named for status in examples)}
+
+    @property
+    def success(self) -> str:
+        """The status of what is as it should be; it is declared first."""
+        return str(next(iter(self.says["responses"])))
+
+    @property
+    def body(self) -> Any:
+        """Its body's example; None where it has none."""
+        return self.says.get("requestBody", {}).get("content", {}).get(JSON, {}).get("example")
 
     @property
     def media_types(self) -> set[str]:
@@ -47,16 +57,16 @@ class Operation:
         """The parameter's for a status, or the one of an answer; None where there is none."""
         named = {name: one["value"] for name, one in parameter.get("examples", {}).items()}
         others = parameter.get("schema", {}).get("examples", [None])
-        return named.get(status, named.get("200", others[0]))
+        return named.get(status, named.get(self.success, others[0]))
 
-    def values(self, status: str = "200") -> dict[str, Any]:
+    def values(self, status: str = "") -> dict[str, Any]:
         """Examples of all that have one, and of all that are needed, by name."""
         found = {one["name"]: self.example(one, status) for one in self.parameters}
         needed = {one["name"] for one in self.parameters if one["required"]}
         return {name: value for name, value in found.items() if value is not None or name in needed}
 
     def asked(self, client: httpx2.Client, values: dict[str, Any]) -> httpx2.Response:
-        """What comes back for these values."""
+        """What comes back for these values, and the body's example."""
         path, query = self.path, {}
         for one in self.parameters:
             if one["name"] not in values:
@@ -66,7 +76,7 @@ class Operation:
                 path = path.replace(f"{{{one['name']}}}", quote(str(value), safe=""))
             else:
                 query[one["name"]] = value
-        return client.request(self.method, path, params=query)
+        return client.request(self.method, path, params=query, json=self.body)
 
 
 def operations() -> list[Operation]:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import schemathesis
 from schemathesis.python import asgi
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api import keys
 from api.app import create_app
@@ -76,4 +77,6 @@ def sensible(case) -> None:
 @schema.parametrize()
 def test_what_comes_back_is_declared(case, session):
     sensible(case)
-    case.call_and_validate(session=session)
+    # What a request asks for must be in the catalogue, and so on: no schema says that.
+    without = [positive_data_acceptance] if case.operation.body else []
+    case.call_and_validate(session=session, excluded_checks=without)

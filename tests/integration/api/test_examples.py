@@ -22,6 +22,7 @@ def test_an_example_is_answered_as_it_says(asking, filled, operation, status):
         pytest.skip("what is uploaded is no example of a document")
     values = operation.values(status)
     assert None not in values.values(), "a parameter that is needed has no example"
+    assert operation.body is not None or JSON not in operation.media_types
     if operation.method != "get":
         tasks(filled)
     said = operation.asked(asking, values)

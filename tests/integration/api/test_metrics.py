@@ -35,14 +35,18 @@ def test_sources_and_requests_are_counted(service, env):
             " VALUES ('b2', 'q', 'k', 7, '{}', now())"
         )
         for user in ("a", "b"):
-            assert service.get(f"/v1/images/tasks/{user}").status_code == 404
+            assert service.get(f"/v1/images/tasks/{user}/items").status_code == 404
         found = samples(service.get("/metrics").text)
         of = (("source", "campaigns_gcs"),)
         assert 3_600 <= found["quintet_source_oldest_seconds", of] < 7_200
         assert found["quintet_quarantined_rows", of] == 7
         assert found["quintet_batches_open", (*of, ("state", "failed_permanent"))] == 1
         assert ("quintet_batches_open", (*of, ("state", "loaded"))) not in found
-        asked = (("method", "GET"), ("route", "/v1/images/tasks/{task_id}"), ("status", "404"))
+        asked = (
+            ("method", "GET"),
+            ("route", "/v1/images/tasks/{task_id}/items"),
+            ("status", "404"),
+        )
         assert found["quintet_request_seconds_count", tuple(sorted(asked))] == 2
         assert found["quintet_system_there", (("system", "postgres"),)] == 1
 

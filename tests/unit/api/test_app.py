@@ -24,7 +24,7 @@ def test_a_pipeline_that_is_left_out_has_none_and_its_systems_are_not_asked(
 ) -> None:
     monkeypatch.setenv("QUINTET_PIPELINES", "images,reading")
     assert pipelines_with_routes() == {"images", "reading"}
-    assert systems_of(["images", "reading"]) == ("postgres", "minio", "bigquery", "gcs")
+    assert systems_of(["images", "reading"]) == ("postgres", "minio", "bigquery", "gcs", "pubsub")
     assert "/metrics" in create_app().openapi()["paths"]
 
 

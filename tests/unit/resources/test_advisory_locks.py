@@ -24,6 +24,7 @@ KEYS = {
     "ALERT_SENDER": "88, 0",
     "IMAGE_SHARD": "90, hashtext(%s)",
     "IMAGE_TASK": "91, hashtext(%s)",
+    "IMAGE_REQUEST": "94, hashtext(%s)",
     "RECOMMENDATIONS": "92, 0",
     "DECISION": f"{0x71756E}, hashtext(%s)",
     "STAR_SCHEMA": f"{0x73696C76}",
