@@ -88,12 +88,12 @@ def sent(request: Request, answer: Any, rests_on: RestsOn | None) -> Response:
     said = json.dumps(body, sort_keys=True, ensure_ascii=True).encode()
     tag = f'"{hashlib.sha256(said).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if _matches(request.headers.get("if-none-match"), tag):
+    if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     return JSONResponse(body, headers=headers)
 
 
-def _matches(asked: str | None, tag: str) -> bool:
+def matches(asked: str | None, tag: str) -> bool:
     """RFC 9110, section 13.1.2: weak comparison with any of the tags, or ``*``."""
     if asked is None:
         return False

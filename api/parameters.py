@@ -25,6 +25,10 @@ def _storable(text: str) -> str:
 
 #: A key or a name.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_storable)]
+#: The name of an object in a bucket, which has at most 1,024 bytes.
+ObjectName = Annotated[
+    str, StringConstraints(min_length=1, max_length=1_024), AfterValidator(_storable)
+]
 #: Words of a question.
 Words = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(_storable)]
 #: The cursor of a list's page.

@@ -18,6 +18,7 @@ from api.downloads import Downloads
 from api.evidence import Evidence, Newest, sent
 from api.problems import ProblemError
 from api.stores import Stores, System
+from api.transfers import Transfers
 from resources.configured import configured
 
 #: What clients raise of tables, collections and datasets that the first batch creates.
@@ -51,6 +52,7 @@ class Service:
         self.stores = Stores({name: self._system(name) for name in systems_of(pipelines)})
         self.access = Access(self.stores, self.clients)
         self.downloads = Downloads()
+        self.transfers = Transfers()
         self.evidence = Evidence(self.stores, self.clients, configured("ui").run)
 
     def _system(self, name: str) -> System:

@@ -16,7 +16,7 @@ from api.access import needs
 from api.clients import Clients, quarantine
 from api.evidence import Answered
 from api.lists import Asked, Rows
-from api.parameters import Name
+from api.parameters import Name, ObjectName
 from api.problems import ProblemError, responses
 from assets.music import answers
 from assets.music.settings import MusicSettings
@@ -44,7 +44,7 @@ async def files(
 async def rejects(
     request: Request,
     asked: AskedFor,
-    file: Annotated[Name, Query(description="Its name.", examples=["songs/one.h5"])],
+    file: Annotated[ObjectName, Query(description="Its name.", examples=["songs/one.h5"])],
     version: Annotated[Name | None, Query(description="Else the one that came last.")] = None,
 ) -> Response:
     """What of a version of a file was rejected: where it stood, why, and its text."""
@@ -66,7 +66,7 @@ async def rejects(
     responses=responses(404),
 )
 async def file(
-    request: Request, name: Annotated[Name, Path(examples=["songs/one.h5"])]
+    request: Request, name: Annotated[ObjectName, Path(examples=["songs/one.h5"])]
 ) -> Response:
     """Where a file stands: its versions, the last one first. GET /v1/music/rejects has its rows."""
 

@@ -98,6 +98,8 @@ def test_every_question_is_answered(env, tmp_path, capsys):
     load(env)
     assert api_key.run("me", ["read", "write"], per_minute=600, revoke=None) == 0
     key = capsys.readouterr().out.split()[0]
+    for name in ("one.json", "two.json"):
+        (tmp_path / name).write_text("[]")
     port = free_port()
     asking = {**os.environ, "API": f"http://127.0.0.1:{port}", "KEY": key}
     log = tmp_path / "api.log"
@@ -111,9 +113,11 @@ def test_every_question_is_answered(env, tmp_path, capsys):
             wait_for(asking["API"], service, log)
             assert len(questions()) >= 17
             for question in questions():
-                said = processes.output_of(["bash", "-c", question], env=asking)
+                said = processes.output_of(["bash", "-c", question], env=asking, cwd=tmp_path)
                 if "quintet_key" in question or question.endswith('/docs"'):
                     assert said.startswith("<!doctype html>"), question
+                elif question.endswith('/content"'):
+                    assert said == "[]", question
                 elif "format=" in question:
                     assert "complete" in said.splitlines()[-1], question
                 else:
