@@ -31,6 +31,7 @@ from api.routes import (
     music,
     music_catalogue,
     music_files,
+    music_uploads,
     operations,
     operations_lists,
     reading,
@@ -49,7 +50,7 @@ stays the same, and `next`, what to do.
 #: The routes of each pipeline, the more particular path of two first.
 ROUTES = {
     "campaigns": (campaigns,),
-    "music": (music, music_catalogue, music_files),
+    "music": (music, music_catalogue, music_uploads, music_files),
     "reading": (reading, reading_publishing),
     "domains": (domain_months, domains),
     "images": (images, image_lists, image_files, image_requests),
@@ -90,7 +91,7 @@ def create_app() -> FastAPI:
         openapi_url="/openapi.json", docs_url=None, redoc_url=None,
     )  # fmt: skip
     problems.add_handlers(app)
-    app.add_middleware(Bounded)
+    app.add_middleware(Bounded, larger=music_uploads.LARGER)
     app.state.metrics = Metrics()
     app.add_middleware(Timed, metrics=app.state.metrics)
     app.add_middleware(Protected)

@@ -54,6 +54,8 @@ _STORABLE = AfterValidator(_storable)
 _NO_NUL = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
 #: A key or a name.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512), _STORABLE, _NO_NUL]
+#: The name of an object in a bucket, which has at most 1,024 bytes.
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=1_024), _STORABLE, _NO_NUL]
 #: Words of a question.
 Words = Annotated[str, StringConstraints(min_length=1, max_length=1_000), _STORABLE, _NO_NUL]
 #: The cursor of a list's page.

@@ -19,6 +19,7 @@ from api.evidence import Evidence, Newest, sent
 from api.objects import Objects
 from api.problems import ProblemError
 from api.stores import Stores, System
+from api.transfers import Transfers
 from resources.configured import configured
 
 #: What clients raise of tables, collections and datasets that the first batch creates.
@@ -53,6 +54,7 @@ class Service:
         self.access = Access(self.stores, self.clients)
         self.downloads = Downloads()
         self.objects = Objects()
+        self.transfers = Transfers()
         self.evidence = Evidence(self.stores, self.clients, configured("ui").run)
 
     def _system(self, name: str) -> System:

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from assets.music.bronze.taken_down import NOTHING
 from ops.environment import require
-from ops.music_remove import NOTHING
 from ops.pipelines import landed_pipeline
 from resources.postgres import PostgresResource
 

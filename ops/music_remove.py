@@ -10,6 +10,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any
 
+from assets.music.bronze.taken_down import NOTHING, take_down
 from ops.environment import require
 from ops.pipelines import landed_pipeline
 from resources.postgres import PostgresResource
@@ -19,14 +20,10 @@ if TYPE_CHECKING:
 
     from landing.stores.base import ObjectStore
 
-#: What a file says that says nothing.
-NOTHING = b"[]"
-
 _TRACKS = """
 SELECT array_agg(DISTINCT track_id) FILTER (WHERE track_id IS NOT NULL), count(*)
 FROM music.song_source WHERE song_key = %s AND format <> 'takedown'
 """
-_RECORDS = "SELECT count(*) FROM music.record WHERE key >= %(of)s || ':' AND key < %(of)s || ';'"
 
 
 class CannotRemoveError(Exception):
@@ -75,35 +72,20 @@ def _song(conn: psycopg.Connection[Any], raw: ObjectStore, song: str, undo: bool
 def _file(
     conn: psycopg.Connection[Any], raw: ObjectStore, file: str | None, undo: bool, why: str
 ) -> str:
-    from landing.batch.origins import origin_of
-
     assert file is not None  # noqa: S101  the command line asks for one of both
     if undo:
         gone = conn.execute("DELETE FROM music.taken_down WHERE key = %s", (file,)).rowcount
         if not gone:
             raise CannotRemoveError(f"{file} was not taken down")
         return f"{file} may be put again: `make land FILE=… PIPELINE=music`."
-    known = conn.execute(
-        "SELECT FROM landing.object_version WHERE store = 'minio' AND bucket = %s AND key = %s"
-        " LIMIT 1",
-        (raw.bucket, file),
-    ).fetchone()
-    if known is None:
+    records = take_down(conn, raw, file, why)
+    if records is None:
         raise CannotRemoveError(
             f"nothing has landed as {file}: FILE= is the key in {raw.bucket}, which the column "
             "source of music.song_source has between the bucket and the #"
         )
-    records = conn.execute(_RECORDS, {"of": origin_of(file)}).fetchone() or (0,)
-    # First of all it is remembered: a kill in between is made good by saying it again.
-    conn.execute(
-        "INSERT INTO music.taken_down (key, why) VALUES (%s, %s)"
-        " ON CONFLICT (key) DO UPDATE SET why = excluded.why",
-        (file, why),
-    )
-    conn.commit()
-    raw.put(file, io.BytesIO(NOTHING))
     return (
-        f"{records[0]:,} records of {file} are withdrawn with the batch of its new, empty version, "
+        f"{records:,} records of {file} are withdrawn with the batch of its new, empty version, "
         "which the sensor finds at its next tick; songs that no other file tells of leave every "
         "sink, and so do its plays. What is put under its key from now on is rejected.\n"
         f"`make music-remove FILE={file} UNDO=1` ends that."

@@ -16,7 +16,7 @@ from api.access import needs
 from api.clients import Clients, quarantine
 from api.evidence import Answered
 from api.lists import Asked, Rows
-from api.parameters import Name, examples
+from api.parameters import Name, ObjectName, examples
 from api.problems import ProblemError, responses
 from assets.music import answers
 from assets.music.settings import MusicSettings
@@ -45,7 +45,7 @@ async def files(
 async def rejects(
     request: Request,
     asked: AskedFor,
-    file: Annotated[Name, Query(description="Its name.", openapi_examples=_FILES)],
+    file: Annotated[ObjectName, Query(description="Its name.", openapi_examples=_FILES)],
     version: Annotated[Name | None, Query(description="Else the one that came last.")] = None,
 ) -> Response:
     """What of a version of a file was rejected: where it stood, why, and its text."""
@@ -66,7 +66,9 @@ async def rejects(
     response_model=Answered[answers.FileStatus],
     responses=responses(404),
 )
-async def file(request: Request, name: Annotated[Name, Path(openapi_examples=_FILES)]) -> Response:
+async def file(
+    request: Request, name: Annotated[ObjectName, Path(openapi_examples=_FILES)]
+) -> Response:
     """Where a file stands: its versions, the last one first. GET /v1/music/rejects has its rows."""
 
     def found(clients: Clients) -> Any:

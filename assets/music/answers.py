@@ -1,7 +1,7 @@
 """What the outside asks of music: songs by words, by meaning, like a song, and by plays.
 
 Belongs here: all that an API, the demo or a command may call. Does not: how an answer is computed
-(``assets.music.search``, ``assets.music.plays``), nor anything that writes.
+(``assets.music.search``, ``assets.music.plays``), nor anything that writes but an operator's word.
 
 Every answer is in a stated order without ties left open, so that asking again gives the same.
 """
@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from assets.embeddings import Space
+from assets.music.bronze.taken_down import take_down
 from assets.music.catalogue import songs as listed_songs
+from assets.music.catalogue.content import FileContent, FileTakenDownError, content, name_is
 from assets.music.catalogue.credits import (
     Album,
     AlbumSort,
@@ -71,13 +73,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILES", "MOST_SONGS", "Album", "AlbumSort", "Artist", "ArtistDetails", "ArtistSort", "By",
-    "FileState", "FileStatus", "FoundSong", "FoundSongs", "LyricsMatch", "LyricsStatus", "Mode",
-    "MusicFile", "NothingToCompareError", "PlayedSong", "Searched", "SimilarSong", "Song",
-    "SongDetails", "SongPlays", "SongSort", "UnknownAlbumError", "UnknownArtistError",
-    "UnknownFileError", "UnknownListenerError", "UnknownSongError", "album", "albums", "artist",
-    "artists", "file", "files", "listener_songs", "lyrics_index", "names_of", "rests_on",
-    "search", "search_lyrics", "search_songs", "similar_songs", "song", "song_index",
-    "song_plays", "songs", "songs_with_lyrics",
+    "FileContent", "FileState", "FileStatus", "FileTakenDownError", "FoundSong", "FoundSongs",
+    "LyricsMatch", "LyricsStatus", "Mode", "MusicFile", "NothingToCompareError", "PlayedSong",
+    "Searched", "SimilarSong", "Song", "SongDetails", "SongPlays", "SongSort", "UnknownAlbumError",
+    "UnknownArtistError", "UnknownFileError", "UnknownListenerError", "UnknownSongError", "album",
+    "albums", "artist", "artists", "content", "file", "files", "listener_songs", "lyrics_index",
+    "name_is", "names_of", "rests_on", "search", "search_lyrics", "search_songs", "similar_songs",
+    "song", "song_index", "song_plays", "songs", "songs_with_lyrics", "take_down",
 ]  # fmt: skip
 
 By = Literal["audio", "lyrics", "listeners"]

@@ -34,6 +34,8 @@ def test_every_question_is_answered(env, tmp_path, capsys, monkeypatch):
     load(env)
     assert api_key.run("me", ["read", "write"], per_minute=600, revoke=None) == 0
     key = capsys.readouterr().out.split()[0]
+    for name in ("one.json", "two.json"):
+        (tmp_path / name).write_text("[]")
     port = free_port()
     asking = {**os.environ, "API": f"http://127.0.0.1:{port}", "KEY": key}
     log = tmp_path / "api.log"
@@ -52,6 +54,8 @@ def test_every_question_is_answered(env, tmp_path, capsys, monkeypatch):
                     assert (tmp_path / question.split()[-1]).stat().st_size > 0, question
                 elif "quintet_key" in question or question.endswith('/docs"'):
                     assert said.startswith("<!doctype html>"), question
+                elif question.endswith('/content"'):
+                    assert said == "[]", question
                 elif "format=" in question:
                     assert "complete" in said.splitlines()[-1], question
                 else:

@@ -1,7 +1,7 @@
 """Files that were taken down: nothing that is put under their keys is taken any more.
 
-Belongs here: which they are, and refusing what they say. Does not: single songs that are taken
-down (``formats/takedown.py``), which are a file's word like any other.
+Belongs here: which they are, taking one down, and refusing what they say. Does not: single songs
+that are taken down (``formats/takedown.py``), which are a file's word like any other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from landing.batch.chunks import Chunk
     from landing.batch.counts import ObjectCounts
     from landing.batch.object_reading import Reader, Reading
+    from landing.stores.base import ObjectStore
     from resources.postgres import PostgresResource
+
+#: What a file says that says nothing.
+NOTHING = b"[]"
+
+_SEEN = """
+SELECT FROM landing.object_version WHERE store = 'minio' AND bucket = %s AND key = %s LIMIT 1
+"""
+_RECORDS = "SELECT count(*) FROM music.record WHERE key >= %(of)s || ':' AND key < %(of)s || ';'"
 
 
 def taken_down(conn: psycopg.Connection[Any], keys: Sequence[str]) -> dict[str, str]:
@@ -30,6 +39,27 @@ def taken_down(conn: psycopg.Connection[Any], keys: Sequence[str]) -> dict[str, 
             "SELECT key, why FROM music.taken_down WHERE key = ANY(%s)", (list(keys),)
         ).fetchall()
     )
+
+
+def take_down(conn: psycopg.Connection[Any], raw: ObjectStore, key: str, why: str) -> int | None:
+    """Take a file down, and how many records that withdraws; None when nothing has landed as it.
+
+    Its records leave with the batch of a new, empty version. Saying it again is safe.
+    """
+    from landing.batch.origins import origin_of
+
+    if conn.execute(_SEEN, (raw.bucket, key)).fetchone() is None and raw.stat(key) is None:
+        return None
+    records = conn.execute(_RECORDS, {"of": origin_of(key)}).fetchone() or (0,)
+    # First of all it is remembered: a kill in between is made good by saying it again.
+    conn.execute(
+        "INSERT INTO music.taken_down (key, why) VALUES (%s, %s)"
+        " ON CONFLICT (key) DO UPDATE SET why = excluded.why",
+        (key, why),
+    )
+    conn.commit()
+    raw.put(key, NOTHING)
+    return int(records[0])
 
 
 def refusing(read: Reader, pg: PostgresResource) -> Reader:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,17 +22,6 @@ KEYS = [
     "in/日本 語.csv", "in/\U0001f600.csv", "in/\uffee.csv", "in/+ %2F&?=#.csv", "in/~.csv",
     "in/'\"<>.csv", "in/\x7f.csv",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 def s3_client(url: str) -> Any:
