@@ -273,7 +273,13 @@ def _no_number(name: str) -> Any:
 
 def _problem(error: Any) -> str:
     # Of a field that may be of several kinds pydantic names the kind, too.
-    path = [str(part) for part in error["loc"] if str(part).isidentifier() or part.__class__ is int]
+    *rest, last = error["loc"] or ("",)
+    named = error["type"] == "extra_forbidden"  # by whoever asks, as they like
+    path = [
+        str(part)
+        for part in (*rest, last)
+        if str(part).isidentifier() or part.__class__ is int or (named and part is last)
+    ]
     where = ".".join(path)
     if error["type"] == "string_pattern_mismatch":
         return f"{where}: letters, digits, dashes, underscores and single dots only"

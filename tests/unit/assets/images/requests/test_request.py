@@ -182,6 +182,17 @@ def test_the_operation_is_the_request_s() -> None:
     assert ImageRequest().work() == Operation()
 
 
+def test_an_unknown_field_may_be_called_anything() -> None:
+    code, told = problems(b'{"no-such field": 1, "": 2, "parameters": {"x-y": 3}}')
+
+    assert code == "unknown_field"
+    assert [one.partition(": ")[0] for one in told] == [
+        "unknown field parameters.x-y",
+        "unknown field no-such field",
+        "unknown field ",
+    ]
+
+
 def test_a_value_that_no_product_has_names_the_nearest() -> None:
     known = {name: frozenset({"Men", "Women"}) for name in ImageRequest.FILTERS}
     known["season"] = frozenset({"Fall", "Winter"})
