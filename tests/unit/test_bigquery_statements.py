@@ -15,7 +15,7 @@ import ast
 import functools
 import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +35,12 @@ PACKAGES = (
 KNOWS_BIGQUERY = re.compile(
     r"google\.cloud\.bigquery|google\.cloud import bigquery|resources\.bigquery|Warehouse\b"
 )
-BEGINS = re.compile(
-    r"\s*(?:SELECT|WITH|MERGE|INSERT|UPDATE|DELETE|TRUNCATE|CREATE|ALTER|DROP|DECLARE|BEGIN|CALL"
-    r"|EXPORT|LOAD|ASSERT)\s+\S"
+_VERBS = (
+    "SELECT|WITH|MERGE|INSERT|UPDATE|DELETE|TRUNCATE|CREATE|ALTER|DROP|DECLARE|BEGIN|CALL"
+    "|EXPORT|LOAD|ASSERT"
 )
+BEGINS = re.compile(rf"\s*(?:{_VERBS})\s+\S")
+CONTAINS = re.compile(_VERBS)
 MARKS = re.compile(r"`[^`\s]*\{?\w+\}?[^`\s]*`|@[a-z_]+\b")
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
 
@@ -67,14 +69,17 @@ class Statement:
 
 def statements_of(source: str, place: str) -> Iterator[Statement]:
     """BigQuery's statements in a module. Raises AssertionError for one put together of pieces."""
-    tree = ast.parse(source)
     knows = KNOWS_BIGQUERY.search(source) is not None
-    executed, executed_names = _given_to_execute(tree)
-    pieces = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
+    if not CONTAINS.search(source) or not (knows or MARKS.search(source)):
+        return  # reading it as Python takes the longest
+    tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
+    executed, executed_names = _given_to_execute(nodes)
+    pieces = {id(part) for node in nodes if isinstance(node, ast.JoinedStr)
               for part in node.values}  # fmt: skip
     docstrings = {
         id(node.value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     constants = {
@@ -86,12 +91,12 @@ def statements_of(source: str, place: str) -> Iterator[Statement]:
     }
     names = {
         id(node.value): target.id
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if id(node) in pieces or id(node) in docstrings:
             continue
         text = _text(node, constants)
@@ -103,7 +108,7 @@ def statements_of(source: str, place: str) -> Iterator[Statement]:
             yield Statement(
                 f"{place}:{getattr(node, 'lineno', 0)}", filled, _is_whole(node, constants)
             )
-    for node in ast.walk(tree):
+    for node in nodes:
         if knows and isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mod)):
             begins = _text(node.left, constants)
             assert not (begins and BEGINS.match(begins)), (
@@ -152,11 +157,11 @@ def _text(node: ast.AST, constants: Mapping[str, ast.AST]) -> str | None:
     return text
 
 
-def _given_to_execute(tree: ast.AST) -> tuple[set[int], set[str]]:
+def _given_to_execute(nodes_of_module: Iterable[ast.AST]) -> tuple[set[int], set[str]]:
     """Nodes inside, and names of, what psycopg's ``execute`` and its like are called with."""
     nodes: set[int] = set()
     names: set[str] = set()
-    for call in ast.walk(tree):
+    for call in nodes_of_module:
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
             continue
         if call.func.attr in {"execute", "executemany", "copy", "SQL"} and call.args:

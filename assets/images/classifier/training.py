@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np  # noqa: TID253
-from sklearn.decomposition import PCA  # noqa: TID253
-from sklearn.linear_model import LogisticRegression  # noqa: TID253
 from threadpoolctl import threadpool_limits  # noqa: TID253
 
 from assets.images.classifier import features
@@ -29,6 +27,8 @@ from assets.images.classifier.examples import FEWEST_IMAGES, HEADS, Example, hel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
 
     Vectors = NDArray[np.float32]
 
@@ -164,6 +164,9 @@ def train(seen: Iterable[Views]) -> Trained:
 
 
 def _fit(learn: Sequence[Views]) -> Fitted:
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+
     plain = np.concatenate([one.vectors[:2] for one in learn]).astype(np.float64)
     # Both are exact, without a random start; the second one's time hardly depends on the rows.
     solver = "full" if len(plain) < features.WIDTH else "covariance_eigh"
