@@ -20,7 +20,7 @@ from api.access import needs
 from api.clients import Clients
 from api.evidence import matches
 from api.forms import Form, NotAFormError
-from api.parameters import ObjectName, Words
+from api.parameters import ObjectName, Words, examples
 from api.problems import ProblemError, responses
 from api.transfers import Contents
 from api.uploads import FileResult, Receiver, link
@@ -199,7 +199,8 @@ def _require_one(results: list[FileResult]) -> None:
     | {200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}},
 )
 async def content(
-    request: Request, name: Annotated[ObjectName, Path(examples=["songs/one.h5"])]
+    request: Request,
+    name: Annotated[ObjectName, Path(openapi_examples=examples("songs/one.json", "nobody"))],
 ) -> Response:
     """The bytes of a file, from the raw bucket, or from their copy once the file has left it."""
     of = service.of(request)
@@ -238,7 +239,7 @@ async def content(
 )
 async def take_down(
     request: Request,
-    name: Annotated[ObjectName, Path(examples=["songs/one.h5"])],
+    name: Annotated[ObjectName, Path(openapi_examples=examples("songs/two.json", "nobody", 202))],
     why: Annotated[Words, Query(description="Is kept with the file's name.")] = "over HTTP",
 ) -> TakenDown:
     """Take a file down, as `make music-remove FILE=…` does: its songs leave with the next batch."""

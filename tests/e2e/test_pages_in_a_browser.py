@@ -83,6 +83,7 @@ FOCUS = """
 def key(env, monkeypatch):
     """Stores with something in each, and a key that reads and writes."""
     monkeypatch.setenv("QUINTET_UI_URL", "http://ui.example")
+    monkeypatch.setenv("QUINTET_PIPELINES", "")  # pages of all, whatever servers there are
     upgrade(env["POSTGRES_URL"])
     for fill in (world.ledger, world.campaigns, world.music, world.reading, world.domains):
         fill(env)

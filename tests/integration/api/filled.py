@@ -80,6 +80,9 @@ def load(env: dict[str, str]) -> None:
             (env["MUSIC_RAW_BUCKET"],),
         )
         done(env, connection)
+    raw = Tasks(env).store("MUSIC_RAW_BUCKET")
+    for name in ("songs/one.json", "songs/two.json"):
+        raw.put(name, b"[]")
     tasks(env)
 
 
