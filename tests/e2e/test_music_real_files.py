@@ -1,18 +1,24 @@
-"""Files of every format dropped into the raw bucket, loaded by the sensor, then backfilled."""
+"""Files of every format dropped into the raw bucket, loaded by the sensor, then backfilled.
+
+One comes over HTTP, and is followed there.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import minio
 import psycopg
 import pytest
+from starlette.testclient import TestClient
 
+from api import keys
+from api.app import create_app
 from landing.stores.minio import MinioStore
 from local.service import REPOSITORY
 from resources.milvus import MilvusResource
@@ -149,15 +155,45 @@ def test_files_of_every_format_then_a_backfill_of_all_batches(
 
         # A file that is emptied takes its songs out of every store; the others stay as they were.
         indexed, rows = in_indexes(env), checksums(env, stamps=False)
-        bucket.put("two.json", io.BytesIO(json.dumps(TWO).encode()))
-        wait_settled(daemon, env, len(files) + 1)
-        assert in_indexes(env) == (indexed[0] + 2, indexed[1] + 2)
-        shown = query(env, "SELECT count(*) FROM music.song_details WHERE artist = 'Nobody'")
-        assert shown == [(2,)]
-        bucket.put("two.json", io.BytesIO(b"[]"))
-        wait_settled(daemon, env, len(files) + 2)
-        assert in_indexes(env) == indexed
-        assert checksums(env, stamps=False) == rows
+        with query_service(env) as service:
+            upload(service, TWO)
+            wait_settled(daemon, env, len(files) + 1)
+            assert in_indexes(env) == (indexed[0] + 2, indexed[1] + 2)
+            shown = query(env, "SELECT count(*) FROM music.song_details WHERE artist = 'Nobody'")
+            assert shown == [(2,)]
+            song = f"/v1/music/songs/{found_with_lyrics(service)}"
+
+            upload(service, [], replace=True)
+            wait_settled(daemon, env, len(files) + 2)
+            assert in_indexes(env) == indexed
+            assert checksums(env, stamps=False) == rows
+            assert service.get(song).json()["code"] == "unknown_song"
+
+
+@contextlib.contextmanager
+def query_service(env: Mapping[str, str]) -> Iterator[TestClient]:
+    with psycopg.connect(env["POSTGRES_URL"], autocommit=True) as connection:
+        key = keys.make(connection, "tests", ["read", "write"])
+    with TestClient(create_app(), headers={"Authorization": f"Bearer {key}"}) as service:
+        yield service
+
+
+def upload(service: TestClient, songs: list[dict[str, Any]], **asked: bool) -> None:
+    file = {"file": ("two.json", json.dumps(songs))}
+    said = service.post("/v1/music/files", files=file, params=asked)
+    assert said.status_code == 202, said.text
+
+
+def found_with_lyrics(service: TestClient) -> str:
+    """The key of one of the two songs, by its words; its file and its lyrics are as they landed."""
+    assert service.get("/v1/music/files/two.json").json()["answer"]["state"] == "loaded"
+    best = service.get("/v1/music/songs", params={"q": "Omega Nobody"}).json()["answer"]["songs"][0]
+    assert (best["title"], best["artist"]) == ("Omega", "Nobody")
+    said = service.get(f"/v1/music/songs/{best['song_key']}").json()["answer"]
+    assert said["lyrics"]["status"] == "found"
+    (source,) = said["sources"]
+    assert source["source"].partition("#")[0].endswith("/two.json")
+    return str(best["song_key"])
 
 
 def in_indexes(env: Mapping[str, str]) -> tuple[int, int]:
