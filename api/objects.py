@@ -1,7 +1,7 @@
 """Objects of a bucket as answers: sent in blocks as they are read, of one version.
 
-Belongs here: bounded memory, that what breaks off can be told. Does not: which object it is, lists
-(``downloads.py``).
+Belongs here: bounded memory, that what breaks off can be told, what a file is to be called. Does
+not: which object it is, lists (``downloads.py``).
 
 An object is sent with its length: of one that breaks off, a client sees that bytes are missing.
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from anyio import to_thread
 from starlette.responses import StreamingResponse
@@ -24,6 +26,7 @@ from assets.pipelines import without_secrets
 
 if TYPE_CHECKING:
     from api.stores import Stores
+    from landing.arrival.identity import ObjectVersion
     from landing.stores.base import ObjectStore
 
 log = logging.getLogger("quintet.api")
@@ -32,8 +35,9 @@ log = logging.getLogger("quintet.api")
 AT_ONCE = 16
 _BLOCK_BYTES = 256 * 1024
 #: After which one is cut off, however steadily it is read.
-_MOST_SECONDS = 600.0
+_MOST_SECONDS = 3_600.0
 _RETRY_SECONDS = 2
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class ObjectBrokenError(Exception):
@@ -50,22 +54,22 @@ class Objects:
         self,
         stores: Stores,
         system: str,
-        bucket: Callable[[], ObjectStore],
-        key: str,
+        found: Callable[[], tuple[ObjectStore, ObjectVersion]],
         *,
         media_type: str,
         headers: Mapping[str, str],
     ) -> StreamingResponse:
-        """The object; its first block is a question like any other.
+        """The object that is found; it and its first block are a question like any other.
 
-        Raises KeyError for one that is not there, and as Stores.ask.
+        Raises ObjectNotCurrent for one that is not there any more, what ``found`` does, and as
+        Stores.ask.
         """
         if self._open >= AT_ONCE:
             raise unavailable("the service", f"{AT_ONCE} files are being sent", _RETRY_SECONDS)
         self._open += 1
         stack = ExitStack()
         try:
-            size, stream, first = await stores.ask([system], lambda: _opened(bucket(), key, stack))
+            size, stream, first = await stores.ask([system], lambda: _opened(found, stack))
         except BaseException:
             self._open -= 1
             raise
@@ -97,12 +101,19 @@ class _Sent(StreamingResponse):
             self._ended()
 
 
-def _opened(bucket: ObjectStore, key: str, stack: ExitStack) -> tuple[int, Any, bytes]:
-    version = bucket.stat(key)
-    if version is None:
-        raise KeyError(key)
+def _opened(
+    found: Callable[[], tuple[ObjectStore, ObjectVersion]], stack: ExitStack
+) -> tuple[int, Any, bytes]:
+    bucket, version = found()
     stream = stack.enter_context(bucket.open(version))
     return version.size, stream, stream.read(_BLOCK_BYTES)
+
+
+def disposition(name: str) -> str:
+    """Content-Disposition of a file to be kept under the last part of its name (RFC 6266)."""
+    last = name.rpartition("/")[2] or name
+    plain = _NOT_PLAIN.sub("_", last)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(last, safe='')}"
 
 
 async def _blocks(stream: Any, block: bytes) -> AsyncIterator[bytes]:

@@ -1,33 +1,18 @@
-"""Files on their way through the service: how many at once, and one that is sent.
+"""Files on their way into the service: how many at once, and under which names.
 
-Belongs here: what uploads and contents of files have in common, sending a file's bytes. Does not:
-receiving them (``uploads.py``), lists as files (``downloads.py``).
+Belongs here: counting them. Does not: receiving them (``uploads.py``), sending (``objects.py``).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
-
-from api.downloads import DownloadBrokenError
-from api.problems import ProblemError, unavailable
-
-if TYPE_CHECKING:
-    from api.stores import Stores
-    from landing.arrival.identity import ObjectVersion
-    from landing.stores.base import ObjectStore
+from api.problems import unavailable
 
 #: Each holds some 20 MiB of what is on its way.
 AT_ONCE = 8
 _RETRY_SECONDS = 5
-_BLOCK_BYTES = 1024 * 1024
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Transfers:
@@ -59,57 +44,3 @@ class Transfers:
 
     def _ended(self) -> None:
         self._open -= 1
-
-
-class Contents(StreamingResponse):
-    """A file's bytes, read from its store as the client takes them.
-
-    What breaks off has fewer bytes than Content-Length says. ``ended`` is called once.
-    """
-
-    def __init__(
-        self,
-        stores: Stores,
-        system: str,
-        opened: tuple[ObjectStore, ObjectVersion],
-        *,
-        name: str,
-        headers: dict[str, str],
-        ended: Callable[[], None],
-    ) -> None:
-        self._ended = ended
-        store, version = opened
-        super().__init__(
-            _blocks(stores, system, store, version),
-            media_type="application/octet-stream",
-            headers={
-                **headers,
-                "Content-Length": str(version.size),
-                "Content-Disposition": disposition(name),
-            },
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the ASGI specification."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._ended()
-
-
-async def _blocks(
-    stores: Stores, system: str, store: ObjectStore, version: ObjectVersion
-) -> AsyncIterator[bytes]:
-    try:
-        with store.open(version) as stream:
-            while block := await stores.ask([system], lambda: stream.read(_BLOCK_BYTES)):
-                yield block
-    except ProblemError as error:
-        raise DownloadBrokenError(error.problem.detail) from None
-
-
-def disposition(name: str) -> str:
-    """Content-Disposition of a file to be kept under the last part of its name (RFC 6266)."""
-    last = name.rpartition("/")[2] or name
-    plain = _NOT_PLAIN.sub("_", last)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(last, safe='')}"

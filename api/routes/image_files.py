@@ -21,8 +21,10 @@ from api.parameters import Name, examples
 from api.problems import ProblemError, responses
 from assets.images import answers
 from assets.images.settings import ImagesSettings
+from landing.stores.base import ObjectNotCurrent
 
 if TYPE_CHECKING:
+    from landing.arrival.identity import ObjectVersion
     from landing.stores.minio import MinioStore
 
 router = APIRouter(prefix="/v1/images", tags=["images"], dependencies=[Depends(needs("read"))])
@@ -114,22 +116,28 @@ async def manifest(
 async def _sent(
     request: Request, key: str, digest: str, kind: str, more: dict[str, str] | None = None
 ) -> Response:
-    """The object, or 304. Raises KeyError where there is none."""
+    """The object, or 304. Raises KeyError or ObjectNotCurrent where there is none."""
     tag = f'"{digest}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     of = service.of(request)
     return await of.objects.response(
-        of.stores, "minio", lambda: results(of.clients), key,
+        of.stores, "minio", lambda: _lying(of.clients, key),
         media_type=kind, headers={**headers, **(more or {})},
     )  # fmt: skip
 
 
-def _signed(clients: Clients, key: str) -> str:
+def _lying(clients: Clients, key: str) -> tuple[MinioStore, ObjectVersion]:
     store = results(clients)
-    if store.stat(key) is None:
+    version = store.stat(key)
+    if version is None:
         raise KeyError(key)
+    return store, version
+
+
+def _signed(clients: Clients, key: str) -> str:
+    store, _ = _lying(clients, key)
     address: str = clients.minio.presigned_get_object(store.bucket, key, expires=_SIGNED)
     return address
 
@@ -161,7 +169,7 @@ def _named_errors() -> Iterator[None]:
             409, "wrong_state", "The task is not done", str(error),
             then="Ask again once GET /v1/images/tasks/{task_id} says done or done_with_skips.",
         ) from None  # fmt: skip
-    except KeyError:
+    except (KeyError, ObjectNotCurrent):
         raise ProblemError(
             404, "file_lost", "The file is gone", "the bucket of results does not have it any more",
             then="Run the task's partition of the job images again: what is lost is made again.",

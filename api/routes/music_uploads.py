@@ -20,15 +20,16 @@ from api.access import needs
 from api.clients import Clients
 from api.evidence import matches
 from api.forms import Form, NotAFormError
+from api.objects import disposition
 from api.parameters import ObjectName, Words, examples
 from api.problems import ProblemError, responses
-from api.transfers import Contents
 from api.uploads import FileResult, Receiver, link
 from assets.music import answers
 from assets.music.settings import MusicSettings
 from assets.pipelines import landed_of
 from landing.arrival.identity import ObjectVersion
 from landing.arrival.scan import skip_reason
+from landing.stores.base import ObjectNotCurrent
 from landing.stores.minio import MinioStore
 from landing.stores.minio_parts import KeyRefusedError, MinioParts, ObjectExistsError, about_key
 
@@ -225,10 +226,14 @@ async def content(
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return Contents(
-        of.stores, "minio", (file.store, file.lies),
-        name=name, headers=headers, ended=of.transfers.begin(),
-    )  # fmt: skip
+    headers["Content-Disposition"] = disposition(name)
+    try:
+        return await of.objects.response(
+            of.stores, "minio", lambda: (file.store, file.lies),
+            media_type="application/octet-stream", headers=headers,
+        )  # fmt: skip
+    except ObjectNotCurrent as error:  # it has moved, or was replaced, a moment ago
+        raise _unknown(error) from None
 
 
 @router.delete(

@@ -19,7 +19,12 @@ SCOPE = {"type": "http", "method": "GET", "asgi": {"spec_version": "2.4"}}
 
 
 def asked(sending: Objects, stores: Stores, store: MemoryStore, key: str = "k"):
-    return sending.response(stores, "one", lambda: store, key, media_type="image/x", headers={})
+    def found():
+        if (version := store.stat(key)) is None:
+            raise KeyError(key)
+        return store, version
+
+    return sending.response(stores, "one", found, media_type="image/x", headers={})
 
 
 async def sent(response) -> tuple[dict[str, str], list[bytes]]:
