@@ -9,6 +9,7 @@ Postgres is away those that were read last go on: the other systems still answer
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 #: Seconds for which the keys that were read are believed.
 KNOWN_SECONDS = 5.0
 #: Seconds between reads for the sake of a key that nobody knows: anyone can present those.
-_UNKNOWN_SECONDS = 0.5
+_UNKNOWN_SECONDS = 0.1
 
 _BEARER = "HTTPBearer"
 _HEADER = "X-API-Key"
@@ -44,6 +45,7 @@ class Access:
         self._stores, self._clients = stores, clients
         self._keys: dict[str, Key] = {}
         self._read_at: float | None = None
+        self._reading = asyncio.Lock()
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def admit(self, presented: str, scope: Scope) -> Key:
@@ -86,21 +88,28 @@ class Access:
         if self._age() > KNOWN_SECONDS:
             await self._read()
         found = keys.recognised(self._keys, presented)
-        if found is None and self._age() > _UNKNOWN_SECONDS:
-            await self._read()
-            found = keys.recognised(self._keys, presented)
-        return found
+        return found or await self._known_by_now(presented)
+
+    async def _known_by_now(self, presented: str) -> Key | None:
+        """A key that may have been made since keys were read; all who wait share one read."""
+        asked = time.monotonic()
+        await asyncio.sleep(max(_UNKNOWN_SECONDS - self._age(), 0))
+        async with self._reading:
+            if self._read_at is None or self._read_at < asked:
+                await self._read()
+        return keys.recognised(self._keys, presented)
 
     def _age(self) -> float:
         return float("inf") if self._read_at is None else time.monotonic() - self._read_at
 
     async def _read(self) -> None:
+        began = time.monotonic()
         try:
             self._keys = await self._stores.ask(["postgres"], self._current)
         except ProblemError:
             if self._read_at is None:
                 raise
-        self._read_at = time.monotonic()
+        self._read_at = began
 
     def _current(self) -> dict[str, Key]:
         with self._clients.postgres() as connection:

@@ -51,6 +51,14 @@ def test_a_key_opens_until_it_is_revoked_and_its_secret_is_nowhere(client, postg
     assert asked(client, key).status_code == 401
 
 
+def test_a_key_opens_as_soon_as_it_is_made(postgres):
+    with TestClient(create_app()) as client:
+        for number in range(5):
+            key = keys.make(postgres, f"number {number}", ["read"])
+            assert asked(client, key).status_code == 200
+            assert asked(client, f"{key}x").status_code == 401
+
+
 def test_a_key_that_asks_too_often_waits_and_others_do_not(client, postgres):
     few = keys.make(postgres, "few", ["read"], requests_per_minute=3)
     many = keys.make(postgres, "many", ["read"])
