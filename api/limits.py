@@ -42,12 +42,12 @@ class Bounded:
         if len(scope["raw_path"] or b"") + len(scope["query_string"]) > TARGET_CHARACTERS:
             await _refused(414, "target_too_long", "The address is too long")(scope, receive, send)
             return
+        if scope["method"] in _WITHOUT_BODY:
+            await self._app(scope, receive, send)
+            return
         most = self._larger.get((scope["method"], scope["path"]), BODY_BYTES)
         if _announced(Headers(scope=scope)) > most:
             await _too_large(most)(scope, receive, send)
-            return
-        if scope["method"] in _WITHOUT_BODY:
-            await self._app(scope, receive, send)
             return
         began = False
         read = 0

@@ -6,7 +6,6 @@ Belongs here: what browsers are told not to do with an answer. Does not: who may
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Of what is no page: nothing of it is to be drawn, run or framed.
@@ -18,6 +17,8 @@ ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": NOTHING,
 }
+#: As servers are given them.
+_RAW = [(name.lower().encode(), value.encode()) for name, value in ALWAYS.items()]
 
 
 class Protected:
@@ -31,9 +32,11 @@ class Protected:
 
         async def protected(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in ALWAYS.items():
-                    headers.setdefault(name, value)
+                said = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(one for one in _RAW if one[0] not in said),
+                ]
             await send(message)
 
         await self._app(scope, receive, protected)
