@@ -206,7 +206,7 @@ def main() -> None:
         home = scratch / "home"
         home.mkdir()
         with isolated_environment(stack, list(SERVERS), home) as variables:
-            os.environ.update(variables)
+            os.environ.update({**variables, "QUINTET_PIPELINES": ""})  # routes of all
             apply_defaults()
             measure(arguments.requests, arguments.rounds, arguments.memory)
     finally:
